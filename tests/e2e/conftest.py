@@ -1,4 +1,4 @@
-"""A store of its own for each test, and a gateway in this process for the tests of the command."""
+"""A separate store for each test, and a gateway in this process for the tests of the command."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -18,7 +18,7 @@ def store() -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def stack(store: RedisServer) -> AsyncIterator[Stack]:
-    """A gateway without workers, and a fal that is quick: steps are called by the test."""
+    """A gateway without workers, and a fast fal: tests call the steps."""
     emulator = await Emulator.start("--queue-seconds", "0", "--run-seconds", "0", "--no-clips")
     async with open_stack(store, emulator) as made:
         yield made

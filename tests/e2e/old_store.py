@@ -1,4 +1,4 @@
-"""A store that an older version's `filmgate up` wrote, moved to this moment; `old_store_maker` makes the file."""
+"""A store that an older `filmgate up` wrote, moved to the current time; `old_store_maker` makes the file."""
 
 import base64
 import gzip
@@ -22,10 +22,10 @@ MOMENT = re.compile(
 
 
 class OldStore:
-    """What is in the fixture, with every time moved by its age and every address replaced.
+    """The fixture's content, with every time moved by its age and every address replaced.
 
-    `addresses` are new ones for "gateway", "fal" and "receiver0" to "receiver3". A calendar window that held the
-    fixture's moment becomes the current one, so that limits have the same use. `now_ms` is this moment.
+    `addresses` are new ones for "gateway", "fal" and "receiver0" to "receiver3". The calendar window of the fixture's
+    time becomes the current one, so limits have the same use. `now_ms` is the current time.
     """
 
     def __init__(self, addresses: dict[str, str], now_ms: int) -> None:
@@ -40,7 +40,7 @@ class OldStore:
                 old.removeprefix("http://"): addresses[name].removeprefix("http://"),
             }
         self._words = self._pattern()
-        file = content["ids"]["file"]  # remembered under the digest of its address
+        file = content["ids"]["file"]  # stored under the digest of its URL
         self._texts |= {_digest(file): _digest(self._text(file))}
         self._words = self._pattern()
         self.keys: dict[str, str] = content["keys"]
@@ -80,11 +80,11 @@ class OldStore:
         return re.compile("|".join(f"{re.escape(old)}(?![0-9])" for old in self._texts))
 
     def _all_moved(self, items: dict[str, Any]) -> dict[str, Any]:
-        """All but the audit log, whose lines are chained by digests of their times."""
+        """Everything except the audit log, whose lines are chained by digests of their times."""
         return {self._text(name): item if "audit" in name else self._moved(item) for name, item in items.items()}
 
     def _moved(self, value: Any) -> Any:
-        """The same, moved, in names too."""
+        """The value, moved; names too."""
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, list):
@@ -112,7 +112,7 @@ class OldStore:
         return moment.isoformat(timespec=precise).replace("+00:00", "Z" if text.endswith("Z") else "+00:00")
 
     def _moved_windows(self, store: dict[str, Any], zone: str) -> dict[str, str]:
-        """The beginning of each calendar window in the store, and its beginning now."""
+        """The beginning of each calendar window in the store, and the current beginning."""
         found = {}
         for window, text in (match.groups() for match in map(WINDOW.match, store) if match):
             for place in ("UTC", zone):
@@ -135,7 +135,7 @@ def _digest(url: str) -> str:
 
 
 def _raw(value: Any) -> Any:
-    """As bytes again."""
+    """As bytes."""
     if isinstance(value, dict):
         return {_raw(name): _raw(item) for name, item in value.items()}
     if isinstance(value, list):

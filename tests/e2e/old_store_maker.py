@@ -1,7 +1,7 @@
 """Makes the store of `tests/e2e/test_upgrade.py`: `python -m tests.e2e.old_store_maker CHECKOUT FILE`.
 
-CHECKOUT is a checkout of an older version with its `.venv`. Its `filmgate up` is brought to a moment at which jobs,
-money, limits, people, webhooks and uploads are in every state that is stored; then everything is written to FILE.
+CHECKOUT is a checkout of an older version with its `.venv`. Its `filmgate up` is brought to a point at which jobs,
+money, limits, users, webhooks and uploads are in every stored state; then everything is written to FILE.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ ZONE = "Europe/Berlin"
 LONG = "[emu:run:3000]"
 CALENDAR = ("minute", "hour", "day", "month")
 EVERY_EVENT = ["job.queued", "job.submitting", "job.running", "job.finalizing", "job.held", "job.succeeded"]
-PLACES_S = 2.5  # a job's position in line is read from a cache of this age
+PLACES_S = 2.5  # a job's position in line is cached for this long
 FILES = ("client.json", "emulator.jsonl", "emulator.jsonl.key", "epoch.json")  # in the data directory
 SETTINGS = {
     "FILMGATE_ADMIN_KEY": ADMIN_KEY,
@@ -41,7 +41,7 @@ SETTINGS = {
     "FILMGATE_POLL_INTERVAL": "0.2",
     "FILMGATE_WORKERS": "1",
 }
-READ = {  # what is read before the end, with whose key; the same must be read after the upgrade
+READ = {  # requests before the end, by key; the upgraded version must answer the same
     "ada": ("me", "usage", "usage?group_by=model", "jobs?limit=100", "events?limit=100"),
     "lead": (
         "me", "usage?group_by=user", "usage?group_by=key", "jobs?limit=100", "events?limit=100",
@@ -66,7 +66,7 @@ class Maker:
     ids: dict[str, str] = field(default_factory=dict)
 
     async def call(self, who: str, method: str, path: str, **body: Any) -> Any:
-        """What it answers, which must be a success."""
+        """The document of a call, which must succeed."""
         headers = {"Authorization": f"Bearer {self.keys[who]}", **body.pop("headers", {})}
         reply = await self.web.request(method, f"/v1/{path}", headers=headers, **body)
         assert reply.is_success, f"{method} {path}: {reply.status_code} {reply.text}"
@@ -77,7 +77,7 @@ class Maker:
         return await self.call("admin", _method, f"admin/{path}", json=body)
 
     async def job(self, name: str, prompt: str, *statuses: str, who: str = "ada", **more: Any) -> str:
-        """Submit a job, known by this name from now on, and wait until it has one of these statuses."""
+        """Submit a job under this name, and wait until it has one of these statuses."""
         headers = more.pop("headers", {})
         image = more.pop("image", f"http://127.0.0.1:{self.up.port + 1}/sample.jpg")
         body = {"input": {"prompt": prompt, "image_url": image}, **more}
@@ -103,7 +103,7 @@ class Maker:
 
 
 def limit(unit: str, window: str, amount: float | str) -> dict[str, Any]:
-    """A limit as bodies have it."""
+    """A limit in a body's format."""
     return {"unit": unit, "window": window, "amount": amount}
 
 
@@ -189,7 +189,7 @@ async def make_ended(maker: Maker, tickets: Path) -> None:
 
 
 async def make_live(maker: Maker, failing: Receiver, well: Receiver) -> None:
-    """Jobs in every state that has not ended, and deliveries that wait; workers stop one after the other."""
+    """Jobs in every live state, and waiting deliveries; workers stop one after the other."""
     await maker.job("running", f"a river {LONG}", "running", webhook_url=f"{well.url}/job")
     await maker.job("running_lead", f"a bridge {LONG}", "running", who="lead")
     await maker.job("held", f"a hill {LONG}[emu:drop_after_accept]", "held")
@@ -219,7 +219,7 @@ async def make_live(maker: Maker, failing: Receiver, well: Receiver) -> None:
 
 
 async def read_all(maker: Maker) -> dict[str, Any]:
-    """What the old version answers: "who path" to the reply."""
+    """The old version's replies: "who path" to the reply."""
     read = {f"{who} {path}": (who, path) for who, paths in READ.items() for path in paths}
     jobs = {
         f"lead jobs/{{{name}}}": ("lead", f"jobs/{job}") for name, job in maker.ids.items() if job[:4] == "job_"
@@ -232,7 +232,7 @@ async def read_all(maker: Maker) -> dict[str, Any]:
 
 
 def dumped(redis: Any) -> dict[str, list[Any]]:
-    """Every key: type, milliseconds left or None, and its value. Bytes that are no text are surrogates."""
+    """Every key: type, milliseconds left or None, and its value. Bytes that are no text become surrogates."""
 
     def text(value: Any) -> Any:
         if isinstance(value, bytes):
@@ -259,7 +259,7 @@ def dumped(redis: Any) -> dict[str, list[Any]]:
 
 
 def in_one_hour() -> None:
-    """All windows must be the same from the beginning to the end, and none may begin together with another."""
+    """All windows must stay the same until the end, and no two may begin together."""
     now = datetime.fromtimestamp(time.time(), UTC)
     if not 1 <= now.minute <= 54 or now.hour >= 21 or now.hour < 1 or now.day == 1:
         raise SystemExit("Try again when it is 1 to 54 minutes past an hour, by day, and not the first of a month.")
@@ -284,7 +284,7 @@ def write(maker: Maker, replies: dict[str, Any], addresses: dict[str, str], file
 
 
 async def make(checkout: Path, file: Path, folder: Path) -> None:
-    """Bring the old version to that moment, and write the file."""
+    """Bring the old version to that point, and write the file."""
     tickets = folder / "tickets"
     tickets.mkdir()
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Races for a limit: real API processes on one real store, and many clients that submit at the same moment."""
+"""Races for a limit: real API processes on one real store, and many clients that submit at the same time."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ NEEDED_MS = 10_000  # a race's longest duration, so that no calendar window ends
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer: when it was `asked` for and when it began (`at`), in seconds of the monotonic clock here."""
+    """One answer: when it was requested (`asked`) and began (`at`), in seconds of the monotonic clock."""
 
     status: int
     headers: Mapping[str, str]
@@ -65,7 +65,7 @@ class Races:
         self._body = {"input": {"prompt": "a quiet lake", "image_url": image}}
 
     async def account(self, *, team: Sequence[Limit] = (), user: Sequence[Limit] = ()) -> NewAccount:
-        """A fresh team with one user and one key, each with these limits."""
+        """A new team with one user and one key, each with these limits."""
         made = await self.gateway.administration.add_team("test", name="races", limits=team)
         return await self.member(made.id, user)
 
@@ -77,7 +77,7 @@ class Races:
         return NewAccount(await administration.team(team_id), user, made.key)
 
     async def submit(self, key: str, lane: int = 0, **headers: str) -> Reply:
-        """One submission, to the process that this number falls on; sent again while a busy machine sheds it."""
+        """One submission, to the process with this number; repeated while a busy machine sheds load."""
         for _ in range(MAX_SHED):
             reply = await self._send("POST", "/v1/jobs", key, lane, json=self._body, headers=headers)
             if reply.status != HTTPStatus.SERVICE_UNAVAILABLE:
@@ -98,12 +98,12 @@ class Races:
             return Reply(reply.status, reply.headers, await reply.json(content_type=None), asked, at)
 
     async def rush(self, callers: Sequence[str], **headers: str) -> list[Reply]:
-        """One submission for each of these keys, all at the same moment, spread over the processes."""
+        """One submission for each of these keys, all at the same time, spread over the processes."""
         return await asyncio.gather(*(self.submit(key, lane, **headers) for lane, key in enumerate(callers)))
 
     @asynccontextmanager
     async def load(self, key: str, replies: dict[str, list[Reply]], *, clients: int) -> AsyncIterator[None]:
-        """So many clients that submit and read `/v1/me` in turn, without a pause; `seen` gets every answer."""
+        """This many clients submit and read `/v1/me` in turn, without a pause; `seen` gets every answer."""
         stop = asyncio.Event()
 
         async def client(lane: int) -> None:
@@ -120,7 +120,7 @@ class Races:
                 stop.set()
 
     async def warm(self, count: int) -> None:
-        """Open so many connections, theirs to the store too: a race is between submissions, not handshakes."""
+        """Open this many connections, to the store too: the race is between submissions, not handshakes."""
         await asyncio.gather(*(self._send("GET", "/livez", "none", lane, headers={}) for lane in range(count)))
         key = (await self.account()).key
         await asyncio.gather(*(self.read("/v1/me", key, lane) for lane in range(count)))
@@ -130,7 +130,7 @@ class Races:
         return await self.gateway.stores.clock.now_ms()
 
     async def fresh_minute(self) -> int:
-        """Wait until the store's minute has time left for a race; the store's time (ms)."""
+        """Wait until the store's current minute has time left for a race; the store's time (ms)."""
 
         async def has_time() -> bool:
             return await self.now_ms() % MINUTE_MS < MINUTE_MS - NEEDED_MS
@@ -154,7 +154,7 @@ class Races:
 
 @asynccontextmanager
 async def open_races(redis: RedisServer, *, processes: int, clients: int) -> AsyncIterator[Races]:
-    """So many API processes on this store, without workers, and connections for so many clients."""
+    """This many API processes on this store, without workers, and connections for this many clients."""
     async with AsyncExitStack() as closing:
         emulator = await Emulator.start("--no-clips")
         closing.push_async_callback(emulator.stop)

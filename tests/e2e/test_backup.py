@@ -31,7 +31,7 @@ async def installation(store: RedisServer) -> AsyncIterator[Installation]:
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Iterator[EmbeddedStore]:
-    """An embedded store that runs on `tmp_path / "data"`."""
+    """An embedded store that runs in `tmp_path / "data"`."""
     made = EmbeddedStore(tmp_path / "data")
     made.start()
     yield made
@@ -45,7 +45,7 @@ async def filmgate(*words: str, data: Path | None = None, **settings: str) -> "s
 
 
 def names_in(folder: Path) -> list[str]:
-    """What is in a directory."""
+    """A directory's content."""
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -57,7 +57,7 @@ async def bought(installation: Installation) -> int:
 async def test_a_restored_backup_buys_nothing_until_somebody_has_looked(
     installation: Installation, tmp_path: Path
 ) -> None:
-    """Copied under load; what was bought after the copy is in line again, and is not bought again."""
+    """Copied under load; jobs bought after the copy are in line again, and are not bought again."""
     copy = tmp_path / "copy"
     bodies: list[tuple[str, dict[str, Any]]] = [(f"early {n}", {}) for n in range(6)]
     await installation.submit_all(bodies)
@@ -107,7 +107,7 @@ async def test_a_restored_backup_buys_nothing_until_somebody_has_looked(
 
 
 async def test_kills_and_restarts_go_on_buying(installation: Installation) -> None:
-    """Kill -9 of the store and a restart of the workers are no going back."""
+    """Kill -9 of the store and a restart of the workers do not count as going back in time."""
     for number in range(2):
         installation.redis.kill()
         installation.redis.start()
@@ -119,7 +119,7 @@ async def test_kills_and_restarts_go_on_buying(installation: Installation) -> No
 
 
 async def test_a_backup_is_private_whole_and_never_written_over(store: RedisServer, tmp_path: Path) -> None:
-    """Its list names every file with its size; a second one of the same name is refused."""
+    """Its list has every file with its size; a second backup with the same name is refused."""
     store.command("SET", "fg:team:nobody", "x" * 100_000)
     copy = tmp_path / "copy"
     ended = await filmgate("backup", str(copy), FILMGATE_REDIS_URL=store.url)
@@ -139,7 +139,7 @@ async def test_a_backup_is_private_whole_and_never_written_over(store: RedisServ
 
 
 async def test_a_store_on_another_machine_is_told_the_commands(store: RedisServer, tmp_path: Path) -> None:
-    """Its directory is not here, or not this store's: nothing is written, and the sentence says what to do."""
+    """Its directory is missing, or not this store's: nothing is written, and the sentence says what to do."""
     (store.dir / "appendonlydir").rename(store.dir / "elsewhere")
     ended = await filmgate("backup", str(tmp_path / "copy"), FILMGATE_REDIS_URL=store.url)
     assert ended.returncode == 1
@@ -151,7 +151,7 @@ async def test_a_store_on_another_machine_is_told_the_commands(store: RedisServe
 
 
 async def test_restore_refuses_what_would_lose_or_break_something(embedded: EmbeddedStore, tmp_path: Path) -> None:
-    """A running store, data that is there, a damaged copy, no copy: a sentence, exit 1, and nothing has changed."""
+    """A running store, existing data, a damaged copy, no copy: a sentence, exit 1, and nothing changes."""
     data, copy = tmp_path / "data", tmp_path / "copy"
     assert (await filmgate("backup", str(copy), data=data)).returncode == 0
 
@@ -174,7 +174,7 @@ async def test_restore_refuses_what_would_lose_or_break_something(embedded: Embe
 
 
 async def test_a_restore_on_a_new_machine_buys_nothing_either(embedded: EmbeddedStore, tmp_path: Path) -> None:
-    """No witness was there; the restore itself says that what comes is no continuation."""
+    """There was no witness; the restore itself records that the store does not continue."""
     data, copy, new = tmp_path / "data", tmp_path / "copy", tmp_path / "new"
     assert (await filmgate("backup", str(copy), data=data)).returncode == 0
     embedded.stop()

@@ -1,4 +1,4 @@
-"""`filmgate teams|users|keys|limits|ledger|audit|usage`, as an operator uses them, on the store of a gateway."""
+"""`filmgate teams|users|keys|limits|ledger|audit|usage`, as an operator uses them, on a gateway's store."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ ORIGIN = "https://app.example.com"
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> On:
-    """Makes a function that runs the command on a store, as the operator `olga`."""
+    """A function that runs the command on a store, as the operator `olga`."""
     return partial(command_on, monkeypatch, capsys)
 
 
@@ -36,7 +36,7 @@ async def _as(stack: Stack, key: str) -> httpx.Response:
 
 
 async def _closes(stack: Stack, key: str) -> None:
-    """The key opens nothing any more, within a second on a quiet machine."""
+    """The key is refused, within a second on an idle machine."""
 
     async def closed() -> bool:
         return (await _as(stack, key)).status_code == 401
@@ -46,7 +46,7 @@ async def _closes(stack: Stack, key: str) -> None:
 
 @pytest.mark.anyio
 async def test_an_account_lives_from_its_team_to_its_end(stack: Stack, command: On) -> None:
-    """What each command says is so at the API, at once; each act is a line with the operator's name."""
+    """The API shows each command's effect at once; each act is an audit line with the operator's name."""
     call = command(stack.redis)
 
     async def answer(*words: str) -> Any:
@@ -92,7 +92,7 @@ async def test_an_account_lives_from_its_team_to_its_end(stack: Stack, command: 
 
 @pytest.mark.anyio
 async def test_the_command_is_the_same_as_a_process(stack: Stack) -> None:
-    """A key alone on stdout, so that it can be piped; refusals on stderr, without a traceback."""
+    """Only the key on stdout, so that it can be piped; refusals on stderr, without a traceback."""
     environment = clean_environment(FILMGATE_REDIS_URL=stack.redis.url, LOGNAME="olga")
 
     def process(*words: str) -> Coroutine[Any, Any, CompletedProcess[str]]:
@@ -114,7 +114,7 @@ async def test_the_command_is_the_same_as_a_process(stack: Stack) -> None:
 
 
 def test_the_first_key_makes_its_team(store: RedisServer, command: On) -> None:
-    """On an empty store there is one team then, with one user and one key, all three the operator's acts."""
+    """On an empty store it creates one team, with one user and one key, all three the operator's acts."""
     call = command(store)
     made = call("keys", "create", "me", "--json").json
     (team,) = call("teams", "list", "--json").json
@@ -127,7 +127,7 @@ def test_the_first_key_makes_its_team(store: RedisServer, command: On) -> None:
 
 
 def test_names_and_limits_are_changed(store: RedisServer, command: On) -> None:
-    """What is not given stays; limits are replaced whole; `--none` takes them away."""
+    """Omitted values are kept; limits are replaced as a whole; `--none` removes them."""
     call = command(store)
     team = call("teams", "create", "one", "--weight", "2", "--json").json["id"]
     user = call("users", "create", "Bo", "--limit", "jobs/concurrent=2", "--limit", "usd/total=3", "--json").json
@@ -147,7 +147,7 @@ def test_names_and_limits_are_changed(store: RedisServer, command: On) -> None:
 
 
 def test_tables_hold_what_is_copied(store: RedisServer, command: On) -> None:
-    """Without `--json` each thing is one row, with its id whole; where there is nothing, that is said."""
+    """Without `--json` each thing is one row, with its full id; an empty list says so."""
     call = command(store)
     assert call("teams", "list").out == "none\n"
     team = call("teams", "create", "[red]Łódź", "--limit", "usd/day=5", "--json").json["id"]
@@ -170,7 +170,7 @@ def test_tables_hold_what_is_copied(store: RedisServer, command: On) -> None:
 
 
 def test_a_changed_store_is_noticed(store: RedisServer, command: On) -> None:
-    """A counter and a line that somebody changed by hand: exit 1, and what differs."""
+    """A counter and a line were changed by hand: exit 1, and the differences."""
     call = command(store)
     team = call("teams", "create", "one", "--json").json["id"]
     call("ledger", "correct", team, "2.50", "--reason", "an invoice")
@@ -192,7 +192,7 @@ def test_a_changed_store_is_noticed(store: RedisServer, command: On) -> None:
 
 @pytest.mark.anyio
 async def test_the_books_are_corrected(stack: Stack, command: On) -> None:
-    """A credit, a correction of today, and what a job really cost are entries with a reason, and usage."""
+    """A credit, a correction of today, and a job's real cost are entries with a reason, and usage."""
     team = stack.account.team.id
     job = await stack.submit("paid [emu:drop_after_accept]")
     await stack.gateway.stores.slots.grant()

@@ -21,7 +21,7 @@ NOT_ACCEPTED = "[emu:drop_before_accept]"
 
 
 async def _held(stack: Stack, prompt: str) -> dict[str, Any]:
-    """A job whose one POST was broken off, so that its outcome is unknown."""
+    """A job whose one POST was interrupted, so that its outcome is unknown."""
     job = await stack.submit(prompt)
     await stack.gateway.stores.slots.grant()
     await submit(stack.gateway, f"{stack.account.team.id}/{job['id']}")
@@ -41,7 +41,7 @@ async def _answer(stack: Stack, *arguments: str) -> Any:
 
 
 async def _says(stack: Stack, sentence: str, *arguments: str) -> None:
-    """The command fails with 1, in this one sentence."""
+    """The command fails with 1 and this one sentence."""
     ended = await _run(stack, *arguments)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.splitlines() == [f"filmgate: {sentence}"]
@@ -53,7 +53,7 @@ async def _money(stack: Stack) -> dict[str, str]:
 
 
 async def test_held_jobs_are_listed_and_shown(stack: Stack) -> None:
-    """As JSON the jobs of the API and what finds them at fal; as a table a row to copy from each, and its tag."""
+    """As JSON the API's jobs, with what finds them at fal; as a table a row to copy from each, and its tag."""
     job = await _held(stack, f"held {ACCEPTED}")
     plain = await stack.submit("not held")
     listed, shown, table = await asyncio.gather(
@@ -74,7 +74,7 @@ async def test_held_jobs_are_listed_and_shown(stack: Stack) -> None:
 
 
 async def test_adopting_names_the_request_at_fal(stack: Stack) -> None:
-    """The job runs under fal's id, and its money stays reserved until fal's truth is known."""
+    """The job runs with fal's id, and its money stays reserved until fal's answer."""
     job = await _held(stack, f"adopt {ACCEPTED}")
     (request,) = await stack.emulator.requests()
     (answered,) = await _answer(
@@ -89,7 +89,7 @@ async def test_adopting_names_the_request_at_fal(stack: Stack) -> None:
 
 
 async def test_failing_says_whether_it_was_charged(stack: Stack) -> None:
-    """`--no-charged` gives the money back, `--charged` spends it."""
+    """`--no-charged` releases the money, `--charged` spends it."""
     free = await _held(stack, f"free {NOT_ACCEPTED}")
     paid = await _held(stack, f"paid {ACCEPTED}")
     answers = await asyncio.gather(
@@ -103,7 +103,7 @@ async def test_failing_says_whether_it_was_charged(stack: Stack) -> None:
 
 
 async def test_what_cannot_be_done_is_one_sentence(stack: Stack) -> None:
-    """Exit 1 and the reason; wrong usage is 2, and names what is missing or too much; the job stays held."""
+    """Exit 1 and the reason; wrong usage is 2, and names what is missing or surplus; the job stays held."""
     job = await _held(stack, f"stays {ACCEPTED}")
     request_id, charged = "--upstream-request-id", "--charged/--no-charged"
     unknown = "There is no job with this id."

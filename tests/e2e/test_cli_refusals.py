@@ -1,4 +1,4 @@
-"""What the command refuses: one sentence, an exit code that says whose fault it is, and a store as it was."""
+"""What the command refuses: one sentence, an exit code that says whose fault it is, and an unchanged store."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,19 +22,19 @@ OTHER = "team_" + "0" * 32
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> On:
-    """Makes a function that runs the command on a store, as the operator `olga`."""
+    """A function that runs the command on a store, as the operator `olga`."""
     return partial(command_on, monkeypatch, capsys)
 
 
 def _values(server: RedisServer) -> dict[bytes, bytes]:
-    """All that the store holds."""
+    """Everything in the store."""
     with Redis.from_url(server.url) as redis:
         return {name: redis.dump(name) for name in redis.scan_iter(count=1000)}
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A store with two teams, a user, a key and limits, and the ids that stand for them in the words below."""
+    """A store with two teams, a user, a key and limits, and the ids for the placeholders in the commands below."""
 
     server: RedisServer
     ids: dict[str, str]
@@ -55,7 +55,7 @@ async def _account(server: RedisServer) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def known() -> Iterator[Known]:
-    """One store for all that is refused, because a refusal changes nothing."""
+    """One store for all refusals, because a refusal changes nothing."""
     with RedisServer() as server:
         yield Known(server, asyncio.run(_account(server)))
 
@@ -141,7 +141,7 @@ def _put(ids: dict[str, str], text: str) -> str:
 
 @pytest.mark.parametrize(("words", "says"), USAGE)
 def test_wrong_usage_is_one_sentence_and_changes_nothing(known: Known, command: On, words: str, says: str) -> None:
-    """Exit 2, what is wrong, and the store as it was."""
+    """Exit 2, what is wrong, and an unchanged store."""
     before = _values(known.server)
     ended = command(known.server)(*(_put(known.ids, word) for word in words.split(" ")))
     assert says in ended.refused(2)
@@ -152,7 +152,7 @@ def test_wrong_usage_is_one_sentence_and_changes_nothing(known: Known, command: 
 def test_what_cannot_be_done_is_one_sentence_and_changes_nothing(
     known: Known, command: On, words: str, says: str
 ) -> None:
-    """Exit 1, why, and the store as it was."""
+    """Exit 1, why, and an unchanged store."""
     before = _values(known.server)
     ended = command(known.server)(*(_put(known.ids, word) for word in words.split(" ")))
     assert ended.refused(1) == _put(known.ids, says)

@@ -1,4 +1,4 @@
-"""The command's words: what its help promises, how quickly it starts, and what the shells complete."""
+"""The command's interface: its help texts, its start time, and shell completion."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ _filmgate_completion filmgate
 echo "${{COMPREPLY[@]}}"
 """
 FISH = '_FILMGATE_COMPLETE=source_fish filmgate | source; complete -C "{line}"'
-# What zsh's own completion system would be told; it completes in a terminal only.
+# What zsh's own completion system would get; it works only in a terminal.
 ZSH = """_arguments() {{ print -r -- "$@" }}; compdef() {{ }}
 eval "$(_FILMGATE_COMPLETE=source_zsh filmgate)"
 words=({words}); CURRENT={number}; _filmgate_completion
@@ -33,7 +33,7 @@ except SystemExit:
 
 
 def _run(*words: str) -> str:
-    """What a program prints that ends well and complains of nothing."""
+    """The output of a program that must succeed and print nothing to stderr."""
     env = {
         "PATH": f"{FILMGATE.parent}:{os.environ['PATH']}",
         "HOME": os.environ.get("HOME", "/"),
@@ -52,7 +52,7 @@ def _in_shell(shell: str, script: str) -> str:
 
 
 def test_the_help_says_of_each_word_what_the_word_says_of_itself() -> None:
-    """The table that is shown without loading anything does not lag behind the functions."""
+    """The table that is shown without loading any command has each command's own sentence."""
     untrue = []
     for name, word in COMMANDS.items():
         said = " ".join(load(name).help.split("\n\n")[0].split())
@@ -62,7 +62,7 @@ def test_the_help_says_of_each_word_what_the_word_says_of_itself() -> None:
 
 
 def test_each_word_that_holds_words_says_what_they_are_for() -> None:
-    """No command in a group is without its sentence."""
+    """Every command in a group has its sentence."""
     silent = []
     for name in COMMANDS:
         found = load(name)
@@ -73,7 +73,7 @@ def test_each_word_that_holds_words_says_what_they_are_for() -> None:
 
 
 def test_the_version_and_the_help_load_no_word() -> None:
-    """What takes the time is not loaded: the store's client, FastAPI, the gateway."""
+    """The slow imports are skipped: the store's client, FastAPI, the gateway."""
     for option in ("--version", "--help"):
         done = _run(sys.executable, "-c", LOADED.format(option=option))
         assert done.splitlines()[-1] == "[]"

@@ -1,4 +1,4 @@
-"""Fairness on the real lanes: quiet teams beside one that asks for everything at once."""
+"""Fairness on the real lanes: quiet teams next to one that submits everything at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,10 +20,10 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 Say: TypeAlias = Callable[[str], None]
 QUIET_TEAMS = 4
 CLIP_S = 1.0
-# Beside its turn a job waits for the lane to see that a slot is free (its poll of a clip comes within 0.1 s of the
-# end, and it looks round four times a second), for RQ to hand its doorbell to a worker, and for the claim's write.
-# Half a second on a quiet machine, and twice that is allowed; the suite, which shares its machine, counts instead
-# how many other clips fal was asked for meanwhile.
+# In addition to its turn, a job waits until the lane sees a free slot (its poll of a clip comes within 0.1 s of the
+# end, and it checks four times a second), until RQ gives its task to a worker, and for the claim's write.
+# Half a second on an idle machine, and twice that is allowed; the suite, which shares its machine, counts instead
+# how many other clips fal accepted meanwhile.
 LAG_S = 1.0
 
 
@@ -74,7 +74,7 @@ async def bought(installation: Installation) -> int:
 
 
 async def most_at_once(installation: Installation) -> int:
-    """The largest number of generations that fal had at one moment."""
+    """The largest number of generations that fal ran at once."""
     requests = await installation.emulator.requests()
     changes = [(request["received_at"], 1) for request in requests]
     changes += [(request["completed_at"], -1) for request in requests]
@@ -86,7 +86,7 @@ async def most_at_once(installation: Installation) -> int:
 
 
 async def test_quiet_teams_wait_no_longer_than_two_clips(store: RedisServer, say: Say, *, full: bool) -> None:
-    """Nineteen in twenty of their jobs, whoever else asks for how much; nobody starves, no slot is double."""
+    """95 % of their jobs, whatever others submit; no job starves, and no slot is used twice."""
     # The suite has one team with 60 jobs, four with 3, and 4 slots; with `--full`, 300, 6, and 10.
     burst, rounds, slots = (300, 6, 10) if full else (60, 3, 4)
     options = ("--concurrency", str(slots), "--queue-seconds", "0", "--run-seconds", str(CLIP_S))

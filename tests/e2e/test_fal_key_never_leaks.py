@@ -1,4 +1,4 @@
-"""fal's key stays between the gateway and fal: after a whole run, errors and all, it is found nowhere else."""
+"""fal's key is known only to the gateway and fal: after a whole run with errors it is found nowhere else."""
 
 import asyncio
 import json
@@ -35,14 +35,14 @@ TROUBLE = (
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """A fal of its own, which takes this one key."""
+    """A separate fal that accepts only this key."""
     fast = ("--queue-seconds", "0.05", "--run-seconds", "0.05")
     async with running_emulator(*fast, "--no-clips", "--key", EMULATOR_KEY) as running:
         yield running
 
 
 async def everything_in(url: str) -> bytes:
-    """Every key and value of the store, RQ's too, as the bytes that they are."""
+    """Every key and value of the store, including RQ's, as raw bytes."""
     found = bytearray()
     async with Redis.from_url(url) as redis:
         kinds: dict[Any, Any] = {
@@ -62,7 +62,7 @@ async def everything_in(url: str) -> bytes:
 async def test_fals_key_is_in_no_reply_log_store_or_message(
     emulator: Emulator, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Every kind of trouble once, with real workers and webhooks; then everything that was written is searched."""
+    """Every kind of fault once, with real workers and webhooks; then everything that was written is searched."""
     replies = bytearray()
     with RedisServer() as redis:
         async with Receiver() as receiver, open_stack(redis, emulator) as stack:
@@ -86,7 +86,7 @@ async def test_fals_key_is_in_no_reply_log_store_or_message(
             stored = await everything_in(redis.url)
     out, err = capfd.readouterr()
     logs = (out + err).encode()
-    assert b"job.held" in logs  # the workers' logs are among what is searched
+    assert b"job.held" in logs  # so the workers' logs are part of the search
     assert all(json.loads(request.body)["data"]["id"] in ids for request in receiver.requests)
     for name, written in (("replies", replies), ("logs", logs), ("store", stored), ("messages", messages)):
         assert len(written) > 1000, name
@@ -94,7 +94,7 @@ async def test_fals_key_is_in_no_reply_log_store_or_message(
 
 
 async def test_fals_key_goes_to_fal_alone() -> None:
-    """Calls to fal carry it; a signed upload URL, and a place that an answer of fal's names, never see it."""
+    """Calls to fal have it; a signed upload URL, and a URL in an answer of fal's, never get it."""
     with RedisServer() as redis:
         async with Receiver() as fal, Receiver() as elsewhere, running_emulator("--no-clips") as emulator:
             file_url = "https://v3.fal.media/a.png"

@@ -31,13 +31,13 @@ SPEED = 4  # the emulator's clock: a clip of "3 s" takes less than one
 
 
 def _at_a_terminal() -> None:
-    """Ctrl-C is a signal, and is not ignored, as it is for whatever a shell starts in the background."""
+    """Restore Ctrl-C as a signal: a shell's background processes ignore it."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Terminal:
-    """A command at a terminal of 80 columns, where keys are pressed and the screen is read."""
+    """A command in a terminal of 80 columns, where keys are pressed and the screen is read."""
 
     def __init__(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
         self.seen = ""
@@ -57,11 +57,11 @@ class Terminal:
         os.set_blocking(self._screen, False)
 
     def press(self, keys: str) -> None:
-        """Type."""
+        """Press keys."""
         os.write(self._screen, keys.encode())
 
     async def shows(self, pattern: str) -> str:
-        """The first match on the screen so far; control sequences are left out."""
+        """The first match in the output so far, without control sequences."""
 
         async def found() -> str:
             self._read()
@@ -82,20 +82,20 @@ class Terminal:
         return self._process.returncode
 
     def close(self) -> None:
-        """End it, if it has not ended."""
+        """Kill it, if it still runs."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         os.close(self._screen)
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError):  # nothing to read now, or nobody writes any more
+        with contextlib.suppress(OSError):  # nothing to read now, or the other end is closed
             while chunk := os.read(self._screen, 65536):
                 self.seen += chunk.decode("utf-8", "replace")
 
 
 class UpWithJobs(Up):
-    """One running `filmgate up`; a client finds its key in its data directory."""
+    """A running `filmgate up`; a client finds its key in its data directory."""
 
     key: str
 
@@ -142,7 +142,7 @@ async def run(up: Up, folder: Path, *arguments: str, **more: str) -> subprocess.
 
 @dataclass
 class CuttingProxy:
-    """A TCP proxy that cuts the first event stream after its first events, and notes the requests for streams."""
+    """A TCP proxy that cuts the first event stream after its first events, and records the requests for streams."""
 
     target: int
     port: int = 0
@@ -166,7 +166,7 @@ class CuttingProxy:
             downstream.transport.abort()
 
     async def stop(self) -> None:
-        """Wait until all connections are gone."""
+        """Wait until all connections are closed."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -183,7 +183,7 @@ class CuttingProxy:
         while chunk := await reader.read(65536):
             writer.write(chunk)
             await writer.drain()
-            whole = chunk[: chunk.rfind(b"\n\n") + 1]  # several events may be in one, the last of them cut
+            whole = chunk[: chunk.rfind(b"\n\n") + 1]  # a chunk may have several events, the last of them incomplete
             found = re.findall(rb"\nid: ([0-9-]+)\n", whole)
             if found and not self.last_id:
                 self.last_id = found[-1]
@@ -205,7 +205,7 @@ async def cutting_proxy(target: int) -> AsyncIterator[CuttingProxy]:
 
 
 def watched(path: Path) -> tuple[float, float]:
-    """Seconds, and width by height, of a clip as a player sees it."""
+    """Duration in seconds, width and height of a clip, by decoding it."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         frames = [frame.time for frame in container.decode(stream)]
@@ -216,12 +216,12 @@ def watched(path: Path) -> tuple[float, float]:
 
 
 def names(folder: Path) -> list[str]:
-    """What is in a folder."""
+    """A folder's content."""
     return sorted(path.name for path in folder.iterdir())
 
 
 async def test_a_photograph_becomes_a_clip(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
-    """The file is a clip of five seconds in the picture's shape; stdout is its path; no control codes anywhere."""
+    """The file is a clip of five seconds in the image's proportions; stdout is its path, without control codes."""
     ended = await run(up, tmp_path, "--image", str(photo), "--prompt", "the sun rises")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "photo.mp4\n"
@@ -236,7 +236,7 @@ async def test_a_photograph_becomes_a_clip(up: UpWithJobs, photo: Path, tmp_path
 
 
 async def test_a_dropped_stream_is_resumed(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
-    """After a cut the stream is asked for again from the last event seen, and the job ends as if nothing was."""
+    """After a cut the stream is requested again from the last event on, and the job ends as usual."""
     async with cutting_proxy(up.port) as proxy:
         url = f"http://127.0.0.1:{proxy.port}"
         ended = await run(
@@ -259,7 +259,7 @@ def at_terminal(up: Up, folder: Path, *arguments: str) -> Terminal:
 
 
 async def test_ctrl_c_can_cancel_the_job(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
-    """Ctrl-C and `y` cancel the job; the command says so, leaves no file, and ends with 130."""
+    """Ctrl-C and `y` cancel the job; the command says so, leaves no file, and exits with 130."""
     arguments = ("--image", str(photo), "--prompt", "to cancel [emu:run:200]", "-o", "gone.mp4")
     terminal = at_terminal(up, tmp_path, *arguments)
     try:
@@ -277,7 +277,7 @@ async def test_ctrl_c_can_cancel_the_job(up: UpWithJobs, photo: Path, tmp_path: 
 
 
 async def test_a_second_ctrl_c_leaves_the_job_to_be_picked_up(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
-    """Ctrl-C at the question leaves the job running; the command it names gets the clip, and buys nothing."""
+    """Ctrl-C at the question leaves the job running; the printed command gets the clip, and buys nothing."""
     terminal = at_terminal(up, tmp_path, "--image", str(photo), "--prompt", "to keep [emu:run:8]", "-o", "kept.mp4")
     try:
         await terminal.shows("fal is making the clip · ")
@@ -296,7 +296,7 @@ async def test_a_second_ctrl_c_leaves_the_job_to_be_picked_up(up: UpWithJobs, ph
 
 
 async def test_a_pause_is_told_while_the_job_waits(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
-    """An administrator's reason stands beside the state; when buying goes on, the clip comes."""
+    """An administrator's reason is next to the state; when buying continues, the clip comes."""
     paused = await run_command("pause", "--reason", "fal is being watched", environment=up.environment)
     assert paused.returncode == 0, paused.stderr
     waiting = asyncio.create_task(run(up, tmp_path, "--image", str(photo), "--prompt", "a pause"))
@@ -313,7 +313,7 @@ async def test_a_pause_is_told_while_the_job_waits(up: UpWithJobs, photo: Path, 
 
 
 async def test_a_failed_job_is_one_sentence(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
-    """A job that fails ends the command with 1, its code and fal's reason; `--json` prints the job all the same."""
+    """A failed job ends the command with 1, its code and fal's reason; `--json` prints the job as well."""
     arguments = ("--image", str(photo), "--prompt", "no [emu:422_content_policy]", "--json")
     ended = await run(up, tmp_path, *arguments)
     assert ended.returncode == 1
@@ -326,7 +326,7 @@ async def test_a_failed_job_is_one_sentence(up: UpWithJobs, photo: Path, tmp_pat
 
 
 async def test_a_refused_input_says_what_is_wrong(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
-    """A problem document becomes its detail and each error's message, and nothing was made."""
+    """A problem document becomes its detail and each error's message; no job was created."""
     before = len(await up.jobs())
     ended = await run(up, tmp_path, "--image", str(photo), "--prompt", "x", "--duration", "7")
     assert ended.returncode == 1
@@ -348,7 +348,7 @@ async def test_an_existing_file_is_not_replaced(up: UpWithJobs, photo: Path, tmp
 
 
 async def test_a_key_of_ones_own_makes_a_command_repeatable(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
-    """The same command with the same idempotency key gets the same clip and buys no second one."""
+    """The same command with the same idempotency key gets the same clip and does not buy a second one."""
     arguments = ("--image", str(photo), "--prompt", "once", "--idempotency-key", "order-17")
     first = await run(up, tmp_path, *arguments, "-o", "first.mp4")
     again = await run(up, tmp_path, *arguments, "-o", "again.mp4")

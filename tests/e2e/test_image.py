@@ -1,4 +1,4 @@
-"""The image's steps really install the command: no container engine runs here, so they are taken by hand."""
+"""The image's build steps install the command: they are run by hand, as no container engine runs here."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from tests.support.repo import ROOT
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of change of every file below a folder."""
+    """Size and mtime of every file below a folder."""
     return {
         str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in folder.rglob("*")
@@ -21,7 +21,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def build_context(folder: Path) -> Path:
-    """A copy of what the image's build sees: the paths that .dockerignore lets in."""
+    """A copy of the build's context: the paths that .dockerignore allows."""
     lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     assert "*" in lines
     for name in (line[1:] for line in lines if line.startswith("!")):
@@ -35,7 +35,7 @@ def build_context(folder: Path) -> Path:
 
 
 def outcome(argv: list[str], **place: Any) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end and keeps what it says."""
+    """Runs a command to its end and keeps its output."""
     return subprocess.run(argv, capture_output=True, text=True, check=False, **place)  # noqa: S603 - our own commands
 
 
@@ -51,7 +51,7 @@ def python_with_pip(folder: Path) -> Path:
 
 
 def test_the_images_steps_install_the_command(tmp_path: Path) -> None:
-    """From the build's files alone, install.sh makes a working `filmgate`, and touches nothing else."""
+    """From the build's files alone, install.sh makes a working `filmgate`, and changes nothing else."""
     context, target = build_context(tmp_path / "context"), tmp_path / "installed"
     home, temporary, cache = tmp_path / "home", tmp_path / "tmp", ROOT / ".bootstrap" / "cache"
     home.mkdir()

@@ -1,4 +1,4 @@
-"""Two hundred jobs at once, through every process of an installation: all end as they should, to the cent."""
+"""Two hundred concurrent jobs through every process of an installation: all end as expected, to the cent."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ CANCELED = 2
 
 
 def _plan() -> list[tuple[str, dict[str, Any]]]:
-    """Prompts and further members: the stuck one goes first and has a deadline, the canceled ones come last."""
+    """Prompts and other members: the stuck one is first and has a deadline, the canceled ones are last."""
     prompts = [f"clip {number} {tag}" for tag, count in FAULTS.items() for number in range(count)]
     special: list[tuple[str, dict[str, Any]]] = [
         (prompt, {"priority": "high", "deadline": 10} if "stuck" in prompt else {}) for prompt in prompts
@@ -38,7 +38,7 @@ def _of(jobs: list[Job], tag: str) -> list[Job]:
 
 
 def _has_ended_well(jobs: list[Job]) -> None:
-    """Every kind of job has the status and the error code that its fault means."""
+    """Every kind of job has the status and the error code of its fault."""
     expected = {
         "422_image_load": ("failed", "upstream_rejected_input"),
         "500_downstream": ("failed", "upstream_error"),
@@ -54,7 +54,7 @@ def _has_ended_well(jobs: list[Job]) -> None:
 
 
 async def _agrees_with_fal(installation: Installation, jobs: list[Job]) -> str:
-    """The emulator's ledger, `GET /v1/me` and the jobs say the same; what is still open is named. The figures."""
+    """The emulator's ledger, `GET /v1/me` and the jobs agree; open jobs are named. Returns the figures."""
     ledger = await installation.emulator.ledger()
     reserved, spent = await installation.usage()
     charged = sum(parse_usd(job["charged_usd"]) for job in jobs if job["charged_usd"] is not None)

@@ -1,4 +1,4 @@
-"""Limits hold exactly: three API processes, one store, two hundred clients at the same moment."""
+"""Limits hold exactly: three API processes, one store, two hundred concurrent clients."""
 
 import time
 from collections import Counter
@@ -22,7 +22,7 @@ Say: TypeAlias = Callable[[str], None]
 CLIENTS = 200
 FIT = 20
 PRICE = 1_400_000  # micro-dollars, and
-SECONDS = 5  # of video, for each job of these races
+SECONDS = 5  # of video: the size of each job in these races
 SIZE = {Unit.JOBS: 1, Unit.USD: PRICE, Unit.VIDEO_SECONDS: SECONDS, Unit.SUBMITS: 1}
 COUNTED = (Unit.JOBS, Unit.USD, Unit.VIDEO_SECONDS)
 EXACT = [
@@ -42,7 +42,7 @@ def shared_store() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 async def races(shared_store: RedisServer) -> AsyncIterator[Races]:
-    """Three API processes for all races; each race has a fresh team. At the end the books balance."""
+    """Three API processes for all races; each race has a new team. At the end the ledger balances."""
     async with open_races(shared_store, processes=3, clients=CLIENTS) as made:
         yield made
         assert await immortal_keys(made.redis) == []
@@ -51,12 +51,12 @@ async def races(shared_store: RedisServer) -> AsyncIterator[Races]:
 
 @pytest.fixture
 def rounds(full: bool) -> int:  # noqa: FBT001  a fixture's value
-    """How often each race is run."""
+    """How many rounds each race has."""
     return 10 if full else 2
 
 
 def fits(unit: Unit, window: Window, jobs: int = FIT) -> Limit:
-    """A limit with room for exactly so many jobs."""
+    """A limit with room for exactly this many jobs."""
     return Limit(unit, window, jobs * SIZE[unit])
 
 
@@ -66,7 +66,7 @@ def statuses(replies: list[Reply]) -> dict[int, int]:
 
 
 async def assert_books(races: Races, team: str, owner: str, jobs: int) -> None:
-    """Sums, reservations, ledger, places and the line all say: this owner has exactly so many jobs."""
+    """Sums, reservations, ledger, places and the line agree: this owner has exactly this many jobs."""
     books = await races.books(team, owner)
     assert books.total == {f"held:{unit}": jobs * SIZE[unit] for unit in COUNTED}
     assert list(books.reserved.values()) == [PRICE] * jobs
@@ -75,7 +75,7 @@ async def assert_books(races: Races, team: str, owner: str, jobs: int) -> None:
 
 
 def assert_refusals(replies: list[Reply], unit: Unit, owner: str) -> None:
-    """Each refusal has the status that its limit means, names the limit, and says when to come again."""
+    """Each refusal has its limit's status, names the limit, and says when to retry."""
     for reply in replies:
         if reply.status == 202:
             continue
@@ -90,7 +90,7 @@ def assert_refusals(replies: list[Reply], unit: Unit, owner: str) -> None:
 async def test_a_limit_for_twenty_admits_exactly_twenty_of_two_hundred(
     races: Races, rounds: int, say: Say, unit: Unit, window: Window
 ) -> None:
-    """In every round, of a team and of a user in turn: 20 accepted, 180 refused, and the books say 20."""
+    """In every round, for a team and a user in turn: 20 accepted, 180 refused, and the ledger has 20."""
     for number in range(rounds):
         owner = ("team", "user")[number % 2]
         account = await races.account(**{owner: [fits(unit, window)]})
@@ -110,7 +110,7 @@ async def test_a_limit_for_twenty_admits_exactly_twenty_of_two_hundred(
 async def test_a_rate_of_twenty_a_minute_admits_twenty_and_one_more_each_three_seconds(
     races: Races, rounds: int
 ) -> None:
-    """Never fewer than 20, and never more than the time between both looks at the store's clock allows."""
+    """At least 20, and at most as many as the time between both reads of the store's clock allows."""
     for number in range(rounds):
         owner = ("team", "user")[number % 2]
         account = await races.account(**{owner: [fits(Unit.SUBMITS, Window.MINUTE)]})
@@ -126,7 +126,7 @@ async def test_a_rate_of_twenty_a_minute_admits_twenty_and_one_more_each_three_s
 
 
 async def test_two_users_under_one_team_get_exactly_the_teams_amount(races: Races, rounds: int, say: Say) -> None:
-    """Each of the users has room for 20, their team for 30: together 30, and neither more than 20."""
+    """Each user has room for 20, their team for 30: together 30, and neither more than 20."""
     for number in range(rounds):
         unit = COUNTED[number % 3]
         first = await races.account(team=[fits(unit, Window.DAY, 30)], user=[fits(unit, Window.TOTAL)])
@@ -146,7 +146,7 @@ async def test_two_users_under_one_team_get_exactly_the_teams_amount(races: Race
 async def test_two_teams_under_the_gateways_limit_get_exactly_its_amount(
     races: Races, rounds: int, say: Say
 ) -> None:
-    """Each of the teams has room for 15, the whole gateway for 20: together 20, and neither more than 15."""
+    """Each team has room for 15, the whole gateway for 20: together 20, and neither more than 15."""
     limits = races.gateway.limits
     for _ in range(rounds):
         teams = [await races.account(team=[fits(Unit.JOBS, Window.TOTAL, 15)]) for _ in range(2)]
@@ -173,7 +173,7 @@ async def test_two_teams_under_the_gateways_limit_get_exactly_its_amount(
 async def test_a_browser_tokens_cap_holds_under_a_hundred_clients(
     races: Races, rounds: int, unit: Unit, caps: TokenRequest
 ) -> None:
-    """Room for five: exactly five accepted, whatever its team may."""
+    """Room for five: exactly five accepted, whatever its team's limits."""
     for _ in range(rounds):
         account = await races.account(team=[fits(Unit.JOBS, Window.TOTAL)])
         caller = await races.gateway.accounts.authenticate(account.key)
@@ -187,7 +187,7 @@ async def test_a_browser_tokens_cap_holds_under_a_hundred_clients(
 
 
 async def test_one_idempotency_key_two_hundred_times_is_one_job(races: Races, rounds: int) -> None:
-    """One reservation; the other 199 replies show the same job, are marked as repeats, and meet no limit."""
+    """One reservation; the other 199 replies have the same job, are marked as repeats, and meet no limit."""
     for _ in range(rounds):
         account = await races.account(team=[fits(Unit.JOBS, Window.TOTAL, 1)])
         replies = await races.rush([account.key] * CLIENTS, **{"Idempotency-Key": "once"})
@@ -201,20 +201,20 @@ async def test_one_idempotency_key_two_hundred_times_is_one_job(races: Races, ro
 async def test_a_revoked_key_is_refused_by_every_process_within_a_second(
     races: Races, rounds: int, say: Say
 ) -> None:
-    """Under load: no submission asked for after it is accepted, and no answer is good a second later."""
+    """Under load: no later submission is accepted, and no read succeeds a second later."""
     for _ in range(rounds):
         account = await races.account()
         ((key, _),) = await races.gateway.administration.keys(user=account.user.id)
         seen: dict[str, list[Reply]] = {"submit": [], "read": []}
         async with races.load(account.key, seen, clients=20):
-            # Every process has just learned the key, so it remembers it for as long as it may.
+            # Every process has just cached the key, so it stays cached for the longest time.
             await wait_until(partial(at_least, seen, 20), "twenty answers of each kind", interval=0.001)
-            began = time.monotonic()  # before the act, so that the figures are never too good
+            began = time.monotonic()  # before the act, so that no figure is too low
             await races.gateway.administration.revoke_key("test", key.id)
             done = time.monotonic()
             await wait_until(partial(all_after, seen, done + 1.5), "answers long after the revocation")
         for kind, good in (("submit", 202), ("read", 200)):
-            others = {reply.status for reply in seen[kind]} - {429}  # so many of one address are slowed, too
+            others = {reply.status for reply in seen[kind]} - {429}  # many bad keys of one address are throttled
             assert others == {good, 401}
             last = max(reply.at for reply in seen[kind] if reply.status == good) - began
             say(f"revoked under load: the last accepted {kind} began {last * 1000:.0f} ms after the revocation")
@@ -225,10 +225,10 @@ async def test_a_revoked_key_is_refused_by_every_process_within_a_second(
 
 
 async def at_least(seen: dict[str, list[Reply]], count: int) -> bool:
-    """So many answers of each kind have come."""
+    """This many answers of each kind have arrived."""
     return min(map(len, seen.values())) >= count
 
 
 async def all_after(seen: dict[str, list[Reply]], moment: float) -> bool:
-    """The newest answer of each kind was asked for after this moment."""
+    """The newest answer of each kind was requested after this time."""
     return all(replies[-1].asked > moment for replies in seen.values())

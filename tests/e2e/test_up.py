@@ -1,4 +1,4 @@
-"""`filmgate up`, as a person starts it, uses it and stops it: real processes, nothing else."""
+"""`filmgate up`, as a person starts, uses and stops it: only real processes."""
 
 import asyncio
 import io
@@ -36,7 +36,7 @@ ORPHAN_SECONDS = 15
 
 @pytest.fixture(scope="module")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Up]:
-    """One data directory and its ports; a test may end the gateway in it, `printed` starts it again.
+    """One data directory and its ports; a test may stop the gateway in it, `printed` restarts it.
 
     White space and `=` are in its path, as in many a home directory.
     """
@@ -47,7 +47,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Up]
 
 @pytest.fixture
 async def printed(gateway: Up) -> Printed:
-    """What the running gateway said at its start; FILMGATE_TEST_UP is a file with what another one said."""
+    """The running gateway's output at its start; FILMGATE_TEST_UP is a file with another gateway's output."""
     if another := os.environ.get("FILMGATE_TEST_UP"):
         return Printed.read(await asyncio.to_thread(Path(another).read_text, "utf-8"))
     if not gateway.running:
@@ -76,7 +76,7 @@ async def _submit(api: httpx.AsyncClient, gateway: Up, prompt: str, *, wait: int
 
 
 async def _until(api: httpx.AsyncClient, job_id: str, *statuses: str, timeout: float = 60) -> dict[str, Any]:
-    """The job once it has one of these statuses; a gateway that is just being restarted is asked again."""
+    """The job once it has one of these statuses; the request is repeated while the gateway restarts."""
 
     async def reached() -> dict[str, Any] | None:
         try:
@@ -103,7 +103,7 @@ def _colours(image: Image.Image) -> list[float]:
 
 
 def _film(clip: bytes) -> tuple[float, Image.Image]:
-    """How many seconds it plays, and its first picture; all of it is decoded."""
+    """The duration in seconds, and the first frame; the whole clip is decoded."""
     with av.open(io.BytesIO(clip), "r") as container:
         assert "mp4" in container.format.name
         frames = list(container.decode(container.streams.video[0]))
@@ -111,11 +111,11 @@ def _film(clip: bytes) -> tuple[float, Image.Image]:
         return container.duration / av.time_base, frames[0].to_image()  # type: ignore[no-untyped-call]  # untyped in PyAV
 
 
-# --- it starts -------------------------------------------------------------------------------------------------
+# --- start -----------------------------------------------------------------------------------------------------
 
 
 async def test_it_prints_where_it_is_and_how_to_use_it(gateway: Up, printed: Printed) -> None:
-    """Address, key, dashboard and a curl line; the key is kept for its owner alone."""
+    """Address, key, dashboard and a curl line; only the owner can read the key's file."""
     assert printed.address == f"http://127.0.0.1:{gateway.port}"
     assert printed.dashboard == f"{printed.address}/"
     assert printed.key.startswith("fg_live_")
@@ -127,7 +127,7 @@ async def test_it_prints_where_it_is_and_how_to_use_it(gateway: Up, printed: Pri
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the printed line needs curl")
 async def test_the_printed_curl_line_makes_a_clip_of_the_image(printed: Printed, api: httpx.AsyncClient) -> None:
-    """Pasted into a shell as it stands, it gives a job that succeeded, and a film that plays for 5 s."""
+    """Pasted into a shell, it returns a job that succeeded, and a clip that plays for 5 s."""
     line = ["sh", "-c", printed.curl]
     ended = await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, check=True, timeout=90)
     job = json.loads(ended.stdout)
@@ -147,16 +147,16 @@ async def test_the_printed_curl_line_makes_a_clip_of_the_image(printed: Printed,
 
 
 async def test_other_commands_find_the_running_gateway_by_its_directory(gateway: Up, printed: Printed) -> None:
-    """`filmgate jobs` needs no address: the data directory says where the store is."""
+    """`filmgate jobs` needs no address: the data directory has the store's."""
     ended = await run_command("jobs", "held", "--json", environment=gateway.environment)
     assert (ended.returncode, ended.stdout.strip()) == (0, "[]"), ended.stderr
 
 
-# --- it refuses ------------------------------------------------------------------------------------------------
+# --- refusals --------------------------------------------------------------------------------------------------
 
 
 async def test_a_second_one_in_the_same_directory_says_who_holds_it(gateway: Up, printed: Printed) -> None:
-    """One sentence with process id and address, exit 1, while the first goes on."""
+    """One sentence with process id and address, exit 1; the first keeps running."""
     ended = await run_command("up", environment=gateway.environment | {"FILMGATE_PORT": str(free_port())})
     assert ended.returncode == 1
     assert f"process {gateway.pid}, {printed.address}." in ended.stderr
@@ -209,12 +209,12 @@ def _settings(tmp_path: Path, **settings: str) -> dict[str, str]:
     return clean_environment(**{"FILMGATE_DATA_DIR": str(tmp_path / "data"), **settings})
 
 
-# --- it goes on ------------------------------------------------------------------------------------------------
+# --- recovery --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("who", CHILDREN)
 async def test_a_killed_child_is_started_again(gateway: Up, api: httpx.AsyncClient, who: str) -> None:
-    """Kill -9 of one part: it comes back, and a job that was on its way ends well, bought once."""
+    """Kill -9 of one child: it is restarted, and a running job succeeds, bought once."""
     prompt = f"while {who} is killed [emu:run:1]"
     job = await _submit(api, gateway, prompt)
     await _until(api, job["id"], "running")
@@ -238,11 +238,11 @@ def _store(gateway: Up) -> int | None:
     return next((pid for pid, words in below.items() if re.search("(valkey|redis)-server", words[0])), None)
 
 
-# --- it ends, and begins again -----------------------------------------------------------------------------------
+# --- end and restart ---------------------------------------------------------------------------------------------
 
 
 async def test_a_restart_finds_every_job_again(gateway: Up, api: httpx.AsyncClient, printed: Printed) -> None:
-    """Ctrl-C ends all of it with status 0; the next start has key, jobs and clips, and pushes the rest on."""
+    """Ctrl-C ends all of it with status 0; the next start has key, jobs and clips, and completes the other jobs."""
     done = await _submit(api, gateway, "done before", wait=60)
     assert done["status"] == "succeeded", done
     middle = await _submit(api, gateway, "in the middle [emu:run:6]")
@@ -266,7 +266,7 @@ async def test_a_restart_finds_every_job_again(gateway: Up, api: httpx.AsyncClie
 
 
 async def test_sigterm_ends_every_child(gateway: Up, printed: Printed) -> None:
-    """What a service manager does: status 0, nothing is left, in the order that loses no work."""
+    """As a service manager does: status 0, no process is left, in the order that loses no work."""
     below = gateway.descendants()
     assert len(below) >= 7, below
     gateway.send(signal.SIGTERM)
@@ -276,7 +276,7 @@ async def test_sigterm_ends_every_child(gateway: Up, printed: Printed) -> None:
 
 
 async def test_a_killed_parent_leaves_no_orphan(gateway: Up, api: httpx.AsyncClient) -> None:
-    """Kill -9 of `filmgate up` in the middle of a job: everything else follows it within seconds."""
+    """Kill -9 of `filmgate up` during a job: all other processes end within seconds."""
     job = await _submit(api, gateway, "never seen to its end [emu:run:60]")
     await _until(api, job["id"], "running")
     gateway.send(signal.SIGKILL)
@@ -286,7 +286,7 @@ async def test_a_killed_parent_leaves_no_orphan(gateway: Up, api: httpx.AsyncCli
 
 @pytest.mark.parametrize("first", ["app.emulator", "serve", "lanes"])
 async def test_ctrl_c_during_the_start_leaves_nothing(tmp_path: Path, first: str) -> None:
-    """Whatever has been started by then is ended: status 0, and nobody is left."""
+    """Processes that are already started are stopped: status 0, and none is left."""
     gateway = Up(tmp_path / "data").start()
     try:
 

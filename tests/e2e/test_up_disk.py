@@ -1,4 +1,4 @@
-"""A disk that fills up under `filmgate up`: jobs are refused before the store has to end."""
+"""A disk that fills up under `filmgate up`: jobs are refused before the store has to stop."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 128 MB of its own."""
+    """A separate disk of 128 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = shutil.which("mount")
@@ -38,13 +38,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def rewrites(gateway: Up, percentage: int) -> bool:
-    """True when the store writes its log anew at this growth."""
+    """True when the store rewrites its log at this growth."""
     async with Redis.from_url(socket_url(gateway.data_dir) or "", decode_responses=True) as redis:
         return await redis.config_get(REWRITE_SETTING) == {REWRITE_SETTING: str(percentage)}
 
 
 async def test_a_full_disk_stops_submissions_and_nothing_else(small_disk: Path) -> None:
-    """503 and an alarm, while status answers and no log is written anew; with room again all goes on."""
+    """503 and an alarm, while status answers and no log is rewritten; with room again everything continues."""
     key = "an-administrators-key-for-this-disk"
     gateway = Up(small_disk / "data", FILMGATE_ADMIN_KEY=key).start()
     try:
@@ -75,7 +75,7 @@ async def test_a_full_disk_stops_submissions_and_nothing_else(small_disk: Path) 
 
 
 def full_log(data: Path) -> Path:
-    """Where the logs are, with one that is too long."""
+    """The folder of logs, with one that is too long."""
     logs = data / "logs"
     logs.mkdir(parents=True, mode=0o700)
     (logs / "api.log").write_bytes(b"x" * MAX_LOG_BYTES + b"\n")

@@ -1,4 +1,4 @@
-"""An installation of the version before, with jobs and money in every state, is taken over by this one."""
+"""An installation of the previous version, with jobs and money in every state, is taken over by this one."""
 
 import json
 import time
@@ -33,19 +33,19 @@ NOWHERE = {
     "fal": "http://127.0.0.1:9",
     **{f"receiver{n}": f"http://127.0.0.1:{n}" for n in range(4)},
 }
-# Jobs that have ended, that fal has, and that are to be bought; what was asked for with the idempotency key once-1.
+# Jobs that have ended, that fal has, and that will be bought; the request with the idempotency key once-1.
 ENDED = ("succeeded", "corrected", "released", "disputed", "canceled_running", "canceled", "erased", "last")
 GOING = ("running", "running_lead", "held", "submitting", "finalizing")
 TO_BUY = ("granted", "queued_high", "queued_low", "queued_token", "queued_once")
 ONCE = {"input": {"prompt": "a road", "image_url": "https://images.example/road.jpg"}}
-# What tells of the moment at which it was read: ends of windows and of reports, rates, who works just now.
+# Members that depend on the time of reading: ends of windows and of reports, rates, current workers.
 PASSING = {"resets_at", "workers", "next_cursor", "from", "to", "last_used_at"}
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Every member of the old reply that the new one has not, or has otherwise; new members may be added.
+    """Every member of the old reply that the new one lacks or has changed; new members are allowed.
 
-    In the version before a job's place was another one in a list than in its own view; now a list says it so too.
+    In the previous version a job's position differed between a list and its own view; now they are the same.
     """
     if isinstance(old, dict) and isinstance(new, dict):
         soon_over = old.get("unit") == "submits" or old.get("window") == "minute"
@@ -62,7 +62,7 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 
 async def test_an_older_store_is_read_as_the_older_version_read_it(store: RedisServer) -> None:
-    """Every list, figure, limit and job is as it was; nothing is amiss in the ledger; keys and repeats work."""
+    """Every list, figure, limit and job is unchanged; the ledger verifies; keys and repeats work."""
     await wait_until(
         lambda: time.time() % 3600 < 3570, "limits by the hour stay as they are meanwhile", timeout=40, interval=0.5
     )
@@ -95,7 +95,7 @@ async def test_an_older_store_is_read_as_the_older_version_read_it(store: RedisS
 
 
 async def keys_open_what_they_opened(api: httpx.AsyncClient, old: OldStore) -> None:
-    """Old, rotated and revoked keys, a browser token, an idempotency key, an uploaded image; the log is whole."""
+    """Old, rotated and revoked keys, a browser token, an idempotency key, an uploaded image; the log verifies."""
     opened = {who: (await api.get("/v1/jobs", headers=bearer(key))).status_code for who, key in old.keys.items()}
     secrets = {who: status for who, status in opened.items() if who.startswith("secret_") or who == "admin"}
     assert {who: status for who, status in opened.items() if who not in secrets} == {
@@ -117,9 +117,9 @@ def bearer(key: str) -> dict[str, str]:
 
 @dataclass
 class Taken:
-    """This version's `filmgate up` on the older one's data directory, and the consumer that its webhooks reach.
+    """This version's `filmgate up` on the older one's data directory, and the consumer of its webhooks.
 
-    `before` is how often fal had accepted each prompt until then.
+    `before` is how often fal had accepted each prompt before.
     """
 
     up: Up
@@ -130,13 +130,13 @@ class Taken:
     consumer: Receiver
 
     async def get(self, who: str, path: str) -> Any:
-        """What this key is answered."""
+        """The document of a read with this key."""
         reply = await self.api.get(f"/v1/{path}", headers=bearer(self.old.keys[who]))
         assert reply.status_code == 200, f"{path}: {reply.text}"
         return reply.json()
 
     async def post(self, who: str, path: str, body: Any, method: str = "POST", **headers: str) -> Any:
-        """The same for a call that does something."""
+        """The same for a call that changes something."""
         sent = {**bearer(self.old.keys[who]), **headers}
         reply = await self.api.request(method, f"/v1/{path}", json=body, headers=sent)
         assert reply.is_success, f"{path}: {reply.text}"
@@ -151,7 +151,7 @@ class Taken:
         return Counter(one["prompt"] for one in (await self.fal.get("/emulator/requests")).json()["requests"])
 
     async def command(self, *words: str) -> str:
-        """What `filmgate …` prints, having succeeded."""
+        """The output of `filmgate …`, which must succeed."""
         ended = await run_command(*words, environment=self.up.environment)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
@@ -159,7 +159,7 @@ class Taken:
 
 @pytest.fixture
 async def taken(tmp_path: Path) -> AsyncIterator[Taken]:
-    """The older installation's directory with its store in it, and this version started on that."""
+    """The older installation's directory with its store, and this version started in it."""
     async with Receiver() as consumer:
         up = Up(tmp_path / "data")
         up.environment |= SETTINGS
@@ -185,7 +185,7 @@ async def taken(tmp_path: Path) -> AsyncIterator[Taken]:
 
 
 async def test_everything_in_an_older_installation_goes_on(taken: Taken) -> None:
-    """Jobs end as they should, bought once, or wait for a person; money is whole, what was due is delivered."""
+    """Jobs end as they should, bought once, or wait for a person; the ledger is right, due deliveries arrive."""
     repeated = await taken.post("ada", "jobs", ONCE, **{"Idempotency-Key": "once-1"})
     assert (repeated["id"], repeated["repeated"]) == (taken.old.ids["canceled"], True)
     await taken.post("lead", f"webhook-endpoints/{taken.old.ids['ep_paused']}", {"paused": False}, "PATCH")
@@ -223,7 +223,7 @@ async def test_everything_in_an_older_installation_goes_on(taken: Taken) -> None
 
 
 async def arrived(taken: Taken) -> None:
-    """Every delivery that was due arrives, but those that wait for their next attempt in some minutes."""
+    """Every due delivery arrives, except those whose next attempt is minutes away."""
     waiting = [
         one["id"] for one in taken.old.replies["lead deliveries?limit=100"]["data"] if one["status"] == "due"
     ]

@@ -1,4 +1,4 @@
-"""`filmgate webhooks`: events arrive at a developer's machine, signed; what was sent is seen and sent again."""
+"""`filmgate webhooks`: signed events arrive on a developer's machine; deliveries are listed and replayed."""
 
 import asyncio
 import json
@@ -30,12 +30,12 @@ STEPS = "job.queued,job.canceled"
 
 
 def heeding_ctrl_c() -> None:
-    """Ctrl-C is not ignored, as it is for whatever a shell starts in the background."""
+    """Restore Ctrl-C as a signal: a shell's background processes ignore it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Listening:
-    """`filmgate webhooks listen`, what it has printed, and its end."""
+    """`filmgate webhooks listen`, its output, and its end."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -44,7 +44,7 @@ class Listening:
         self._reading = [asyncio.create_task(self._read(name)) for name in ("stdout", "stderr")]
 
     async def prints(self, pattern: str, count: int = 1) -> str:
-        """The last match, once there are so many; on stdout or stderr."""
+        """The last match, once there are this many; on stdout or stderr."""
 
         async def found() -> list[str]:
             matches = [match[0] for match in re.finditer(pattern, self.out + self.err)]
@@ -57,7 +57,7 @@ class Listening:
         """The exit code, after this signal."""
         if number is not None and self.process.returncode is None:
             self.process.send_signal(number)
-        _, reading = await asyncio.wait(self._reading, timeout=30)  # whose tasks live on for another call
+        _, reading = await asyncio.wait(self._reading, timeout=30)  # the tasks stay for another call
         assert not reading, f"it has not ended: {self.out}\n{self.err}"
         await asyncio.gather(*self._reading)
         return await self.process.wait()
@@ -70,7 +70,7 @@ class Listening:
 
 @asynccontextmanager
 async def listening(server: Server, key: str, *words: str) -> AsyncIterator[Listening]:
-    """The command, until the end of the block."""
+    """Run the command until the end of the block."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND,
         "webhooks",
@@ -97,7 +97,7 @@ async def server(store: RedisServer, stack: Stack) -> AsyncIterator[Server]:
 
 
 async def command(server: Server, key: str, *words: str) -> Any:
-    """The JSON that `filmgate webhooks …` prints."""
+    """The JSON output of `filmgate webhooks …`."""
     env = clean_environment(FILMGATE_URL=server.url, FILMGATE_KEY=key)
     ended = await run_command("webhooks", *words, "--json", environment=env)
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
@@ -105,7 +105,7 @@ async def command(server: Server, key: str, *words: str) -> Any:
 
 
 async def test_events_arrive_signed_until_ctrl_c(server: Server, stack: Stack) -> None:
-    """A secret for this run is printed once and verifies; a line for each forward; Ctrl-C ends with 0."""
+    """A secret for this run is printed once and verifies; a line for each forward; Ctrl-C exits with 0."""
     async with Receiver() as mine:
         address = f"{mine.url}/hook"
         async with listening(server, stack.account.key, "--forward", address, "--events", STEPS) as command:
@@ -130,7 +130,7 @@ async def test_events_arrive_signed_until_ctrl_c(server: Server, stack: Stack) -
 
 
 async def test_nobody_there_is_said_and_stops_nothing(server: Server, stack: Stack) -> None:
-    """A failed forward is one line; the next event is forwarded, with the secret that was given."""
+    """A failed forward is one line; the next event is forwarded, with the given secret."""
     async with Receiver() as mine:
         port = mine.port
     words = ("--forward", f"http://127.0.0.1:{port}/hook", "--events", "job.queued", "--secret", SECRET)
@@ -147,7 +147,7 @@ async def test_nobody_there_is_said_and_stops_nothing(server: Server, stack: Sta
 
 
 async def test_a_restart_of_the_gateway_loses_no_event(store: RedisServer, stack: Stack) -> None:
-    """What happened while the gateway was away arrives once it is back, each event once and in order."""
+    """Events during the gateway's restart arrive afterwards, each once and in order."""
     async with Receiver() as mine, running_server(environment(store, stack.emulator)) as first:
         words = ("--forward", mine.url, "--events", "job.queued")
         async with listening(first, stack.account.key, *words) as command:
@@ -166,7 +166,7 @@ async def test_a_restart_of_the_gateway_loses_no_event(store: RedisServer, stack
 
 
 async def test_usual_events_only_and_the_end_of_the_key(server: Server, stack: Stack) -> None:
-    """Without --events what an endpoint hears; when the key is revoked, a sentence and code 1."""
+    """Without --events the default ones of an endpoint; when the key is revoked, a sentence and code 1."""
     made = await another_key(stack, scopes=USER_SCOPES)
     async with Receiver() as mine, listening(server, made.key, "--forward", mine.url) as command:
         await command.prints("Ctrl-C ends")
@@ -191,7 +191,7 @@ async def test_usual_events_only_and_the_end_of_the_key(server: Server, stack: S
     ],
 )
 async def test_wrong_words_are_wrong_usage(words: tuple[str, ...]) -> None:
-    """Code 2 and a sentence, before anything is connected to."""
+    """Code 2 and a sentence, before anything connects."""
     ended = await run_command("webhooks", "listen", *words, environment=clean_environment())
     assert (ended.returncode, ended.stdout) == (2, "")
     assert len(ended.stderr.splitlines()) == 1

@@ -13,7 +13,7 @@ KEY = re.compile(r"fg_live_[0-9A-Za-z]{49}")
 
 
 def test_keys_have_their_form_and_differ() -> None:
-    """Ten thousand keys: all well formed, all different, of one length."""
+    """Ten thousand keys: all well formed, all different, all of the same length."""
     keys = {new_key() for _ in range(10_000)}
     assert len(keys) == 10_000
     assert all(KEY.fullmatch(key) and well_formed(key) for key in keys)
@@ -21,7 +21,7 @@ def test_keys_have_their_form_and_differ() -> None:
 
 @given(st.integers(8, 56), st.sampled_from(ALPHABET))
 def test_one_wrong_letter_is_seen(place: int, letter: str) -> None:
-    """A key with one letter replaced is not well formed: a typo costs no look-up."""
+    """A key with one letter replaced is not well formed, so a typo costs no lookup."""
     key = new_key()
     changed = key[:place] + letter + key[place + 1 :]
     assert well_formed(changed) == (changed == key)
@@ -41,7 +41,7 @@ def test_two_letters_swapped_are_seen(place: int) -> None:
     | st.just("fg_live_").map(lambda p: p + "é" * 49)
 )
 def test_other_text_is_no_key(text: str) -> None:
-    """Whatever is given, the answer is no, and not an error."""
+    """For any other text the result is False, not an error."""
     assert not well_formed(text)
 
 
@@ -49,7 +49,7 @@ def test_other_text_is_no_key(text: str) -> None:
     "change", [str.upper, str.lower, lambda key: key[:-1], lambda key: key + "0", lambda _: ""]
 )
 def test_a_changed_key_is_none(change: object) -> None:
-    """Another case, a letter less, a letter more, nothing."""
+    """Another case, one letter less or more, an empty text."""
     key = new_key()
     assert callable(change)
     assert not well_formed(change(key))
@@ -73,6 +73,6 @@ def test_a_digest_does_not_hold_the_key() -> None:
     ],
 )
 def test_a_scope_says_what_it_opens(scopes: set[Scope], sees: bool, acts: bool) -> None:  # noqa: FBT001 - a table
-    """`team:read` sees the team's jobs, `team:admin` acts on them too."""
+    """`team:read` sees the team's jobs, `team:admin` changes them too."""
     caller = Caller(team="t", user="u", key="k", scopes=frozenset(scopes))
     assert (caller.sees_team, caller.acts_for_team) == (sees, acts)

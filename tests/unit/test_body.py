@@ -71,7 +71,7 @@ def test_what_is_no_json_object_is_refused(case: str) -> None:
 
 @pytest.mark.parametrize("over", [0, 1])
 def test_the_limits_are_exact(over: int) -> None:
-    """Depth, members and digits pass up to the limit, and not one further."""
+    """Depth, members and digits are accepted up to the limit, and not one more."""
     bodies = [
         b'{"a":' * (MAX_DEPTH + over - 1) + b"{}" + b"}" * (MAX_DEPTH + over - 1),
         json.dumps({f"m{number}": 0 for number in range(MAX_MEMBERS + over)}).encode(),
@@ -86,17 +86,17 @@ def test_the_limits_are_exact(over: int) -> None:
 
 
 def test_a_pair_of_surrogates_is_one_character() -> None:
-    """An escaped pair is an emoji, and no fault."""
+    """An escaped pair is an emoji, not an error."""
     assert parse_object(b'{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}
 
 
 def test_digits_in_text_are_no_number() -> None:
-    """Only numbers have a limit of digits."""
+    """The limit of digits applies only to numbers."""
     assert parse_object(b'{"a": "' + b"7" * 5000 + b'"}') == {"a": "7" * 5000}
 
 
 def test_a_data_uri_may_be_long() -> None:
-    """Megabytes of image pass, also with the escaped slashes that some encoders write."""
+    """Megabytes of image are accepted, even with the escaped slashes that some encoders write."""
     raw = b'{"a": "DATA:image/png;base64,' + (b"A" * 60 + b"\\/") * 16_000 + b'"}'
     assert len(parse_object(raw)["a"]) > 3 * PLAIN_BYTES
 
@@ -120,7 +120,7 @@ BODIES = {
 
 @pytest.mark.parametrize("case", BODIES)
 def test_no_body_is_dear_to_read(case: str) -> None:
-    """At most 50 ms of CPU; the best of three, as the machine has other work."""
+    """At most 50 ms of CPU; the best of three, because other processes run too."""
     spent = []
     for _ in range(3):
         began = time.thread_time()
@@ -133,20 +133,20 @@ def test_no_body_is_dear_to_read(case: str) -> None:
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=15,  # far from the limit of the depth
+    max_leaves=15,  # far below the limit of the depth
 )
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text(), plain, max_size=5), st.booleans())
 def test_every_sound_object_reads_back(value: dict[str, Any], escaped: bool) -> None:  # noqa: FBT001 - drawn
-    """What is written as JSON reads back as it was, escaped or not."""
+    """What is written as JSON reads back unchanged, escaped or not."""
     assert parse_object(json.dumps(value, ensure_ascii=escaped).encode()) == value
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_else(raw: bytes) -> None:
-    """Whatever comes, it is an object or one of our errors."""
+    """The result is an object or one of our errors."""
     with contextlib.suppress(Malformed, Unprocessable, WrongMediaType):
         assert isinstance(parse_object(raw), dict)
 
@@ -176,7 +176,7 @@ SECRET = "kan4rie"
     ],
 )
 def test_a_violation_says_where_and_never_what(value: dict[str, Any], pointer: str, code: str) -> None:
-    """A JSON pointer, escaped (RFC 6901), without the value and without names nobody wants to read."""
+    """A JSON pointer, escaped (RFC 6901), without the value and without malformed names."""
     with pytest.raises(Unprocessable) as caught:
         validated(Example, value)
     (violation,) = caught.value.violations
@@ -185,7 +185,7 @@ def test_a_violation_says_where_and_never_what(value: dict[str, Any], pointer: s
 
 
 def test_at_most_twenty_violations_are_named() -> None:
-    """A body with a thousand faults gets a short answer."""
+    """A body with a thousand errors gets a short answer."""
     with pytest.raises(Unprocessable) as caught:
         validated(Example, {f"m{number}": 1 for number in range(1000)})
     assert len(caught.value.violations) == 20

@@ -1,10 +1,10 @@
-"""When a child process that died may be started again."""
+"""When a child process that died may be restarted."""
 
 from app.children import Restarts
 
 
 def test_a_child_that_always_dies_is_started_again_for_as_long_as_it_takes() -> None:
-    """Later and later, up to some seconds; after hours of deaths in a row that still ends nothing."""
+    """After growing pauses, up to some seconds, even after hours of consecutive deaths."""
     restarts = Restarts()
     assert restarts.due
     for _ in range(2000):

@@ -1,4 +1,4 @@
-"""What people write on the command line is read as they mean it, or refused with a right example."""
+"""Command-line values are read as people mean them, or refused with a correct example."""
 
 import os
 import re
@@ -38,13 +38,13 @@ def test_a_duration_is_seconds(text: str, seconds: int) -> None:
     "text", ["", "m", "-1", "1.5h", "1 h", " 1", "1h30m", "2w", "1H", "٣", "11d", "240h1", "9999999999d", "1\n"]
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """The sentence names both bounds and shows right ones; a digit of another script is none."""
+    """The sentence has both bounds and correct examples; a digit of another script is refused."""
     with pytest.raises(ValueError, match=r"between 0 and 10d, such as 90, 90s, 15m, 12h or 30d\.$"):
         ten_days(text)
 
 
 def test_the_bounds_of_a_duration_are_its_own() -> None:
-    """Below the least and above the most is refused, both are allowed, and each is shown in its largest unit."""
+    """The bounds are allowed, values beyond them refused, and each is shown in its largest unit."""
     read = duration(60, 90_000)
     assert [read("60"), read("1m"), read("25h")] == [60, 60, 90_000]
     for text in ("59", "90001"):
@@ -54,7 +54,7 @@ def test_the_bounds_of_a_duration_are_its_own() -> None:
 
 @given(st.sampled_from(Window), st.data())
 def test_every_limit_is_read_as_it_is_shown(window: Window, data: st.DataObject) -> None:
-    """UNIT/WINDOW=AMOUNT for every pair that makes sense, and every amount."""
+    """UNIT/WINDOW=AMOUNT for every valid pair, and every amount."""
     unit = data.draw(st.sampled_from(sorted(UNITS[window])))
     limit = Limit(unit, window, data.draw(st.integers(0, 10**9)))
     assert parse_limit(f"{limit.name}={format_amount(unit, limit.amount)}") == limit
@@ -84,7 +84,7 @@ def test_every_limit_is_read_as_it_is_shown(window: Window, data: st.DataObject)
     ],
 )
 def test_a_wrong_limit_is_refused_with_a_right_one(text: str, why: str) -> None:
-    """The sentence says what is wrong, and ends with right ones."""
+    """The sentence says what is wrong, and ends with correct examples."""
     with pytest.raises(ValueError, match=re.escape(why)) as refused:
         parse_limit(text)
     assert str(refused.value).endswith("such as usd/day=50.00, jobs/concurrent=4 or submits/minute=30.")
@@ -92,7 +92,7 @@ def test_a_wrong_limit_is_refused_with_a_right_one(text: str, why: str) -> None:
 
 @given(st.text())
 def test_a_refusal_is_short_and_moves_no_cursor(text: str) -> None:
-    """Whatever was written: one printable line."""
+    """Whatever the input: one printable line."""
     with pytest.raises(ValueError, match="is no limit") as refused:
         parse_limit(f"{text}\x1b[2J")
     assert str(refused.value).isprintable()
@@ -100,7 +100,7 @@ def test_a_refusal_is_short_and_moves_no_cursor(text: str) -> None:
 
 
 def test_amounts_of_money_are_whole_micro_dollars() -> None:
-    """A correction may be negative, a credit not, and neither is nothing."""
+    """A correction may be negative, a credit may not, and neither may be zero."""
     read = [parse_signed_usd(text) for text in ("12.50", "+12.5", "-0.000001")]
     assert read == [12_500_000, 12_500_000, -1]
     assert parse_credit("0.000001") == 1
@@ -114,26 +114,26 @@ def test_amounts_of_money_are_whole_micro_dollars() -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "a\nb", "\x1b[31m", "\udcff", "x" * 501])
 def test_names_and_reasons_are_one_printable_line(text: str) -> None:
-    """Nothing empty, nothing that a terminal obeys, nothing that is no Unicode, nothing endless."""
+    """Nothing empty, no control characters, no invalid Unicode, nothing overlong."""
     for parse in (parse_name, parse_reason, parse_id):
         with pytest.raises(ValueError, match=r"\.$"):
             parse(text)
 
 
 def test_names_may_be_of_any_script() -> None:
-    """Blanks around a name go."""
+    """Surrounding blanks are removed."""
     assert parse_name(" Łódź 映画 ") == "Łódź 映画"
 
 
 def test_the_actor_is_the_login_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`cli:` and the name; `unknown` when there is none, or when it is no text."""
+    """`cli:` and the name; `unknown` when there is none, or when it is not valid text."""
     for name, expected in (("ada", "cli:ada"), ("a\x1bb", "cli:unknown"), ("\udcff", "cli:unknown")):
         monkeypatch.setenv("LOGNAME", name)
         assert actor() == expected
 
 
 def test_without_a_login_name_the_actor_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable says it, and the user id has no entry, as in many containers."""
+    """No variable has it, and the user id has no entry, as in many containers."""
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)
@@ -141,7 +141,7 @@ def test_without_a_login_name_the_actor_is_unknown(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_table_shows_foreign_text_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    """Markup, control characters and missing values do not change how a table looks, nor end it."""
+    """Markup, control characters and missing values do not break a table."""
     print_table(["id", "name", "x"], [["team_1", "[/red][bold]", None], ["team_2", "\x1b[2Jgone", ("a", "b")]])
     out = capsys.readouterr().out
     assert "[/red][bold]" in out
@@ -150,7 +150,7 @@ def test_a_table_shows_foreign_text_as_text(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_limit_in_a_table_reads_as_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """With its raise beside it."""
+    """With its raise next to it."""
     limit = {"unit": "usd", "window": "day", "amount": "5.00", "raised_to": "9.00", "raised_until": "soon"}
     print_view({"limits": [limit], "details": {"why": "ä"}}, as_json=False)
     out = capsys.readouterr().out
@@ -159,5 +159,5 @@ def test_a_limit_in_a_table_reads_as_on_the_command_line(capsys: pytest.CaptureF
 
 
 def test_the_help_names_every_unit_and_window() -> None:
-    """Whoever reads `--help` need not guess."""
+    """So that `--help` is enough to write a limit."""
     assert all(word in SPEC_HELP for word in (*Unit, *Window))

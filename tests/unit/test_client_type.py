@@ -1,4 +1,4 @@
-"""The type that we give to redis-py's client says what redis-py has."""
+"""The type that we declare for redis-py's client matches redis-py."""
 
 import inspect
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from app.store.client import Client, Pipeline
 
 @pytest.mark.parametrize(("ours", "theirs"), [(Client, Redis), (Pipeline, RedisPipeline)])
 def test_redis_py_has_each_method_that_its_type_names(ours: type, theirs: type) -> None:
-    """Each is there, and knows the arguments that are given by name: no version of it has renamed one."""
+    """Each exists and accepts the arguments that are passed by name, so a renamed one is noticed."""
     missing = []
     for name, method in vars(ours).items():
         if name.startswith("_") or not inspect.isfunction(method):

@@ -1,4 +1,4 @@
-"""Nothing leaves for an address that is not public: shown by a listener that hears nothing."""
+"""No connection leaves for an address that is not public; a listener that gets none shows it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ PUBLIC = "93.184.216.34"
 
 
 class Answers:
-    """A name server: gives one list of addresses after the other, the last one again and again."""
+    """A name server: returns one list of addresses after the other, and repeats the last one."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self.asked: list[str] = []
@@ -43,7 +43,7 @@ async def get(
 
 
 async def test_the_listener_would_have_heard() -> None:
-    """The same spellings do arrive where the operator allows them, so that silence means something."""
+    """The same spellings arrive where the operator allows them, so the listener would notice."""
     heard = []
     policy = EgressPolicy.parse("127.0.0.0/8, ::1, ::, 0.0.0.0")
     for host in ("127.0.0.1", "127.1", "0x7f000001", "[::1]", "[::ffff:127.0.0.1]", "localhost", "0"):
@@ -55,12 +55,12 @@ async def test_the_listener_would_have_heard() -> None:
 
 
 async def test_a_name_that_changes_its_answer_gains_nothing() -> None:
-    """DNS rebinding: asked once an attempt, and what was checked is what is dialled."""
+    """DNS rebinding: one lookup for each attempt, and the checked address is the dialled one."""
     async with CatchAll() as catch_all:
-        names = Answers(["127.0.0.2"], ["127.0.0.1"])  # the first is allowed, and stands for a public one
+        names = Answers(["127.0.0.2"], ["127.0.0.1"])  # the first is allowed, and plays a public one
         transport = GuardedTransport(EgressPolicy.parse("127.0.0.2"), resolver=names)
         async with guarded_client(transport, total=5) as client:
-            with pytest.raises(httpx.HTTPError):  # the listener says nothing
+            with pytest.raises(httpx.HTTPError):  # the listener sends nothing
                 await client.get(f"http://rebind.example.com:{catch_all.port}/")
             assert names.asked == ["rebind.example.com"]
             assert catch_all.reached == ["127.0.0.2"]
@@ -71,7 +71,7 @@ async def test_a_name_that_changes_its_answer_gains_nothing() -> None:
 
 
 async def test_the_next_answer_is_dialled_when_the_first_does_not_listen() -> None:
-    """A host with a dead v6 address is still reached; its name stands in the Host header."""
+    """A host with a dead v6 address is still reached; its name is in the Host header."""
     async with Receiver() as receiver:
         names = Answers(["::1", "127.0.0.1"])
         response = await get(
@@ -104,13 +104,13 @@ async def test_the_operators_list_opens_a_private_target(allow: str) -> None:
     ],
 )
 async def test_scheme_and_port_are_held_when_the_socket_is_opened(url: str, answer: str) -> None:
-    """Outside the operator's list: https, and 443 or 8443; inside: http too, and any port there is."""
+    """Outside the operator's list: https, and 443 or 8443; inside: http too, and any port."""
     with pytest.raises(ForbiddenTarget):
         await get(url, EgressPolicy.parse("127.0.0.0/8"), Answers([answer]))
 
 
 async def test_a_name_that_does_not_resolve_is_a_failed_connection() -> None:
-    """Not a crash, and not a refusal; the same for a name that is none and for an empty answer."""
+    """Neither a crash nor a refusal; the same for an invalid name and for an empty answer."""
     for host in ("no-such-name.invalid", "a" * 70 + ".invalid"):
         with pytest.raises(httpx.ConnectError):
             await get(f"https://{host}/", EgressPolicy())
@@ -119,7 +119,7 @@ async def test_a_name_that_does_not_resolve_is_a_failed_connection() -> None:
 
 
 async def test_a_name_server_that_does_not_answer_is_given_up() -> None:
-    """After three seconds, however long the client would wait."""
+    """After three seconds, whatever the client's own timeout."""
 
     async def silent(host: str) -> list[Address]:
         await asyncio.Event().wait()
@@ -133,7 +133,7 @@ async def test_a_name_server_that_does_not_answer_is_given_up() -> None:
 
 
 async def test_only_the_first_ten_answers_are_dialled() -> None:
-    """What comes after is neither checked nor reached."""
+    """Further ones are neither checked nor dialled."""
     async with Receiver() as receiver:
         names = Answers([f"127.0.1.{n}" for n in range(1, 11)] + ["127.0.0.1"])
         with pytest.raises(httpx.ConnectError):
@@ -142,7 +142,7 @@ async def test_only_the_first_ten_answers_are_dialled() -> None:
 
 
 async def test_redirects_cookies_and_proxies_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client follows nothing, keeps nothing, and takes nothing from the environment."""
+    """The client follows no redirect, keeps no cookie, and reads no proxy from the environment."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     async with Receiver() as receiver:
@@ -218,14 +218,14 @@ async def test_a_url_is_judged_at_registration(url: str, code: str | None) -> No
 
 
 def refusal(url: str) -> tuple[str, str]:
-    """Code and sentence with which a URL is refused when it is named."""
+    """Code and sentence that refuse a URL at registration."""
     with pytest.raises(Unprocessable) as caught:
         check_url(url, EgressPolicy())
     return caught.value.code, caught.value.message
 
 
 async def test_registration_refuses_private_hosts_with_one_text() -> None:
-    """A different one for each would tell what is there; what no URL can hold is told apart, whatever the port."""
+    """Different texts would reveal what exists; only what no URL can contain gets its own, whatever the port."""
     urls = {f"{at}/" for host in HOSTS for at in (f"https://{host}", f"http://{host}:6379")}
     may = {("url_not_allowed", NOT_ALLOWED), ("url_not_allowed", "This is not a URL.")}
     assert {url: found for url in sorted(urls) if (found := refusal(url)) not in may} == {}
@@ -234,7 +234,7 @@ async def test_registration_refuses_private_hosts_with_one_text() -> None:
 
 
 async def test_registration_leaves_to_dns_what_only_dns_can_tell() -> None:
-    """With a network on the list a private-looking name may lie in it; a public-looking one needs to be named."""
+    """With a listed network a private-looking name may be in it; a public-looking one must be listed itself."""
     policy = EgressPolicy.parse("10.0.5.0/24")
     check_url("http://receiver:9000/", policy)
     check_url("http://10.0.5.9:9000/", policy)
@@ -246,7 +246,7 @@ async def test_registration_leaves_to_dns_what_only_dns_can_tell() -> None:
 
 @pytest.mark.parametrize("url", ["http://hooks.example.com:8080/", "https://hooks.example.com:9443/"])
 async def test_a_refusal_that_a_listed_name_would_lift_says_so(url: str) -> None:
-    """Where networks are listed; an address, or a list without networks, leaves nothing to be named."""
+    """Only where networks are listed; for an address, or without networks, listing a name would not help."""
     listed = EgressPolicy.parse("10.0.5.0/24")
     with pytest.raises(Unprocessable, match=r", unless the operator lists the name in FILMGATE_EGRESS_ALLOW\.$"):
         check_url(url, listed)
@@ -261,7 +261,7 @@ async def test_a_refusal_that_a_listed_name_would_lift_says_so(url: str) -> None
 
 
 async def test_the_operators_list_is_read_strictly() -> None:
-    """Networks, single addresses and names; anything else is one sentence that names it."""
+    """Networks, single addresses and names; anything else is refused with a sentence that names it."""
     assert EgressPolicy.parse(" ") == EgressPolicy()
     policy = EgressPolicy.parse("10.0.5.0/24,Hooks.Internal, ::1 ,fd00::/8,")
     assert policy.allows_host("hooks.INTERNAL")

@@ -1,4 +1,4 @@
-"""The gateway, its store and fal hear nothing, also where the operator's list covers them."""
+"""The gateway, its store and fal get no connection, even if the operator's list allows their addresses."""
 
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -20,7 +20,7 @@ ELSEWHERE = {"FILMGATE_PUBLIC_URL": "https://videos.example.com", "FILMGATE_REDI
 
 
 class Names:
-    """A name server that notes what it is asked; `None` is a name that does not resolve."""
+    """A name server that records its lookups; `None` is a name that does not resolve."""
 
     def __init__(self, **names: Sequence[str] | None) -> None:
         self.names = names
@@ -41,7 +41,7 @@ def policy_of(allow: str = ALL, **settings: str) -> EgressPolicy:
 
 
 async def refused(transport: GuardedTransport, url: str) -> bool:
-    """True when it is not let out; False when it was dialled and the listener hung up."""
+    """True when the guard refuses it; False when it was dialled and the listener hung up."""
     async with guarded_client(transport, total=5) as client:
         try:
             await client.get(url)
@@ -61,7 +61,7 @@ async def refused(transport: GuardedTransport, url: str) -> bool:
     ],
 )
 async def test_the_gateways_own_port_is_closed(host: str, closed: list[str], open_: list[str]) -> None:
-    """Where it listens, whatever its public URL is; a wildcard is every address of this machine."""
+    """The one it listens on, whatever its public URL; a wildcard means every address of this machine."""
     async with CatchAll() as catch_all:
         policy = policy_of(FILMGATE_HOST=host, FILMGATE_PORT=str(catch_all.port))
         for spelling in closed:
@@ -76,7 +76,7 @@ async def test_the_gateways_own_port_is_closed(host: str, closed: list[str], ope
 
 
 async def test_a_wildcard_closes_no_other_machine() -> None:
-    """The same port elsewhere stays open: an address of this machine can be bound, and others cannot."""
+    """The same port elsewhere stays open: only an address of this machine can be bound."""
     policy = policy_of(FILMGATE_HOST="0.0.0.0", FILMGATE_PORT="8320")
     for url in ("http://10.255.255.1:8320/", "http://[fd00::1]:8320/", "http://127.0.0.1:8321/"):
         check_url(url, policy)
@@ -85,7 +85,7 @@ async def test_a_wildcard_closes_no_other_machine() -> None:
 @pytest.mark.parametrize("url", ["redis://localhost:{port}", "rediss://:secret@localhost:{port}/3"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "0", "localhost", "hooks.internal"])
 async def test_a_store_that_is_named_is_closed_by_its_address(url: str, host: str) -> None:
-    """By the addresses that its name has at that moment, with any way to get there."""
+    """By the addresses that its name has at that time, with any scheme."""
     async with CatchAll() as catch_all:
         policy = policy_of(FILMGATE_REDIS_URL=url.format(port=catch_all.port))
         names = Names(localhost=["127.0.0.1"], hooks=["127.0.0.1"])
@@ -95,7 +95,7 @@ async def test_a_store_that_is_named_is_closed_by_its_address(url: str, host: st
 
 
 async def test_where_closed_names_lead_is_asked_once_and_not_for_others() -> None:
-    """Names are remembered for a while, and only those of the port that is dialled are asked for."""
+    """Names are cached for a while, and only those with the dialled port are resolved."""
     async with CatchAll() as catch_all:
         policy = policy_of(FILMGATE_REDIS_URL=f"redis://store.internal:{catch_all.port}")
         names = Names(store=["127.0.0.1"])
@@ -108,7 +108,7 @@ async def test_where_closed_names_lead_is_asked_once_and_not_for_others() -> Non
 
 
 async def test_a_closed_name_that_does_not_resolve_closes_nothing_else() -> None:
-    """As fal's names where there is no internet: deliveries to the port go on."""
+    """Such as fal's names where there is no internet: other deliveries to the port work."""
     async with CatchAll() as catch_all:
         policy = policy_of(FILMGATE_REDIS_URL=f"redis://store.internal:{catch_all.port}")
         assert not await refused(GuardedTransport(policy, resolver=Names()), f"http://127.0.0.2:{catch_all.port}/")
@@ -116,7 +116,7 @@ async def test_a_closed_name_that_does_not_resolve_closes_nothing_else() -> None
 
 @pytest.mark.parametrize("allow", ["", "10.0.0.0/8, hooks.internal"])
 async def test_what_the_list_does_not_cover_costs_no_lookup(allow: str) -> None:
-    """A delivery to elsewhere asks for its own name, and for nothing else."""
-    names = Names(hooks=[])  # passes every check as a public one would, and nothing is dialled
+    """A delivery to another address resolves only its own name."""
+    names = Names(hooks=[])  # accepted like a public one, and nothing is dialled
     assert not await refused(GuardedTransport(policy_of(allow), resolver=names), "https://hooks.example.com/")
     assert names.asked == ["hooks.example.com"]

@@ -18,7 +18,7 @@ ALLOWED = EgressPolicy.parse("127.0.0.1")
 
 
 async def here(host: str) -> Sequence[Address]:
-    """Every name is this machine."""
+    """Every name resolves to this machine."""
     assert host
     return [ip_address("127.0.0.1")]
 
@@ -48,7 +48,7 @@ async def test_an_unknown_or_expired_certificate_is_refused(tmp_path: Path, days
 
 
 async def test_two_names_at_one_address_share_no_connection(tmp_path: Path) -> None:
-    """A pool keyed by the address would send the second request over what was verified for the first."""
+    """A pool keyed by the address would send the second request over the connection verified for the first."""
     asked: list[str | None] = []
     server, client_tls = served_for(tmp_path, ["a.example.com", "b.example.com"])
     server.sni_callback = lambda _socket, name, _context: asked.append(name)

@@ -1,4 +1,4 @@
-"""Tasks that drop a cancellation still end."""
+"""Tasks that lose a cancellation still end."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_task_that_drops_its_first_cancellation_is_ended() -> None:
-    """One cancel may be lost inside a library; the task is told again."""
+    """A library may swallow one cancellation; the task is cancelled again."""
     dropped = 0
 
     async def stubborn() -> None:
@@ -31,7 +31,7 @@ async def test_a_task_that_drops_its_first_cancellation_is_ended() -> None:
 
 
 async def test_the_errors_of_ended_tasks_are_dropped() -> None:
-    """Ending is for tasks whose result nobody waits for."""
+    """It is for tasks whose result is not awaited."""
 
     async def broken() -> None:
         raise ValueError

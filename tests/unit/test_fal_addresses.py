@@ -1,4 +1,4 @@
-"""Which addresses in fal's answers are fal's: one rule for uploads, files, clips and redirects."""
+"""Which URLs in fal's answers are fal's: one rule for uploads, files, clips and redirects."""
 
 import httpx
 import pytest
@@ -97,14 +97,14 @@ NOT_OURS = [
 
 @pytest.mark.parametrize("url", OURS)
 def test_a_place_of_fals_is_one(url: str) -> None:
-    """Its media hosts, its storage API, and what the operator adds, with all that is below."""
+    """Its media hosts, its storage API, and hosts that the operator adds, each with its subdomains."""
     assert FAL.include(url)
     assert is_plain_url(url)
 
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_nothing_else_is_a_place_of_fals(url: object) -> None:
-    """Other hosts, schemes and ports, users, spellings that two parsers read in two ways, and other types."""
+    """Other hosts, schemes and ports, user names, spellings that two parsers read differently, and other types."""
     assert not FAL.include(url)
 
 
@@ -125,7 +125,7 @@ def test_the_emulators_place_is_its_own_port_and_no_other() -> None:
 
 @given(st.text(max_size=60) | st.text("https:/.@[]%\\?#falmedi<\x00\ud83dxn-", max_size=40))
 def test_what_is_named_is_read_alike_by_the_library_that_calls_it(text: str) -> None:
-    """Whatever stands behind the scheme: no exception; and what passes has the same host for httpx."""
+    """Whatever follows the scheme: no exception; and httpx sees the same host in an accepted URL."""
     for url in (text, f"https://{text}", f"https://{text}.fal.media/a"):
         origin = origin_of(url)
         if origin is not None:

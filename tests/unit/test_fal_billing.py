@@ -1,4 +1,4 @@
-"""fal's billing events on the wire, and what they add up to."""
+"""fal's billing events on the wire, and their sums."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ def page(*rows: dict[str, Any], **more: Any) -> bytes:
 
 
 def billed(*rows: dict[str, Any]) -> dict[str, int]:
-    """What these events of the requests a and b come to."""
+    """The sums of these events for the requests a and b."""
     read = read_page(page(*rows))
     assert isinstance(read, PlatformPage)
     return sum_up(read.items, request_ids=["a", "b"]).micro
@@ -59,13 +59,13 @@ def test_a_cost_becomes_whole_micro_dollars(cost: dict[str, Any], micro: int) ->
     ],
 )
 def test_a_cost_that_cannot_be_is_no_cost(cost: dict[str, Any]) -> None:
-    """The request is left out, also where another event of it could be read; others are not touched by it."""
+    """The request is left out, even if another of its events is valid; other requests are unaffected."""
     good = {"cost_estimate_nano_usd": 1000}
     assert billed({"request_id": "a", **cost}, {"request_id": "b", **good}) == {"b": 1}
 
 
 def test_events_of_one_request_are_added_before_they_are_rounded() -> None:
-    """Two halves make one; a credit takes away; what was not asked about is left out."""
+    """Two halves add up to one; a credit is subtracted; other requests are left out."""
     half = {"cost_estimate_nano_usd": 700_500}
     assert billed(
         {"request_id": "a", **half},
@@ -94,7 +94,7 @@ def test_events_of_one_request_are_added_before_they_are_rounded() -> None:
     ],
 )
 def test_what_is_no_page_is_no_answer(body: bytes) -> None:
-    """A half bill is no bill: more pages without a way to them count too."""
+    """A partial bill is no bill: more pages without a cursor count as that too."""
     assert read_page(body) == UnusableAnswer("unreadable")
 
 
@@ -106,7 +106,7 @@ def test_a_page_names_the_next_one() -> None:
 
 
 def test_a_query_asks_for_ids_and_a_span_that_fal_allows() -> None:
-    """Ids one by one, times with their zone, at most 90 days, the cursor as it came."""
+    """Single ids, times with their zone, at most 90 days, the cursor unchanged."""
     end_ms = 1_795_000_000_000
     asked = parse_qs(events_query(["a", "b"], start_ms=0, end_ms=end_ms, limit=10, cursor="Mg=="))
     assert asked["request_id"] == ["a", "b"]
@@ -119,7 +119,7 @@ def test_a_query_asks_for_ids_and_a_span_that_fal_allows() -> None:
 
 @pytest.mark.anyio
 async def test_a_client_asks_for_at_most_fifty_and_only_with_an_admin_key() -> None:
-    """Without the key nothing is called; too many ids are a mistake of the program's."""
+    """Without the key nothing is called; too many ids are a programming error."""
     urls: dict[str, Any] = dict.fromkeys(("queue_url", "rest_url", "api_url"), "http://127.0.0.1:9")
     keyless, client = FalClient(**urls, key="k"), FalClient(**urls, key="k", admin_key="admin")
     try:

@@ -1,4 +1,4 @@
-"""fal's request history on the wire: whole or nothing, and the markers in its payloads."""
+"""fal's request history on the wire: complete or nothing, and the markers in its payloads."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ def page(*rows: Any, **more: Any) -> bytes:
 
 
 def marks(payload: Any) -> tuple[str, ...]:
-    """What is read out of this payload."""
+    """What is parsed from this payload."""
     read = read_history(page(row(json_input=payload)))
     assert isinstance(read, PlatformPage)
     return read.items[0].markers
@@ -60,7 +60,7 @@ def test_a_request_has_its_id_its_time_and_its_markers() -> None:
     ],
 )
 def test_a_marker_stands_in_the_query_of_an_address(payload: dict[str, Any], expected: tuple[str, ...]) -> None:
-    """Anywhere in the payload, and nowhere else: a prompt that talks of one has none."""
+    """Anywhere in the payload, but only there: a prompt with a marker's text does not count."""
     assert marks(payload) == expected
 
 
@@ -91,13 +91,13 @@ def test_a_marker_stands_in_the_query_of_an_address(payload: dict[str, Any], exp
     ],
 )
 def test_what_cannot_be_read_is_no_listing(body: bytes) -> None:
-    """One row that is not understood might be the one that is looked for."""
+    """A row that cannot be parsed might be the wanted one."""
     assert read_history(body) == UnusableAnswer("unreadable")
 
 
 @pytest.mark.parametrize("payload", [None, "a lake", [], 7])
 def test_a_request_without_its_payload_makes_the_page_useless(payload: Any) -> None:
-    """Nobody can say whose it is; the reason tells the operator why nothing is decided."""
+    """Its owner is unknown; the reason tells the operator why nothing is decided."""
     assert read_history(page(row(), row(json_input=payload))) == UnusableAnswer("no_payload")
     bare = row()
     del bare["json_input"]
@@ -111,7 +111,7 @@ def test_a_page_names_the_next_one() -> None:
 
 
 def test_a_query_asks_for_payloads_of_one_model_in_a_span() -> None:
-    """Times with their zone, the cursor as it came."""
+    """Times with their zone, the cursor unchanged."""
     asked = parse_qs(history_query("fal-ai/a/b", start_ms=SENT_MS, end_ms=SENT_MS + 1, limit=100, cursor="Mg=="))
     assert asked == {
         "endpoint_id": ["fal-ai/a/b"],
@@ -125,7 +125,7 @@ def test_a_query_asks_for_payloads_of_one_model_in_a_span() -> None:
 
 @pytest.mark.anyio
 async def test_a_client_asks_only_with_an_admin_key() -> None:
-    """Without the key nothing is called; where nobody answers, that is the reason."""
+    """Without the key nothing is called; without an answer, that is the reason."""
     urls: dict[str, Any] = dict.fromkeys(("queue_url", "rest_url", "api_url"), "http://127.0.0.1:9")
     keyless, client = FalClient(**urls, key="k"), FalClient(**urls, key="k", admin_key="admin")
     try:

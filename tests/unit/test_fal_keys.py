@@ -1,4 +1,4 @@
-"""fal's keys are fetched seldom, never from elsewhere, and outlast a fal that does not answer usefully."""
+"""fal's keys are fetched rarely, only from the configured URL, and outlast a fal without a useful answer."""
 
 import asyncio
 import gzip
@@ -45,21 +45,21 @@ OTHERS: list[Any] = [
 
 
 async def test_every_key_is_tried() -> None:
-    """Whichever of the published ones has signed; other algorithms, and what is no key, are passed over."""
+    """Whichever published key signed; other algorithms and invalid keys are skipped."""
     async with verifier_setup(jwks_reply(*OTHERS * 3, FORGER, NEWER, FAL)) as setup:
         for signer in (FAL, NEWER, FORGER):
             assert (await setup.verify(signer)).request_id == REQUEST
 
 
 async def test_other_algorithms_are_no_keys() -> None:
-    """A set without a single ED25519 key is as good as none."""
+    """A set without an ED25519 key counts as empty."""
     async with verifier_setup(jwks_reply(*OTHERS)) as setup:
         with pytest.raises(KeysUnavailable):
             await setup.verify()
 
 
 async def test_one_look_serves_an_hour() -> None:
-    """A hundred deliveries at once wait for one look; the next is an hour later."""
+    """A hundred concurrent deliveries wait for one fetch; the next is an hour later."""
     async with verifier_setup(jwks_reply(FAL), jwks_reply(FAL)) as setup:
         await asyncio.gather(*(setup.verify() for _ in range(100)))
         setup.pass_time(FRESH_S - 1)
@@ -71,7 +71,7 @@ async def test_one_look_serves_an_hour() -> None:
 
 
 async def test_a_new_key_is_found_before_the_hour_is_over() -> None:
-    """A signature that no key fits is a reason to look again; the key that went is gone."""
+    """A signature that fits no key triggers a fetch; the key that is no longer published is gone."""
     async with verifier_setup(jwks_reply(FAL), jwks_reply(NEWER)) as setup:
         await setup.verify()
         setup.pass_time(MIN_INTERVAL_S)
@@ -81,7 +81,7 @@ async def test_a_new_key_is_found_before_the_hour_is_over() -> None:
 
 
 async def test_forged_deliveries_make_us_look_at_most_twice_a_minute() -> None:
-    """However many come, one after the other or together; and a new key is found at the next look."""
+    """However many come, in turn or concurrently; and a new key is found with the next fetch."""
     async with verifier_setup(*[jwks_reply(FAL)] * 3, jwks_reply(FAL, NEWER)) as setup:
         await setup.verify()
         for _ in range(20):
@@ -133,7 +133,7 @@ USELESS: dict[str, Answer] = {
 
 @pytest.mark.parametrize("case", USELESS)
 async def test_a_useless_answer_gives_no_keys(case: str) -> None:
-    """Without any, nothing is verified and fal is to try again; half a minute later all is well."""
+    """Without any, nothing is verified and fal must retry; half a minute later the keys are there."""
     async with verifier_setup(USELESS[case], jwks_reply(NEWER)) as setup:
         for _ in range(3):
             with pytest.raises(KeysUnavailable):
@@ -145,7 +145,7 @@ async def test_a_useless_answer_gives_no_keys(case: str) -> None:
 
 @pytest.mark.parametrize("case", USELESS)
 async def test_a_useless_answer_leaves_the_old_keys(case: str) -> None:
-    """They hold on past their hour, and fal is asked again every half minute."""
+    """They stay valid past their hour, and fal is asked again every half minute."""
     async with verifier_setup(jwks_reply(FAL), USELESS[case], jwks_reply(NEWER)) as setup:
         await setup.verify()
         setup.pass_time(FRESH_S)
@@ -159,7 +159,7 @@ async def test_a_useless_answer_leaves_the_old_keys(case: str) -> None:
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    """The keys come from where the operator said, and from nowhere else."""
+    """The keys come only from the configured URL."""
     async with Receiver() as evil:
         evil.answers([jwks_reply(FORGER)] * 2)
         redirects = [Reply(status, {"Location": f"{evil.url}/jwks.json"}) for status in (301, 307)]
@@ -188,7 +188,7 @@ async def test_keys_that_fal_confirms_no_more_end_after_a_day() -> None:
 
 
 async def test_a_fal_that_is_away_gives_no_keys() -> None:
-    """Nobody listens."""
+    """Nothing listens there."""
     async with verifier_setup() as setup:
         pass
     verifier = Verifier(f"{setup.server.url}/jwks.json", user_id=None)
@@ -206,7 +206,7 @@ async def _drip(writer: asyncio.StreamWriter) -> None:
 
 
 async def test_a_slow_fal_is_not_waited_for() -> None:
-    """Silent or byte by byte: all wait for one look of five seconds, and who needs none does not wait at all."""
+    """Silent or byte by byte: all wait for one fetch of five seconds, and deliveries that need none do not wait."""
     silent = Reply(delay=60)
     async with verifier_setup(silent) as one, verifier_setup(jwks_reply(FAL), _drip, jwks_reply(NEWER)) as other:
         await other.verify()

@@ -1,4 +1,4 @@
-"""fal on the wire: what a reply may be believed, and what it means for money."""
+"""fal on the wire: which replies are accepted, and what they mean for money."""
 
 import json
 from typing import Any
@@ -42,7 +42,7 @@ def reply(**members: Any) -> bytes:
 
 
 def test_a_request_url_is_built_from_the_model_id() -> None:
-    """Status, result and cancel hang under owner/app, whatever the rest of the id."""
+    """Status, result and cancel are below owner/app, whatever the rest of the id."""
     assert app_path("fal-ai/kling-video/v2/master/image-to-video") == "fal-ai/kling-video"
     assert app_path("workflows/me/mine/x") == "workflows/me/mine"
     url = request_url(QUEUE, "fal-ai/kling-video/v2/master/image-to-video", "a-1", "/status?logs=1")
@@ -51,7 +51,7 @@ def test_a_request_url_is_built_from_the_model_id() -> None:
 
 @pytest.mark.parametrize("request_id", ["", "..", "a/b", "a?b", "a#b", "a b", "a\n", "x" * 65, "é", "%2e%2e"])
 def test_no_url_is_built_from_a_strange_id(request_id: str) -> None:
-    """An id is letters, digits, dash and underscore, at most 64; in a reply it is no id at all."""
+    """An id is letters, digits, dash and underscore, at most 64; anything else in a reply is no id."""
     with pytest.raises(ValueError, match="request id"):
         request_url(QUEUE, "fal-ai/kling-video", request_id)
     assert read_request_id(reply(request_id=request_id)) is None
@@ -59,7 +59,7 @@ def test_no_url_is_built_from_a_strange_id(request_id: str) -> None:
 
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_no_body_breaks_the_readers(body: bytes) -> None:
-    """Any bytes are read as an answer of some kind; only a usable id counts as accepted."""
+    """Any bytes are parsed as some answer; only a usable id counts as accepted."""
     for status in (200, 202, 400, 401, 429, 500, 503):
         outcome = classify_answer(status, body)
         assert isinstance(outcome, SubmitAccepted) == (status < 300 and read_request_id(body) is not None)
@@ -70,7 +70,7 @@ def test_no_body_breaks_the_readers(body: bytes) -> None:
 
 @given(JSON)
 def test_no_result_breaks_the_reader_of_clips(value: Any) -> None:
-    """Whatever stands where the clip should, there is one to show or none."""
+    """Whatever is in the clip's place, there is one to show or none."""
     for body in (value, {"video": value}, {"video": {"url": value}}):
         assert read_video(body, hosts=HOSTS) is None
 
@@ -80,7 +80,7 @@ def test_no_result_breaks_the_reader_of_clips(value: Any) -> None:
 
 @pytest.mark.parametrize("status", [300, 302, 304, 402, 406, 408, 409, 418, 451, 500, 501, 502, 503, 504, 520, 599])
 def test_a_status_that_proves_nothing_is_unknown(status: int) -> None:
-    """Only a known refusal is a refusal; the rest is held."""
+    """Only a known refusal is a refusal; anything else is held."""
     assert classify_answer(status, b"") == SubmitUnknown(f"http_{status}")
 
 
@@ -97,7 +97,7 @@ def test_a_status_that_proves_nothing_is_unknown(status: int) -> None:
     ],
 )
 def test_a_refusal_says_whether_it_may_be_tried_again(status: int, code: str, again: bool, account: bool) -> None:  # noqa: FBT001  a table
-    """And whether it is about fal's account instead of the request; fal's own words are not repeated."""
+    """And whether it concerns fal's account instead of the request; fal's own message is not repeated."""
     outcome = classify_answer(status, reply(detail="the key abc:def is wrong"))
     assert isinstance(outcome, SubmitRefused)
     assert (outcome.code, outcome.retryable, outcome.account_fault, outcome.status) == (
@@ -111,7 +111,7 @@ def test_a_refusal_says_whether_it_may_be_tried_again(status: int, code: str, ag
 
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout])
 def test_before_the_connection_stood_nothing_was_sent(error: type[httpx.HTTPError]) -> None:
-    """Connection refused, no such name, no TLS: the job may be sent again."""
+    """Connection refused, no such name, no TLS: the job may be submitted again."""
     outcome = classify_exception(error("no"), begun=False)
     assert isinstance(outcome, SubmitRefused)
     assert (outcome.retryable, outcome.account_fault) == (True, False)
@@ -130,18 +130,18 @@ def test_before_the_connection_stood_nothing_was_sent(error: type[httpx.HTTPErro
     ],
 )
 def test_after_that_nobody_knows(error: Exception, reason: str) -> None:
-    """The reason is a stable word; no text of the exception goes into the job."""
+    """The reason is a stable code; no exception text is stored in the job."""
     assert classify_exception(error, begun=True) == SubmitUnknown(reason)
 
 
 def test_a_submission_ends_before_its_lease() -> None:
-    """Otherwise a slow one would be held while it is under way."""
+    """Otherwise a slow one would be held while it is in progress."""
     assert SUBMIT_SECONDS * 1000 + 10_000 <= SUBMIT_LEASE_MS
 
 
 @pytest.mark.anyio
 async def test_without_a_key_nothing_is_sent() -> None:
-    """The refusal is about the account, so that buying pauses."""
+    """The refusal concerns the account, so buying pauses."""
     fal = FalClient(queue_url="http://127.0.0.1:9", rest_url="http://127.0.0.1:9", key=None)
     outcome = await fal.submit("fal-ai/kling-video", {}, start_timeout=None, marker="m", webhook_url=None)
     await fal.close()
@@ -167,7 +167,7 @@ async def test_without_a_key_nothing_is_sent() -> None:
     ],
 )
 def test_a_status_is_a_word_we_know_or_running(body: bytes, status: str, position: int | None) -> None:
-    """Only fal's exact COMPLETED ends the watch."""
+    """Only fal's exact COMPLETED ends the polling."""
     progress = read_progress(body)
     assert (progress.status, progress.queue_position) == (status, position)
 
@@ -184,12 +184,12 @@ def test_a_status_is_a_word_we_know_or_running(body: bytes, status: str, positio
     ],
 )
 def test_the_time_of_a_log_line_has_a_zone(said: str | None, shown: str) -> None:
-    """Fal writes UTC, with and without saying so; what is no time stays as it is."""
+    """Fal writes UTC, with and without a zone; an invalid time is unchanged."""
     assert read_logs([{"message": "m", "timestamp": said}]) == [{"message": "m", "timestamp": shown}]
 
 
 def test_logs_are_few_short_and_of_known_shape() -> None:
-    """The newest fifty, 500 characters each, only message and time."""
+    """The newest fifty, 500 characters each, with message and time only."""
     lines = [
         {"message": f"{n} " + "x" * 9000, "timestamp": "t" * 900, "labels": {"secret": "s"}} for n in range(80)
     ]
@@ -219,7 +219,7 @@ def video(url: Any, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_clip_on_fals_hosts_is_shown(url: str) -> None:
-    """With its facts, where they have the right type."""
+    """With its members, where they have the right type."""
     found = read_video(video(url, content_type="video/mp4", file_size="7", secret="x"), hosts=HOSTS)
     assert found == {"url": url, "content_type": "video/mp4"}
 
@@ -251,7 +251,7 @@ def test_a_clip_on_fals_hosts_is_shown(url: str) -> None:
     ],
 )
 def test_a_clip_anywhere_else_is_not_shown(url: Any) -> None:
-    """Other hosts, other schemes, users, ports, line breaks, and what browsers read otherwise."""
+    """Other hosts and schemes, user names, ports, line breaks, and what browsers parse differently."""
     assert read_video(video(url), hosts=HOSTS) is None
 
 

@@ -1,4 +1,4 @@
-"""fal's webhooks are verified as its documentation says, each part of a delivery on its own."""
+"""fal's webhooks are verified as its documentation says; each part of a delivery is tested separately."""
 
 import json
 
@@ -25,16 +25,16 @@ VECTOR_HEADERS = {
 
 
 async def test_the_documented_vector_is_genuine() -> None:
-    """Key, headers and body as written down, to the byte."""
+    """Key, headers and body as in the notes, byte for byte."""
     async with verifier_setup(jwks_reply(VECTOR_KEY), user_id="user_test") as setup:
         delivery = await setup.verifier.verify(VECTOR_HEADERS.items(), VECTOR_BODY, now_s=NOW)
         assert delivery == VerifiedWebhook(REQUEST, "user_test")
-        assert setup.server.requests[0].headers["accept-encoding"] == "identity"  # what is read is what was sent
+        assert setup.server.requests[0].headers["accept-encoding"] == "identity"  # the body is read as it was sent
         assert "authorization" not in setup.server.requests[0].headers
 
 
 async def test_the_tests_signer_makes_the_vector_too() -> None:
-    """So that the other tests here sign as fal does."""
+    """So the other tests here sign as fal does."""
     assert FAL.headers(REQUEST, VECTOR_BODY, at=NOW) == VECTOR_HEADERS
     assert FAL.jwk == VECTOR_KEY
 
@@ -50,7 +50,7 @@ async def test_the_tests_signer_makes_the_vector_too() -> None:
     ],
 )
 async def test_another_body_is_refused(body: bytes) -> None:
-    """One byte more or less, and the same document written again with other white space."""
+    """One byte more or less, and the same document with different white space."""
     async with verifier_setup(jwks_reply(FAL)) as setup:
         assert await reason_refused(setup.verifier.verify(VECTOR_HEADERS.items(), body, now_s=NOW)) == "signature"
 
@@ -67,7 +67,7 @@ CHANGED = {
 
 @pytest.mark.parametrize("case", CHANGED)
 async def test_every_header_is_signed(case: str) -> None:
-    """A change that keeps its form is noticed by the signature."""
+    """A well-formed change makes the signature invalid."""
     name, value = CHANGED[case]
     async with verifier_setup(jwks_reply(FAL)) as setup:
         assert await reason_refused(setup.verify(changed={name: value})) == "signature"
@@ -94,7 +94,7 @@ FORMS = {
 
 @pytest.mark.parametrize("case", FORMS)
 async def test_a_malformed_header_is_refused_before_keys_are_fetched(case: str) -> None:
-    """The four headers have forms; what has not is refused without asking fal anything."""
+    """The four headers have formats; a malformed one is refused without a request to fal."""
     name, value = FORMS[case]
     async with verifier_setup(jwks_reply(FAL)) as setup:
         assert await reason_refused(setup.verify(changed={name: value})) == "headers"
@@ -103,7 +103,7 @@ async def test_a_malformed_header_is_refused_before_keys_are_fetched(case: str) 
 
 @pytest.mark.parametrize("name", VECTOR_HEADERS)
 async def test_a_header_that_is_given_twice_is_refused(name: str) -> None:
-    """Also with the same value: two readers might read two things."""
+    """Even with the same value: two readers might read different ones."""
     pairs = [*VECTOR_HEADERS.items(), (name, VECTOR_HEADERS[name])]
     async with verifier_setup(jwks_reply(FAL)) as setup:
         assert await reason_refused(setup.verifier.verify(pairs, VECTOR_BODY, now_s=NOW)) == "headers"
@@ -111,7 +111,7 @@ async def test_a_header_that_is_given_twice_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize(("seconds", "fits"), [(-301, False), (-300, True), (0, True), (300, True), (301, False)])
 async def test_a_delivery_may_be_five_minutes_off(seconds: int, fits: bool) -> None:  # noqa: FBT001  a table
-    """Before and after our own time; then it is refused without a look at the keys."""
+    """Before or after our own time; beyond that it is refused without reading the keys."""
     async with verifier_setup(jwks_reply(FAL)) as setup:
         if fits:
             assert abs(seconds) <= LEEWAY_S
@@ -144,6 +144,6 @@ BODIES = {
 
 @pytest.mark.parametrize("case", BODIES)
 async def test_a_body_about_something_else_is_refused(case: str) -> None:
-    """Signed by fal, and yet header and body must name one request."""
+    """Signed by fal, but header and body must have the same request."""
     async with verifier_setup(jwks_reply(FAL)) as setup:
         assert await reason_refused(setup.verify(body=BODIES[case])) == "body"

@@ -1,4 +1,4 @@
-"""Which URLs of fal's stand for which of our own routes; every other one is refused."""
+"""Which of fal's URLs map to which of our routes; every other URL is refused."""
 
 from urllib.parse import urlsplit
 
@@ -59,14 +59,14 @@ PIECES = [
 
 @pytest.mark.parametrize(("url", "path", "query"), KNOWN)
 def test_what_the_clients_ask_for_is_a_route_of_ours(url: str, path: str, query: str) -> None:
-    """The path behind our prefix, and the query untouched."""
+    """The path behind our prefix, and the query unchanged."""
     expected = url.partition("?")[2] if query == "…" else query
     assert read_target(url.encode()) == ProxyTarget(path, expected.encode())
 
 
 @pytest.mark.parametrize(("url", "status"), OPEN_PROXY)
 def test_no_other_target_is_read(url: bytes, status: int) -> None:
-    """400 for what is no such URL, 412 for a host that is not fal's, 404 for a path that its clients never use."""
+    """400 for a malformed URL, 412 for a host that is not fal's, 404 for a path that its clients never use."""
     with pytest.raises(FilmgateError) as refused:
         read_target(url)
     assert refused.value.status == status
@@ -75,7 +75,7 @@ def test_no_other_target_is_read(url: bytes, status: int) -> None:
 
 @pytest.mark.parametrize("byte", sorted({*range(0x21), *range(0x7F, 0x100), *b'"#<>\\^`{|}'}))
 def test_odd_bytes_are_refused_wherever_they_stand(byte: int) -> None:
-    """Controls, spaces, the fragment's sign, and everything beyond ASCII: in the host, the path and the query."""
+    """Control characters, spaces, `#`, and everything beyond ASCII: in the host, the path and the query."""
     for url in (
         b"https://queue.fal.run%b/fal-ai/x",
         b"https://queue.fal.run/fal-ai/x%b",
@@ -96,7 +96,7 @@ def test_the_longest_target_is_read_and_a_longer_one_is_not() -> None:
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8), st.sampled_from(["", "https://queue.fal.run/", "https://"]))
 def test_what_is_read_means_the_same_to_every_reader_of_urls(pieces: list[str], start: str) -> None:
-    """Two other parsers see fal's host and the same path, and the route is below the prefix of that host."""
+    """Two other parsers see fal's host and the same path, and the route is below that host's prefix."""
     url = start + "".join(pieces)
     try:
         target = read_target(url.encode())

@@ -1,4 +1,4 @@
-"""A job at fal's door: which of our states is which of fal's, and how each end looks."""
+"""A job on the fal-compatible API: which of our states is which of fal's, and how each end looks."""
 
 from dataclasses import replace
 from typing import Any
@@ -35,7 +35,7 @@ def job(status: Status, **more: Any) -> Job:
     ],
 )
 def test_eight_states_are_three_at_fals_door(status: Status, word: str) -> None:
-    """There is no FAILED: Python's client raises at it, and JavaScript's polls for ever."""
+    """There is no FAILED: Python's client raises at it, and JavaScript's polls forever."""
     assert fal_state(job(status), 0) == word
     view = status_view(job(status), now_ms=0, position=None, base_url="https://x", logs=None)
     assert view["status"] == word
@@ -45,7 +45,7 @@ def test_eight_states_are_three_at_fals_door(status: Status, word: str) -> None:
 
 @pytest.mark.parametrize("status", list(Status))
 def test_what_was_cancelled_stays_cancelled(status: Status) -> None:
-    """Whatever became of it."""
+    """Whatever its real end."""
     end = terminal_response(job(status, cancel_requested_ms=1, output={"video": {}}), 0)
     assert end is not None
     assert (end.status, end.error_type, end.headers) == (
@@ -57,7 +57,7 @@ def test_what_was_cancelled_stays_cancelled(status: Status) -> None:
 
 @pytest.mark.parametrize(("now_ms", "status"), [(999, None), (1000, 504)])
 def test_only_a_held_job_ends_at_its_deadline(now_ms: int, status: int | None) -> None:
-    """A running one is cancelled at fal, and its truth decides."""
+    """A running one is cancelled at fal, whose answer decides."""
     end = terminal_response(job(Status.HELD), now_ms)
     assert (end.status if end else None) == status
     assert terminal_response(job(Status.RUNNING), now_ms) is None
@@ -70,7 +70,7 @@ def test_only_a_held_job_ends_at_its_deadline(now_ms: int, status: int | None) -
 def test_a_held_job_ends_at_the_earlier_of_its_deadlines(
     start_ms: int | None, now_ms: int, timeout: list[str | None]
 ) -> None:
-    """The start timeout that its caller gave says so in the header, so that no client asks again."""
+    """With the caller's own start timeout the header says so, and no client retries."""
     end = terminal_response(job(Status.HELD, start_deadline_ms=start_ms), now_ms)
     assert [one.headers.get("X-Fal-Request-Timeout-Type") for one in [end] if one is not None] == timeout
     assert end is None or (end.status, end.error_type) == (504, "request_timeout")
@@ -79,7 +79,7 @@ def test_a_held_job_ends_at_the_earlier_of_its_deadlines(
 @pytest.mark.parametrize("code", ["canceled", "start_timeout", "deadline_exceeded", "upstream_error", "who_knows"])
 @pytest.mark.parametrize("upstream", [None, {}, {"status": 409}, {"status": 200, "detail": "odd"}])
 def test_every_failure_has_a_status_and_a_sentence(code: str, upstream: dict[str, Any] | None) -> None:
-    """Never a success, and never what a client sends again for ever."""
+    """Never a success, and never a status that clients retry forever."""
     end = terminal_response(job(Status.FAILED, error=JobError(code, "A sentence.", upstream=upstream)), 0)
     assert end is not None
     assert end.status >= 400
@@ -89,7 +89,7 @@ def test_every_failure_has_a_status_and_a_sentence(code: str, upstream: dict[str
 
 
 def test_a_start_that_never_came_is_the_users_timeout() -> None:
-    """The header without which the clients would ask three times more."""
+    """Without this header the clients would retry three times."""
     end = terminal_response(job(Status.FAILED, error=JobError("start_timeout", "Late.")), 0)
     assert end is not None
     assert end.headers["X-Fal-Request-Timeout-Type"] == "user"

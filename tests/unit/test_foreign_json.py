@@ -1,4 +1,4 @@
-"""What a stranger's JSON becomes: always something that can be stored, written and shown."""
+"""Foreign JSON always becomes something that can be stored, written and shown."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ from workers.finalize import judge
 
 HOSTS = FalHosts.of_settings(queue_url="https://queue.fal.run", rest_url="https://rest.fal.ai")
 CLIP = "https://v3.fal.media/files/a.mp4"
-ODD_TEXT = st.text(st.characters(exclude_categories=()), max_size=12)  # halves of surrogate pairs too
+ODD_TEXT = st.text(st.characters(exclude_categories=()), max_size=12)  # includes lone surrogates
 ODD = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | ODD_TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ODD_TEXT, inner, max_size=3),
@@ -53,7 +53,7 @@ def strict(value: Any) -> str:
     ],
 )
 def test_what_cannot_be_written_becomes_harmless(text: str, value: Any) -> None:
-    """Half a character is U+FFFD; what is no number of 64 bits is nothing."""
+    """A lone surrogate becomes U+FFFD; a number outside 64 bits becomes null."""
     assert read_json(text) == value
 
 
@@ -63,7 +63,7 @@ def test_what_cannot_be_written_becomes_harmless(text: str, value: Any) -> None:
     ids=["deep", "deeper", "many", "half", "nothing", "two"],
 )
 def test_what_is_too_much_is_no_json(text: str) -> None:
-    """Depth and the number of values have bounds."""
+    """Depth and the number of values are limited."""
     with pytest.raises(ValueError, match=r"nested|many|Expecting|Extra"):
         read_json(text)
 
@@ -81,7 +81,7 @@ def test_what_is_too_much_is_no_json(text: str) -> None:
     ],
 )
 def test_bytes_are_read_as_text_of_some_kind(body: bytes, value: Any) -> None:
-    """A character that was cut in half costs itself, and not the answer."""
+    """A truncated character is replaced, and the rest of the answer is kept."""
     assert parse_json(body) == value
 
 
@@ -93,7 +93,7 @@ def test_everything_that_is_read_can_be_written(text: str) -> None:
 
 @given(SHAPES, st.integers(100, 999), st.booleans())
 def test_any_result_ends_its_job_with_what_can_be_stored(shape: Any, status: int, beside: bool) -> None:  # noqa: FBT001  drawn
-    """No shape breaks the judgement; what is kept of it is small, and strict JSON."""
+    """No shape breaks the verdict; what is kept of it is small, strict JSON."""
     answer = {"video": {"url": CLIP}, **shape} if beside and isinstance(shape, dict) else shape
     body = parse_json(json.dumps(answer).encode())
     end, charge, error, output = judge(job(), Result(status, body, None), hosts=HOSTS)
@@ -107,7 +107,7 @@ def test_any_result_ends_its_job_with_what_can_be_stored(shape: Any, status: int
 
 @given(SHAPES)
 def test_any_status_is_progress_that_can_be_stored(shape: Any) -> None:
-    """The same of what a poll keeps."""
+    """The same for what a poll keeps."""
     body = json.dumps({"status": "IN_PROGRESS", **shape} if isinstance(shape, dict) else shape).encode()
     progress = read_progress(body)
     strict([progress.logs, progress.unknown_status, progress.queue_position])
@@ -132,6 +132,6 @@ def test_any_status_is_progress_that_can_be_stored(shape: Any) -> None:
     ],
 )
 def test_what_stands_beside_a_clip_has_its_form_or_is_left_out(member: str, value: Any, kept: Any) -> None:
-    """The clip is shown all the same."""
+    """The clip is shown in any case."""
     body = parse_json(json.dumps({"video": {"url": CLIP, member: value}}).encode())
     assert read_video(body, hosts=HOSTS) == {"url": CLIP, **({} if kept is None else {member: kept})}

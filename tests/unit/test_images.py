@@ -1,4 +1,4 @@
-"""Images are judged by their header, before anything is bought."""
+"""Images are checked by their header, before anything is bought."""
 
 import base64
 import contextlib
@@ -19,7 +19,7 @@ from tests.support.memory import forget_peak, peak_kb
 
 
 def encoded(kind: str, size: tuple[int, int] = (640, 480), mode: str = "RGB", **options: object) -> bytes:
-    """An image of noise-free colour."""
+    """An image of one colour."""
     stream = io.BytesIO()
     Image.new(mode, size, 70).save(stream, kind, **options)
     return stream.getvalue()
@@ -56,14 +56,14 @@ def webp_bomb(side: int) -> bytes:
 
 
 def lossless_webp(side: int) -> bytes:
-    """A WebP of `side` by `side` pixels, sound as far as its header goes."""
+    """A WebP of `side` by `side` pixels with a valid header."""
     picture = b"\x2f" + struct.pack("<I", (side - 1) | (side - 1) << 14) + bytes(21)
     chunks = b"WEBPVP8L" + struct.pack("<I", len(picture)) + picture
     return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
 
 
 def refusal(content: bytes) -> Unprocessable:
-    """The error of an image that is refused."""
+    """The error that refuses an image."""
     with pytest.raises(Unprocessable) as caught:
         inspect(content)
     assert caught.value.status == 422
@@ -73,7 +73,7 @@ def refusal(content: bytes) -> Unprocessable:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_the_three_formats_are_read_from_their_bytes(kind: str) -> None:
-    """Format, type, size and digest come from the content."""
+    """Format, type, size and digest are read from the content."""
     content = encoded(kind)
     name = kind.lower()
     digest = hashlib.sha256(content).hexdigest()
@@ -82,7 +82,7 @@ def test_the_three_formats_are_read_from_their_bytes(kind: str) -> None:
 
 @pytest.mark.parametrize("mode", ["CMYK", "L"])
 def test_a_jpeg_of_another_colour_space_is_measured_like_any(mode: str) -> None:
-    """CMYK and grey are no reason to refuse."""
+    """CMYK and greyscale are accepted."""
     assert inspect(encoded("JPEG", mode=mode)).width == 640
 
 
@@ -96,12 +96,12 @@ def test_an_image_is_measured_as_it_is_displayed(kind: str, orientation: int) ->
 
 @pytest.mark.parametrize("exif", [b"garbage", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\x05\0", b""])
 def test_broken_exif_is_no_reason_to_refuse(exif: bytes) -> None:
-    """Viewers ignore it, and so do we."""
+    """Viewers ignore it, and so does the check."""
     assert inspect(encoded("JPEG", exif=b"Exif\0\0" + exif)).width == 640
 
 
 def test_a_phone_picture_with_a_second_one_behind_it_is_a_jpeg() -> None:
-    """MPO is a JPEG with more after its end; what is displayed is the first picture."""
+    """MPO is a JPEG with more after its end; the first image is displayed."""
     first, second = Image.new("RGB", (640, 480)), Image.new("RGB", (320, 240))
     stream = io.BytesIO()
     first.save(stream, "MPO", save_all=True, append_images=[second])
@@ -126,7 +126,7 @@ def chunk(name: bytes, content: bytes = b"") -> bytes:
 
 
 def test_a_photograph_keeps_its_metadata() -> None:
-    """Hundreds of full segments (depth maps, profiles) and an orientation between them: measured as displayed."""
+    """Hundreds of full segments (depth maps, profiles) with an orientation between them: measured as displayed."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     full = segment(0xE1, b"http://ns.adobe.com/xmp/extension/" + bytes(65_000))
@@ -143,7 +143,7 @@ def png_of(*chunks: bytes) -> bytes:
 
 
 def test_a_png_keeps_its_metadata() -> None:
-    """Texts and profiles of megabytes are stepped over."""
+    """Texts and profiles of megabytes are skipped."""
     assert inspect(png_of(*[chunk(b"tEXt", b"a\0" + bytes(60_000))] * 200)).width == 640
 
 
@@ -168,7 +168,7 @@ LONG = {
 
 @pytest.mark.parametrize("case", [*DEAR, *LONG])
 def test_no_header_is_dear_to_read(case: str) -> None:
-    """What has more parts than any photograph costs milliseconds; the best of three, as others work as well."""
+    """More segments than any photograph has cost milliseconds; best of three, as other processes run too."""
     spent, content = [], {**DEAR, **LONG}[case]
     for _ in range(3):
         began = time.thread_time()
@@ -187,7 +187,7 @@ def test_a_header_of_too_many_parts_is_refused_as_what_it_is(case: str) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_bytes_after_the_end_change_nothing(kind: str) -> None:
-    """A polyglot is what its first bytes say: the type that is served is the sniffed one."""
+    """A polyglot is what its first bytes are: it is served with the detected type."""
     facts = inspect(encoded(kind) + b"<html><script>alert(1)</script>" + b"PK\x03\x04")
     assert facts.content_type == f"image/{kind.lower()}"
 
@@ -203,7 +203,7 @@ def test_a_truncated_image_is_refused(kind: str, keep: float) -> None:
 
 
 def test_what_is_no_image_loads_no_reader_of_other_kinds() -> None:
-    """Pillow's others would cost the first request a tenth of a second, and are more for a stranger to try."""
+    """Pillow's other readers would cost the first request 0.1 s, and are more attack surface."""
     code = (
         "import contextlib, sys; from app.media.images import inspect\n"
         "with contextlib.suppress(Exception): inspect(b'hello')\n"
@@ -213,7 +213,7 @@ def test_what_is_no_image_loads_no_reader_of_other_kinds() -> None:
 
 
 def test_another_kind_is_told_by_its_first_kilobyte() -> None:
-    """White space before a drawing is looked through so far and no further."""
+    """White space before an SVG is skipped up to a limit."""
     codes = [refusal(b" " * before + b"<svg></svg>").code for before in (KIND_BYTES - 4, KIND_BYTES)]
     assert codes == ["unsupported_image", "not_an_image"]
 
@@ -223,7 +223,7 @@ def test_another_kind_is_told_by_its_first_kilobyte() -> None:
     [b"", b"\0", b"hello", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBPVP8 ", b"\xff\xd8\xff\xd9", b"%PDF-1.7"],
 )
 def test_bytes_that_are_no_image_are_refused(content: bytes) -> None:
-    """Also when they begin like one."""
+    """Even if they begin like one."""
     assert refusal(content).code == "not_an_image"
 
 
@@ -245,7 +245,7 @@ def test_bytes_that_are_no_image_are_refused(content: bytes) -> None:
     ids=["svg", "svg-xxe", "gif", "bmp", "tiff", "ico", "heic", "avif", "gif-moving", "apng", "webp-moving"],
 )
 def test_other_kinds_and_moving_ones_are_refused(content: bytes) -> None:
-    """Only still JPEG, PNG and WebP are taken; the sentence does not repeat the content."""
+    """Only still JPEG, PNG and WebP are accepted; the sentence does not repeat the content."""
     error = refusal(content)
     assert error.code == "unsupported_image"
     assert "svg" not in error.message.lower()
@@ -272,7 +272,7 @@ def test_the_largest_allowed_header_costs_no_memory(content: bytes) -> None:
 
 
 def facts(width: int, height: int, size: int = 1000) -> ImageFacts:
-    """Facts as they come from `inspect`."""
+    """The facts that `inspect` returns."""
     return ImageFacts("png", "image/png", width, height, "0" * 64, size)
 
 
@@ -294,7 +294,7 @@ def facts(width: int, height: int, size: int = 1000) -> ImageFacts:
     ],
 )
 def test_limits_hold_at_their_edges(image: ImageFacts, code: str | None) -> None:
-    """The edge itself is inside."""
+    """The limit itself is allowed."""
     if code is None:
         check_limits(image)
         return
@@ -305,7 +305,7 @@ def test_limits_hold_at_their_edges(image: ImageFacts, code: str | None) -> None
 
 @pytest.mark.parametrize("mime", ["png", "jpeg", "jpg", "webp", "PNG"])
 def test_a_data_uri_gives_its_bytes(mime: str) -> None:
-    """What was encoded comes out; the stated type is not believed."""
+    """The encoded bytes come out; the declared type is ignored."""
     content = encoded("PNG")
     assert read_data_uri(f"data:image/{mime};base64,{base64.b64encode(content).decode()}").content == content
 

@@ -1,4 +1,4 @@
-"""What fal's result means for the job and its money: the whole table in one place."""
+"""What fal's result means for the job and its money: the complete table."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from workers.poll import MISSING_STATUS
 
 HOSTS = FalHosts.of_settings(queue_url="https://queue.fal.run", rest_url="https://rest.fal.ai")
 CLIP = {"video": {"url": "https://v3.fal.media/files/a.mp4"}}
-NGINX: Any = None  # what is left of a page that is not JSON
+NGINX: Any = None  # the parsed body of a page that is not JSON
 
 
 def job(**changes: Any) -> Job:
-    """A job whose generation has completed."""
+    """A job that fal reports as completed."""
     facts: dict[str, Any] = {
         "id": "job_1",
         "team": "team_1",
@@ -87,20 +87,20 @@ def test_a_result_decides_state_and_money(
     ],
 )
 def test_a_cancelled_request_is_whoevers_wish_it_was(changes: dict[str, Any], end: Status, code: str) -> None:
-    """The caller's: canceled. Ours at the deadline, or somebody's at fal before it: failed. fal may charge each."""
+    """By the caller: canceled. By us at the deadline, or at fal before it: failed. Fal may charge in each case."""
     result = Result(499, request_error("client_cancelled"), "client_cancelled")
     found, money, error, _ = judge(job(**changes), result, hosts=HOSTS)
     assert (found, money, error.code if error else None) == (end, Charge.DISPUTE, code)
 
 
 def test_a_clip_that_came_in_spite_of_the_cancel_is_a_success() -> None:
-    """Made and paid, so it is shown."""
+    """It was made and charged, so it is shown."""
     end, money, _, output = judge(job(cancel_requested_ms=5), Result(200, CLIP, None), hosts=HOSTS)
     assert (end, money, output) == (Status.SUCCEEDED, Charge.SPEND, CLIP)
 
 
 def test_a_request_that_fal_forgot_is_disputed() -> None:
-    """Fal never said that it completed: nobody can say that it charged."""
+    """Fal never reported its completion: whether it charged is unknown."""
     gone = Result(404, {"detail": "Request not found"}, None)
     end, money, error, _ = judge(job(upstream_status=MISSING_STATUS), gone, hosts=HOSTS)
     assert (end, money, error.code if error else None) == (Status.FAILED, Charge.DISPUTE, "result_unavailable")
@@ -108,7 +108,7 @@ def test_a_request_that_fal_forgot_is_disputed() -> None:
 
 @pytest.mark.parametrize(("start_deadline_ms", "code"), [(None, "upstream_error"), (60_000, "start_timeout")])
 def test_a_start_deadline_that_passed_at_fal_is_named(start_deadline_ms: int | None, code: str) -> None:
-    """A 504 means the caller's own clock where there was one; another try may succeed."""
+    """A 504 means the caller's own start deadline if there was one; a new submission may succeed."""
     result = Result(504, request_error("request_timeout"), "request_timeout")
     _, money, error, _ = judge(job(start_deadline_ms=start_deadline_ms), result, hosts=HOSTS)
     assert error is not None
@@ -116,7 +116,7 @@ def test_a_start_deadline_that_passed_at_fal_is_named(start_deadline_ms: int | N
 
 
 def test_fals_words_come_short_and_without_the_input() -> None:
-    """`upstream` names place and reason; a novel is cut, and what the caller sent is not repeated."""
+    """`upstream` has status and reason; a long text is cut, and the caller's input is not repeated."""
     _, _, error, _ = judge(job(), Result(422, detail("image_load_error"), None), hosts=HOSTS)
     assert error is not None
     text = "body.image_url: the image_load_error"
@@ -132,6 +132,6 @@ def test_fals_words_come_short_and_without_the_input() -> None:
     "body", [None, [], "text", 7, {"detail": {"a": 1}}, {"detail": [1, None, "x"]}, {"detail": None}]
 )
 def test_no_shape_of_refusal_breaks_the_judge(body: Any) -> None:
-    """Whatever stands beside the status, there is a verdict."""
+    """Whatever is next to the status, there is a verdict."""
     end, money, _, _ = judge(job(), Result(422, body, None), hosts=HOSTS)
     assert (end, money) == (Status.FAILED, Charge.DISPUTE)

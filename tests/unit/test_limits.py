@@ -26,7 +26,7 @@ from app.domain.limits import (
 from app.domain.money import MAX_MICRO
 
 ZONES = sorted(name for name in available_timezones() if name != "localtime")
-HALF_HOURS = {"Australia/Lord_Howe", "Australia/LHI"}  # the one place whose clock turns by half an hour
+HALF_HOURS = {"Australia/Lord_Howe", "Australia/LHI"}  # the only zone whose clock changes by half an hour
 FIRST_YEAR, LAST_YEAR = 2019, 2036
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -44,7 +44,7 @@ def utc(ms: int) -> str:
 
 @cache
 def turns(zone: str, year: int) -> tuple[int, ...]:
-    """The moments of that year at which the zone's clock is turned."""
+    """The times of that year at which the zone's UTC offset changes."""
 
     def offset(ms: int) -> timedelta | None:
         return datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo(zone)).utcoffset()
@@ -73,7 +73,7 @@ def places_and_moments(draw: st.DrawFn) -> tuple[str, int]:
 @given(places_and_moments())
 @settings(max_examples=500)
 def test_a_moment_lies_in_its_periods(place: tuple[str, int]) -> None:
-    """Each window holds the moment, and the smaller windows lie within the larger ones."""
+    """Each window contains the time, and the smaller windows are within the larger ones."""
     zone, now_ms = place
     found = periods(now_ms, zone)
     assert list(found) == list(CALENDAR)
@@ -83,14 +83,14 @@ def test_a_moment_lies_in_its_periods(place: tuple[str, int]) -> None:
     for inner, outer in inside:
         assert found[outer].start_ms <= found[inner].start_ms
         assert found[inner].end_ms <= found[outer].end_ms
-    for window, length_ms in LENGTH_MS.items():  # stations in Antarctica move their clocks by three hours
+    for window, length_ms in LENGTH_MS.items():  # stations in Antarctica change their clocks by three hours
         assert 0.8 * length_ms <= found[window].end_ms - found[window].start_ms <= 1.2 * length_ms
 
 
 @given(places_and_moments())
 @settings(max_examples=500)
 def test_a_period_ends_where_the_next_one_begins(place: tuple[str, int]) -> None:
-    """No moment lies between two periods, and none in both; a window is the same seen from any moment in it."""
+    """No time is between two periods or in both; a window is the same for every time in it."""
     zone, now_ms = place
     found = periods(now_ms, zone)
     for window, period in found.items():
@@ -168,7 +168,7 @@ def test_a_week_is_an_iso_week_of_its_place(zone: str, noon: str, start: str, en
 
 
 def test_an_hour_that_comes_twice_is_two_hours() -> None:
-    """02:30 in Berlin on the day when clocks go back: the first and the second one count apart."""
+    """02:30 in Berlin on the day when clocks go back: the first and the second one are counted separately."""
     first = periods(at("2026-10-25 00:30"), "Europe/Berlin")[Window.HOUR]
     second = periods(at("2026-10-25 01:30"), "Europe/Berlin")[Window.HOUR]
     assert first.end_ms == second.start_ms
@@ -190,7 +190,7 @@ def test_an_hour_begins_with_the_zones_clock() -> None:
 
 @given(st.sampled_from(Unit), st.sampled_from(Window), st.integers(-2, 2**63))
 def test_a_limit_has_a_known_pair_and_a_sensible_amount(unit: Unit, window: Window, amount: int) -> None:
-    """Everything else is a ValueError with a sentence."""
+    """Anything else is a ValueError with a sentence."""
     highest = MAX_MICRO if unit is Unit.USD else MAX_COUNT
     if unit in UNITS[window] and 0 <= amount <= highest:
         made = Limit(unit, window, amount)
@@ -204,7 +204,7 @@ def test_a_limit_has_a_known_pair_and_a_sensible_amount(unit: Unit, window: Wind
 
 
 def test_the_pairs_are_those_of_the_contract() -> None:
-    """Twenty: three units in six windows, submits in two; concurrent and queued count jobs."""
+    """Twenty: three units in six windows, submits in two; concurrent and queued count only jobs."""
     counted = {"jobs", "usd", "video_seconds"}
     assert {window.value: {unit.value for unit in units} for window, units in UNITS.items()} == {
         "minute": counted | {"submits"},
@@ -228,7 +228,7 @@ def test_one_owner_has_one_limit_of_a_name() -> None:
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kathmandu"])
 def test_a_known_zone_keeps_its_name(zone: str) -> None:
-    """It is returned as it was given."""
+    """It is returned unchanged."""
     assert require_zone(zone) == zone
 
 
@@ -236,7 +236,7 @@ def test_a_known_zone_keeps_its_name(zone: str) -> None:
     "zone", ["", "Berlin", "Europe", "../etc/passwd", "/etc/localtime", "Europe/Berlin\0", "é" * 300]
 )
 def test_an_unknown_zone_is_a_value_error(zone: str) -> None:
-    """Also where the name is a folder's, a path, or no name at all; the sentence does not repeat it."""
+    """Also for a folder's name, a path, or an invalid name; the sentence does not repeat it."""
     with pytest.raises(ValueError, match="There is no time zone of this name"):
         require_zone(zone)
 
@@ -251,7 +251,7 @@ def state(
     held: int = 0,
     resets: int | None = None,
 ) -> LimitState:
-    """A limit as it stood at the time 0."""
+    """A limit's state at the time 0."""
     return LimitState(owner, unit, window, amount, used, held, resets, 0)
 
 
@@ -292,12 +292,12 @@ def state(
     ],
 )
 def test_a_refusal_is_a_sentence(limit: LimitState, need: int, sentence: str) -> None:
-    """Whose, how much, what is used, held, left and needed, and when it begins anew."""
+    """Owner, amount, used, held, left, needed, and when the window begins again."""
     assert limit.sentence(need) == sentence
 
 
 def test_nothing_is_left_below_zero() -> None:
-    """A limit that was lowered below what is used has nothing left."""
+    """A limit that was lowered below the used amount has nothing left."""
     assert state(Owner.TEAM, Unit.JOBS, Window.DAY, 1, used=2, held=1).left == 0
 
 

@@ -1,4 +1,4 @@
-"""Places in line: the closed form against serving turn by turn."""
+"""Positions in line: the closed form against a simulation, turn by turn."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ WAITING = st.dictionaries(
 
 
 def serve(queue: QueueState, micro: int) -> list[tuple[str, str, int]]:
-    """Team, user and rank of each turn: the lowest mark first, of equal ones the name that sorts first."""
+    """Team, user and rank of each turn: the lowest virtual time first, then the name that sorts first."""
     teams = {name: team.virtual_time for name, team in queue.items()}
     users = {(team, name): user.virtual_time for team, found in queue.items() for name, user in found.users.items()}
     left = {place: queue[place[0]].users[place[1]].jobs for place in users}
@@ -34,7 +34,7 @@ def serve(queue: QueueState, micro: int) -> list[tuple[str, str, int]]:
 
 
 def standing(asked: dict[str, tuple[int, float, dict[str, tuple[float, int]]]]) -> QueueState:
-    """Who waits, of what was drawn."""
+    """The waiting jobs, from the drawn example."""
     return {
         team: TeamWaiting(weight, mark, {user: UserWaiting(*row) for user, row in users.items()})
         for team, (weight, mark, users) in asked.items()
@@ -42,21 +42,21 @@ def standing(asked: dict[str, tuple[int, float, dict[str, tuple[float, int]]]]) 
 
 
 def place_in(queue: QueueState, team: str, user: str, rank: int) -> LinePosition:
-    """Where a job of theirs stands."""
+    """A job's position."""
     own = queue[team]
     return LinePosition(team, own.weight, own.virtual_time, user, own.users[user].virtual_time, rank)
 
 
 @given(WAITING.map(standing), st.sampled_from([PRICE, 233_333, 1, 0]))
 def test_each_place_is_the_number_of_turns_before_it(queue: QueueState, micro: int) -> None:
-    """For whoever waits, with whatever marks and weights, and jobs of one price."""
+    """For any waiting jobs, virtual times and weights, and jobs of one price."""
     order = serve(queue, micro)
     places = [position(queue, place_in(queue, *turn), micro=micro) for turn in order]
     assert places == list(range(len(order)))
 
 
 def test_a_paused_team_is_not_ahead_of_anybody() -> None:
-    """Its jobs are not served before ours, however low its mark is."""
+    """Its jobs are not served before ours, however low its virtual time."""
     one = {"user": UserWaiting(0, 5)}
     ours, theirs = TeamWaiting(1, 7.0, one), TeamWaiting(1, 0.0, one)
     place = LinePosition("team_b", 1, 7.0, "user", 0, 0)
@@ -66,5 +66,5 @@ def test_a_paused_team_is_not_ahead_of_anybody() -> None:
 
 
 def test_an_empty_line_has_nobody_before_anybody() -> None:
-    """The first place is 0."""
+    """The first position is 0."""
     assert position({}, LinePosition("team", 1, 5.0, "user", 5.0, 0), micro=PRICE) == 0

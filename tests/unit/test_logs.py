@@ -1,4 +1,4 @@
-"""Log files are cut by size, whatever is written and whoever still writes."""
+"""Log files are limited in size, however much is written, and while a process still writes."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from app.cli.logs import rotate
 
 
 def test_a_full_log_moves_on_and_the_oldest_goes(tmp_path: Path) -> None:
-    """The writer keeps its open file and goes on at the beginning; so many older ones stay, private."""
+    """The writer keeps its open file and continues at its beginning; this many old files are kept, private."""
     log = tmp_path / "api.log"
     with log.open("ab", buffering=0) as writer:
         for number in range(6):
@@ -24,7 +24,7 @@ def test_a_full_log_moves_on_and_the_oldest_goes(tmp_path: Path) -> None:
 
 
 def test_a_flood_keeps_its_end_and_a_short_log_stays(tmp_path: Path) -> None:
-    """Of what came between two looks the last bytes are kept; below the bound nothing happens."""
+    """Of what was written between two checks the last bytes are kept; below the limit nothing happens."""
     log = tmp_path / "api.log"
     rotate(log, most=10)
     log.write_bytes(b"0123456789")

@@ -1,4 +1,4 @@
-"""What the machine has."""
+"""The machine's resources."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ from app.machine import memory_bytes
 
 
 def test_memory_is_known_and_no_more_than_the_machine_has() -> None:
-    """The least of what is installed and of what the groups around this process allow."""
+    """The lowest of the installed memory and the limits of this process's control groups."""
     installed = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
     assert 0 < (memory_bytes() or 0) <= installed

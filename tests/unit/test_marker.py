@@ -1,4 +1,4 @@
-"""The marker of a submission attempt: only this installation makes a valid one, for one job and one attempt."""
+"""The marker of a submission attempt: only this installation can make one, for one job and one attempt."""
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ OURS = make_marker(SECRET, JOB, NONCE)
 
 
 def test_ours_is_known_again() -> None:
-    """In its parts and as one text of at most 256 characters, which is what a tag of fal's may hold."""
+    """In its parts and as one text of at most 256 characters, the limit of fal's tags."""
     assert is_ours(SECRET, OURS)
     assert str(OURS) == f"{JOB}.{NONCE}.{OURS.mac}"
     assert read_marker(SECRET, str(OURS)) == OURS
@@ -24,12 +24,12 @@ def test_ours_is_known_again() -> None:
 
 
 def test_the_mac_is_hmac_sha256_cut_to_128_bits() -> None:
-    """Markers outlive a program's version: fal's memory shows them a month later."""
+    """Markers outlive a program's version: fal's history shows them a month later."""
     assert OURS.mac == "5b14854766d85d434a59778090ce2d3e"
 
 
 def test_real_ids_fit() -> None:
-    """What the program makes today are a job's id and a nonce as markers have them."""
+    """Job ids and nonces have the form that markers require."""
     assert is_ours(SECRET, make_marker(SECRET, new_id("job"), new_nonce()))
 
 
@@ -58,7 +58,7 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_not_ours_is_refused(case: str) -> None:
-    """Also where the mac would fit, if the parts are not in their form."""
+    """Malformed parts are refused even with a matching mac."""
     assert not is_ours(SECRET, WRONG[case])
     assert read_marker(SECRET, str(WRONG[case])) is None
 
@@ -73,19 +73,19 @@ def test_a_text_that_is_no_marker_is_none(text: str) -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_can_be_read(text: str) -> None:
-    """Whatever fal's history shows there, reading it raises nothing and finds nothing of ours."""
+    """Whatever fal's history has, reading it raises nothing and finds no marker of ours."""
     assert read_marker(SECRET, text) is None
 
 
 @given(st.integers(min_value=0, max_value=len(str(OURS)) - 1), st.sampled_from("0123456789abcdef"))
 def test_one_other_digit_is_not_ours(place: int, digit: str) -> None:
-    """Wherever it stands."""
+    """Wherever it is."""
     changed = str(OURS)[:place] + digit + str(OURS)[place + 1 :]
     assert (read_marker(SECRET, changed) == OURS) == (changed == str(OURS))
 
 
 def test_no_log_line_shows_a_mac() -> None:
-    """Who has one may speak for fal as far as we can tell without its signature."""
+    """With a marker anyone could imitate fal as far as we can tell without its signature."""
     path = f"/fal/hooks/{OURS.job}/{OURS.nonce}/{OURS.mac}"
     for text in (path, f"https://x.fal.media/a.png?filmgate={OURS}", str(OURS)):
         assert OURS.mac not in redact(text)

@@ -1,4 +1,4 @@
-"""Money in and out: exact, and strict about how it is written."""
+"""Amounts of money are exact, and their format is strict."""
 
 import contextlib
 
@@ -54,7 +54,7 @@ def test_an_amount_is_read_exactly(text: str) -> None:
 
 @pytest.mark.parametrize("text", REFUSED, ids=range(len(REFUSED)))
 def test_what_is_no_plain_amount_is_refused(text: str) -> None:
-    """ValueError, and never another error; the sentence does not repeat what was given."""
+    """ValueError, and never another error; the sentence does not repeat the input."""
     with pytest.raises(ValueError, match="amount") as caught:
         parse_usd(text)
     assert len(text) < 5 or text not in str(caught.value)
@@ -62,7 +62,7 @@ def test_what_is_no_plain_amount_is_refused(text: str) -> None:
 
 @given(st.integers(0, MAX_MICRO))
 def test_every_amount_reads_back(micro: int) -> None:
-    """What is written is read as the same amount, and has two to six places."""
+    """A written amount reads back as the same amount, and has two to six decimal places."""
     text = format_usd(micro)
     assert parse_usd(text) == micro
     assert 2 <= len(text.partition(".")[2]) <= 6
@@ -87,5 +87,5 @@ def test_no_text_raises_anything_else(text: str) -> None:
     ],
 )
 def test_an_amount_is_written_plainly(micro: int, text: str) -> None:
-    """At least two places, no zeros behind the sixth that matter nothing, a sign in front."""
+    """At least two decimal places, no needless zeros after them, a sign in front."""
     assert format_usd(micro) == text

@@ -1,4 +1,4 @@
-"""What a start says while it waits."""
+"""What a start prints while it waits."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from app.cli.progress import StartProgress, WorkersLog, describe_missing
 
 def test_a_quick_start_says_nothing_and_a_slow_one_why() -> None:
     """Silent for three seconds, then what it waits for, again every five."""
-    times = iter((100.0, 101.0, 102.9, 103.1, 104.0, 108.0, 108.2))  # the first is when it begins
+    times = iter((100.0, 101.0, 102.9, 103.1, 104.0, 108.0, 108.2))  # the first is the start
     said: list[str] = []
     start = StartProgress(said.append, clock=lambda: next(times))
     for _ in range(6):
@@ -32,7 +32,7 @@ def test_what_is_missing_is_named(ready: object, words: str) -> None:
 
 
 def test_workers_that_die_at_birth_are_quoted(tmp_path: Path) -> None:
-    """Three deaths, and the last reason; what an earlier run wrote does not count."""
+    """Three deaths, and the last reason; the log of an earlier run does not count."""
     log = tmp_path / "worker.log"
     died = json.dumps({"event": "worker.died", "lived_s": 0.4}) + "\n"
     log.write_text(died * 9)

@@ -1,4 +1,4 @@
-"""What is public, and what a host spells: the deny list that every outgoing connection obeys."""
+"""Which addresses are public, and how hosts spell them: the deny list for every outgoing connection."""
 
 import ipaddress
 
@@ -33,7 +33,7 @@ example.com fal.media localhost 256.1 1.2.3.4.5 08.1 0x7g.1 1..2 -1.2.3.4 1.2.3.
 
 
 def test_an_address_inside_some_network_is_not_public() -> None:
-    """Every network of the deny list is denied, also in its v6 disguises."""
+    """Every network of the deny list is denied, also embedded in v6 addresses."""
     assert [address for address in INSIDE.split() if is_public(ipaddress.ip_address(address))] == []
 
 
@@ -51,7 +51,7 @@ def test_every_spelling_of_loopback_is_understood() -> None:
 
 
 def test_a_name_spells_no_address() -> None:
-    """What resolvers would look up, or refuse, is None."""
+    """Names that resolvers would look up or refuse are None."""
     hosts = [*(name for name in NAMES.split() if name != "::"), "", ".", "0" * 100_000, "fe80::1::2"]
     assert [host[:50] for host in hosts if literal_address(host) is not None] == []
 

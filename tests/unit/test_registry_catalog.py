@@ -43,7 +43,7 @@ MASTER = "fal-ai/kling-video/v2/master/image-to-video"
     ],
 )
 def test_only_the_exact_id_finds_a_model(model_id: str) -> None:
-    """Nothing is decoded, folded or shortened; the answer does not repeat the id."""
+    """Nothing is decoded, case-folded or shortened; the answer does not repeat the id."""
     with pytest.raises(NotFound) as caught:
         CATALOG.get(model_id)
     assert (caught.value.code, caught.value.status) == ("model_not_found", 404)
@@ -62,7 +62,7 @@ def test_only_the_exact_id_finds_a_model(model_id: str) -> None:
     ],
 )
 def test_an_id_that_is_nearly_one_is_told_which(model_id: str, near: str | None) -> None:
-    """One of ours, and nothing of what was sent; without one that is near, no guess."""
+    """One of ours, without the given text; if none is close, no suggestion."""
     with pytest.raises(NotFound) as caught:
         CATALOG.get(model_id)
     hint = f" Did you mean {near}?" if near else ""
@@ -70,7 +70,7 @@ def test_an_id_that_is_nearly_one_is_told_which(model_id: str, near: str | None)
 
 
 def test_the_seed_endpoint_is_the_default() -> None:
-    """What a job without `model` asks for."""
+    """The model of a job without `model`."""
     assert CATALOG.default is CATALOG.get(MASTER)
 
 
@@ -124,7 +124,7 @@ def test_the_strict_description_leaves_prose_out() -> None:
 
 @pytest.mark.parametrize("model", list(CATALOG), ids=lambda model: model.id)
 def test_a_description_is_the_callers_own(model: Model) -> None:
-    """Changing what was handed out changes no model."""
+    """Changing a returned description changes no model."""
     first = model_view(model, strict_schema=False)
     first["input"]["properties"].clear()
     first["output"].clear()

@@ -1,4 +1,4 @@
-"""What fal's models let pass, and nothing more."""
+"""What fal's models tolerate, and nothing more."""
 
 from typing import Any
 
@@ -33,14 +33,14 @@ READINGS = [
 
 @pytest.mark.parametrize(("spec", "given", "read"), READINGS)
 def test_a_value_is_read_as_fal_reads_it(spec: dict[str, Any], given: Any, read: Any) -> None:
-    """A number for its text and a text for its number; the rest stays for the check to refuse."""
+    """A number for its text and a text for its number; anything else is left to validation."""
     found = read_leniently(spec, given)
     assert (found, type(found)) == (read, type(read))
 
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_unknown_fields_are_dropped_and_named(strict: bool) -> None:  # noqa: FBT001  a parameter of the test
-    """Those that only the prose names count as unknown with the strict schema."""
+    """Fields that only the prose documents count as unknown with the strict schema."""
     given = {"prompt": "x", "seed": 1, "aspect_ratio": "1:1", "duration": 10}
     known, dropped = Catalog.load().default.lenient(given, strict_schema=strict)
     assert dropped == (("seed", "aspect_ratio") if strict else ("seed",))

@@ -1,4 +1,4 @@
-"""What each model costs, and how an operator says otherwise."""
+"""What each model costs, and how an operator overrides it."""
 
 from typing import Any
 
@@ -70,7 +70,7 @@ UNPRICED = [
 
 
 def quote(model: Model, **more: Any) -> Quote:
-    """The quote for the least that the model takes, and `more`."""
+    """The quote for the model's required fields, and `more`."""
     given: dict[str, Any] = {"prompt": "A cat walks.", **more}
     for name in model.entry.input["required"]:
         given.setdefault(name, [IMAGE] if name == "input_image_urls" else IMAGE)
@@ -99,14 +99,14 @@ def test_each_second_costs_what_fal_says(name: str, more: dict[str, Any], thousa
 
 
 def test_every_model_is_in_one_of_the_tables() -> None:
-    """A new endpoint's price is tested before it is used."""
+    """So the price of a new endpoint cannot be used untested."""
     tables = {*STEPPED, *(name for name, _, _ in PER_SECOND), *UNPRICED}
     assert {model.id for model in CATALOG} == {PREFIX + name for name in tables}
 
 
 @pytest.mark.parametrize("name", UNPRICED)
 def test_a_model_without_a_price_is_refused(name: str) -> None:
-    """Listed and described, and not for sale."""
+    """It is listed and described, but cannot be bought."""
     model = CATALOG.get(PREFIX + name)
     with pytest.raises(Unprocessable) as caught:
         quote(model)
@@ -128,13 +128,13 @@ def test_a_storyboard_is_priced_by_the_longer_reading(shots: list[str], duration
 
 
 def test_the_first_seconds_are_paid_in_full() -> None:
-    """A clip shorter than them costs as much as one that uses them up."""
+    """A shorter clip costs as much as one of exactly that length."""
     rate = Rate(first_seconds=5, first=100, further=7)
     assert [rate.micro(seconds) for seconds in (1, 5, 6, 10)] == [100, 100, 107, 135]
 
 
 def test_an_operators_price_wins() -> None:
-    """In each of the three shapes, also for a model that had none; the others stay."""
+    """In each of the three shapes, also for a model that had none; other prices are unchanged."""
     unpriced, v26 = PREFIX + UNPRICED[0], PREFIX + "v2.6/pro/image-to-video"
     catalog = Catalog.load(
         {
@@ -233,6 +233,6 @@ def test_a_wrong_price_is_refused_in_one_sentence(entry: Any, sentence: str) -> 
 
 @pytest.mark.parametrize("model_id", [PREFIX + "v9/master/image-to-video", MASTER + "/", MASTER.upper(), ""])
 def test_a_price_for_an_unknown_model_is_refused(model_id: str) -> None:
-    """A slip in the id must not leave the old price standing unnoticed."""
+    """Otherwise a typo in the id would leave the old price in force unnoticed."""
     with pytest.raises(ValueError, match="not in the registry"):
         Catalog.load({model_id: {"per_second_usd": "0.20"}})

@@ -30,7 +30,7 @@ SCHEMA = InputSchema(
 
 
 def check(given: dict[str, Any]) -> dict[str, Any]:
-    """The checked input."""
+    """The validated input."""
     return SCHEMA.check(given, strict_schema=False, private_urls=False)
 
 
@@ -53,7 +53,7 @@ def test_what_fits_is_kept(given: dict[str, Any]) -> None:
 
 
 def test_defaults_reach_into_objects() -> None:
-    """A nested field's default is filled in when its object is there."""
+    """A nested field's default is filled in when its object is given."""
     assert check({"camera": {"name": "a"}}) == {"camera": {"pan": 0.5, "name": "a"}}
 
 
@@ -81,7 +81,7 @@ def test_defaults_reach_into_objects() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(given: dict[str, Any], pointer: str, code: str, message: str) -> None:
-    """Nothing is converted, and large numbers are told in full."""
+    """Nothing is converted, and large numbers are shown in full."""
     with pytest.raises(Unprocessable) as caught:
         check(given)
     (violation,) = caught.value.violations
@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_refused(given: dict[str, Any], pointer: str, code:
     ],
 )
 def test_a_keyword_that_would_not_be_checked_is_refused(field: dict[str, Any]) -> None:
-    """A file cannot promise what the validator does not do."""
+    """A file cannot use what the validator does not check."""
     with pytest.raises(ValueError, match="is not a"):
         InputSchema({"properties": {"x": {**field, "documented": "schema"}}})
 
@@ -117,7 +117,7 @@ def test_a_keyword_that_would_not_be_checked_is_refused(field: dict[str, Any]) -
     ],
 )
 def test_a_file_of_another_form_is_refused(changed: dict[str, Any]) -> None:
-    """Unknown members, kinds and forms do not start."""
+    """Unknown members, kinds and formats prevent the start."""
     first = next(iter(entries()))
     with pytest.raises(ValueError, match=next(iter(changed))):
         ModelFile.model_validate({**first.model_dump(), **changed})

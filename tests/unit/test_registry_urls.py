@@ -1,4 +1,4 @@
-"""Which image addresses may go to fal."""
+"""Which image URLs may be sent to fal."""
 
 from collections.abc import Iterable
 
@@ -68,7 +68,7 @@ METADATA = "169.254.169.254 0.0.0.0 224.0.0.1 [fe80::1] 168.63.129.16 [::ffff:16
 
 
 def faults(urls: Iterable[str], *, private: bool) -> dict[str, tuple[str, str] | None]:
-    """What is wrong with each."""
+    """The fault of each URL."""
     return {url: url_fault(url, private=private) for url in urls}
 
 
@@ -79,13 +79,13 @@ def test_a_public_https_address_is_accepted() -> None:
 
 
 def test_every_address_literal_and_private_name_is_refused_alike() -> None:
-    """One code and one text for all, so that the answers tell nothing about a network."""
+    """One code and one text for all, so the answers reveal nothing about a network."""
     found = faults([f"https://{host}/a.png" for host in NEVER.split()], private=False)
     assert {url: fault for url, fault in found.items() if fault != NOT_ALLOWED} == {}
 
 
 def test_a_malformed_address_is_refused_with_its_reason() -> None:
-    """Scheme, length, characters, user, host, port and fragment each have their say."""
+    """Scheme, length, characters, user, host, port and fragment each have their reason."""
     found = faults((url for url, _ in MALFORMED), private=False)
     assert {url: code and code[0] for url, code in found.items()} == dict(MALFORMED)
 
@@ -97,13 +97,13 @@ def test_beside_an_emulator_near_addresses_are_accepted() -> None:
 
 
 def test_beside_an_emulator_metadata_addresses_stay_refused() -> None:
-    """`private` opens the neighbourhood, not the cloud's own services."""
+    """`private` allows the local network, not the cloud's metadata services."""
     found = faults([f"http://{host}/" for host in METADATA.split()], private=True)
     assert {url: fault for url, fault in found.items() if fault != NOT_ALLOWED} == {}
 
 
 def test_beside_an_emulator_malformed_addresses_stay_refused() -> None:
-    """Other schemes, user names and impossible ports are no part of the bargain."""
+    """Other schemes, user names and impossible ports are refused there too."""
     urls = "ftp://127.0.0.1/ http://u@localhost/ http://localhost:0/ http://x:99999/ http://ex\uff41mple/"
     assert [url for url, fault in faults(urls.split(), private=True).items() if fault is None] == []
 

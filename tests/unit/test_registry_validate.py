@@ -29,7 +29,7 @@ json_values = st.recursive(
 
 
 def check(model: Model, given: dict[str, Any], *, strict: bool = False, private: bool = False) -> dict[str, Any]:
-    """The checked input."""
+    """The validated input."""
     return model.validate(given, strict_schema=strict, private_images=private)
 
 
@@ -45,7 +45,7 @@ def faults(
 
 
 def test_defaults_are_filled_in_and_the_input_is_left_alone() -> None:
-    """The answer is a new dict in the schema's order."""
+    """The result is a new dict in the schema's order."""
     given = dict(GIVEN)
     clean = check(MASTER, given)
     assert clean == {**GIVEN, **DEFAULTS}
@@ -112,7 +112,7 @@ def test_defaults_are_filled_in_and_the_input_is_left_alone() -> None:
     ],
 )
 def test_a_bad_value_is_refused_with_its_code_and_place(field: str, value: Any, code: str) -> None:
-    """One violation, at the field, and no part of the value in its sentence."""
+    """One violation, at the field, without the value in its sentence."""
     found = faults(MASTER, {**GIVEN, field: value})
     assert {pointer: violation.code for pointer, violation in found.items()} == {f"/input/{field}": code}
     message = found[f"/input/{field}"].message
@@ -122,7 +122,7 @@ def test_a_bad_value_is_refused_with_its_code_and_place(field: str, value: Any, 
 
 @pytest.mark.parametrize("missing", ["prompt", "image_url"])
 def test_a_missing_field_is_named(missing: str) -> None:
-    """Code `missing` at the field that is not there."""
+    """Code `missing` at the absent field."""
     found = faults(MASTER, {name: value for name, value in GIVEN.items() if name != missing})
     assert [(v.pointer, v.code) for v in found.values()] == [(f"/input/{missing}", "missing")]
 
@@ -131,19 +131,19 @@ def test_a_missing_field_is_named(missing: str) -> None:
     "prompt", ["a" * 2500, "\U0001f600" * 2500, "a\nb\tc", "\u202egnisrever\u202c", "a\u2028b", "\u65e5\u672c", "."]
 )
 def test_a_prompt_up_to_the_limit_is_kept_as_it_is(prompt: str) -> None:
-    """2,500 code points count, not bytes; nothing is trimmed or normalised."""
+    """2,500 code points, not bytes; nothing is trimmed or normalised."""
     assert check(MASTER, {**GIVEN, "prompt": prompt})["prompt"] == prompt
     assert len(prompt.encode()) <= 10_240
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.0, 1.0, 0.35])
 def test_a_whole_number_is_a_number(value: float) -> None:
-    """JSON does not tell 1 from 1.0."""
+    """JSON does not distinguish 1 from 1.0."""
     assert check(MASTER, {**GIVEN, "cfg_scale": value})["cfg_scale"] == value
 
 
 def test_everything_wrong_is_said_at_once() -> None:
-    """The caller mends an input in one go."""
+    """So the caller can fix an input at once."""
     found = faults(MASTER, {"duration": "7", "cfg_scale": 2, "image_url": "http://a.example", "colour": "red"})
     assert {pointer.removeprefix("/input/"): violation.code for pointer, violation in found.items()} == {
         "prompt": "missing",
@@ -156,13 +156,13 @@ def test_everything_wrong_is_said_at_once() -> None:
 
 
 def test_at_most_twenty_violations_are_told() -> None:
-    """A thousand unknown fields make an answer of ordinary length."""
+    """The answer to a thousand unknown fields has a normal length."""
     assert len(faults(MASTER, {**GIVEN, **{f"field{n}": n for n in range(1000)}})) == 20
 
 
 def test_what_was_given_is_never_repeated() -> None:
-    """No sentence and no pointer carries a value, or a name that is long or strange."""
-    secret = "hunter2-hunter2"  # stands for anything a caller may type
+    """No sentence and no pointer has a value, or an overlong or strange name."""
+    secret = "hunter2-hunter2"  # any text that a caller may send
     given: dict[str, Any] = {"prompt": [secret], "image_url": secret, "duration": secret, "cfg_scale": secret}
     strange = {secret * 10: 1, f"{secret}\n": 1, "\ud800": 1}
     with pytest.raises(Unprocessable) as caught:
@@ -201,7 +201,7 @@ def test_fields_from_prose_are_refused_when_the_schema_is_strict() -> None:
 
 
 def test_a_private_image_is_accepted_only_beside_an_emulator() -> None:
-    """The flag reaches lists and nested fields too."""
+    """The flag applies to lists and nested fields too."""
     near = "http://127.0.0.1:8001/cat.png"
     assert check(MASTER, {**GIVEN, "input_image_urls": [near]}, private=True)["input_image_urls"] == [near]
     assert list(faults(MASTER, {**GIVEN, "input_image_urls": [IMAGE, near]})) == ["/input/input_image_urls/1"]
@@ -240,7 +240,7 @@ def test_a_storyboard_is_checked_shot_by_shot(shots: list[Any], pointer: str, co
 
 
 def test_image_fields_are_those_that_hold_images() -> None:
-    """So that uploads and data URIs can be found without knowing the model."""
+    """So uploads and data URIs are found without knowing the model."""
     assert MASTER.schema.image_fields == ("image_url", "static_mask_url", "dynamic_mask_url", "input_image_urls")
     assert V3.schema.image_fields == ("start_image_url", "end_image_url")
     assert TURBO.schema.image_fields == ()
@@ -248,7 +248,7 @@ def test_image_fields_are_those_that_hold_images() -> None:
 
 @pytest.mark.parametrize("model", list(CATALOG), ids=lambda model: model.id)
 def test_an_input_that_was_checked_passes_again_unchanged(model: Model) -> None:
-    """Checking is idempotent: a stored input can be submitted once more."""
+    """Validation is idempotent: a stored input can be submitted again."""
     required = model.entry.input["required"]
     given = {name: [IMAGE] if name == "input_image_urls" else IMAGE for name in required if name != "prompt"}
     clean = check(model, {**given, "prompt": "A cat walks."}, strict=True)
@@ -257,7 +257,7 @@ def test_an_input_that_was_checked_passes_again_unchanged(model: Model) -> None:
 
 
 def refusal(action: Callable[[], object]) -> tuple[Violation, ...]:
-    """What `action` was refused for; nothing when it was not."""
+    """The violations that `action` raised; none if it succeeded."""
     try:
         action()
     except Unprocessable as refused:
@@ -266,7 +266,7 @@ def refusal(action: Callable[[], object]) -> tuple[Violation, ...]:
 
 
 def is_presentable(violations: tuple[Violation, ...]) -> bool:
-    """Few, in the right place, and text that can be sent."""
+    """Few, with the right place, and text that can be sent."""
     text = "".join(violation.pointer + violation.message for violation in violations)
     in_place = all(violation.pointer.startswith("/input") for violation in violations)
     return len(violations) <= 20 and in_place and len(text.encode()) < 8000
@@ -289,7 +289,7 @@ choices: dict[str, st.SearchStrategy[object]] = {
 
 @given(st.fixed_dictionaries({}, optional=choices))
 def test_every_valid_input_is_accepted(chosen: dict[str, Any]) -> None:
-    """What the schema allows comes out as it went in."""
+    """What the schema allows comes out unchanged."""
     assert check(MASTER, {**GIVEN, **chosen}) == {**GIVEN, **DEFAULTS, **chosen}
 
 

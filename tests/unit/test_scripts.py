@@ -1,4 +1,4 @@
-"""A call of a script whose names do not fit is refused before it is sent."""
+"""A script call with wrong names is refused before it is sent."""
 
 from importlib import import_module
 from typing import Any
@@ -10,7 +10,7 @@ from app.store.script_loader import load
 
 @pytest.mark.anyio
 async def test_a_call_with_a_wrong_name_is_refused_before_it_is_sent() -> None:
-    """A misspelt name, one too many, and a script that is not there; mypy says the same earlier."""
+    """A misspelt name, one too many, and an unknown script; mypy reports the same earlier."""
     nobody: Any = None
     with pytest.raises(KeyError, match="due"):
         await load("take_due")(nobody, dew="x", limit=1, visibility_ms=1)

@@ -1,4 +1,4 @@
-"""Settings out of an environment: what is refused, and in which words."""
+"""Settings from an environment: what is refused, and with which sentence."""
 
 from pathlib import Path
 
@@ -92,7 +92,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_wrong_setting_is_refused_by_its_name(case: str) -> None:
-    """One sentence that begins with or holds the setting's name, and no traceback's words."""
+    """One sentence with the setting's name, and no traceback."""
     environment, name = REFUSED[case]
     with pytest.raises(SettingsError) as caught:
         load_settings(environment)
@@ -103,14 +103,14 @@ def test_a_wrong_setting_is_refused_by_its_name(case: str) -> None:
 
 
 def test_a_refused_secret_is_not_repeated() -> None:
-    """The sentence about a wrong secret does not hold it."""
+    """The sentence about a wrong secret does not show it."""
     with pytest.raises(SettingsError) as caught:
         load_settings({"FILMGATE_REDIS_URL": "http://:kan4rie@localhost"})
     assert "kan4rie" not in str(caught.value)
 
 
 def test_nothing_given_is_fine() -> None:
-    """The defaults of the contract, and nothing of the rest of the environment."""
+    """The defaults of the contract, and nothing from other variables."""
     made = load_settings({"PATH": "/bin", "HOME": "/root", "FILMGATE_PORT": ""})
     assert (made.host, made.port, made.base_url) == ("127.0.0.1", 8000, "http://127.0.0.1:8000")
     assert made.fal_queue_url == "https://queue.fal.run"
@@ -120,13 +120,13 @@ def test_nothing_given_is_fine() -> None:
 
 
 def test_other_programs_names_pass() -> None:
-    """The client's and the tests' names are not the gateway's, and are no mistake."""
+    """Variables of the client and of the tests are not the gateway's, and are no error."""
     theirs = {"FILMGATE_KEY": "fg_live_x", "FILMGATE_URL": "http://x", "FILMGATE_TEST_REDIS": "x"}
     assert load_settings(theirs) == load_settings({})
 
 
 def test_origins_are_read_one_by_one() -> None:
-    """With commas between, and spaces around; a port that is not the usual one belongs to the origin."""
+    """Separated by commas, with optional spaces; a non-default port belongs to the origin."""
     text = " https://app.example.com, http://localhost:5173,http://[::1]:3000 ,"
     origins = ("https://app.example.com", "http://localhost:5173", "http://[::1]:3000")
     assert load_settings({"FILMGATE_CORS_ORIGINS": text}).cors_origins == origins
@@ -134,7 +134,7 @@ def test_origins_are_read_one_by_one() -> None:
 
 
 def test_a_long_enough_admin_key_passes() -> None:
-    """Sixteen characters of a random generator; the key is not shown."""
+    """Sixteen random characters; the key is not shown."""
     made = load_settings({"FILMGATE_ADMIN_KEY": "8f2c11d07a9e4b63"})
     assert made.admin_key is not None
     assert made.admin_key.get_secret_value() == "8f2c11d07a9e4b63"
@@ -143,7 +143,7 @@ def test_a_long_enough_admin_key_passes() -> None:
 
 @pytest.mark.parametrize("name", ["FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET"])
 def test_a_refused_key_is_not_repeated(name: str) -> None:
-    """The sentence names the setting and not what it was set to."""
+    """The sentence names the setting and not its value."""
     with pytest.raises(SettingsError) as caught:
         load_settings({name: "password"})
     assert name in str(caught.value)
@@ -151,7 +151,7 @@ def test_a_refused_key_is_not_repeated(name: str) -> None:
 
 
 def test_fals_api_is_fals_own_unless_it_is_set() -> None:
-    """https, or loopback; without a slash at its end."""
+    """https, or loopback; without a trailing slash."""
     assert load_settings({}).fal_api_url == "https://api.fal.ai"
     assert load_settings({"FILMGATE_FAL_API_URL": "http://127.0.0.1:9/"}).fal_api_url == "http://127.0.0.1:9"
 
@@ -166,7 +166,7 @@ def test_fals_keys_are_beside_its_storage_unless_it_is_said() -> None:
 
 
 def test_what_is_not_known_is_held_unless_it_is_said() -> None:
-    """Nothing is sent again by default, fal's account may be any, and the store makes the markers' secret."""
+    """By default nothing is resubmitted, fal's account may be any, and the store makes the markers' secret."""
     made = load_settings({})
     assert (made.on_unknown_outcome, made.fal_webhook_user, made.hook_secret) == ("hold", None, None)
     said = load_settings({"FILMGATE_ON_UNKNOWN_OUTCOME": "resubmit", "FILMGATE_FAL_WEBHOOK_USER": "google|1"})
@@ -210,7 +210,7 @@ HEARS = {
 
 @pytest.mark.parametrize("case", HEARS)
 def test_fal_is_asked_for_webhooks_where_it_can_reach_us(case: str) -> None:
-    """Https and public, or the emulator on this machine, unless the operator says on or off (contract.md 2)."""
+    """Https and public, or the emulator on this machine, unless the operator sets on or off (contract.md 2)."""
     environment, hears = HEARS[case]
     assert load_settings(environment).receives_fal_webhooks is hears
 
@@ -226,7 +226,7 @@ SECRETS = {
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_may_come_in_a_file(name: str, tmp_path: Path) -> None:
-    """The file's text without the white space around it."""
+    """The file's text without surrounding white space."""
     secret = "redis://:pw@store:6379/0"
     (tmp_path / "secret").write_text(f"{secret}\n")
     made = load_settings({f"{name}_FILE": str(tmp_path / "secret")})
@@ -254,7 +254,7 @@ def test_an_emulator_on_this_machine_needs_no_https(host: str) -> None:
     ],
 )
 def test_addresses_in_replies_have_one_base(environment: dict[str, str], base: str) -> None:
-    """The public URL, or where the server listens; without a slash at its end."""
+    """The public URL, or the server's own address; without a trailing slash."""
     assert load_settings(environment).base_url == base
 
 
@@ -266,7 +266,7 @@ def test_settings_do_not_change() -> None:
 
 
 def test_a_store_is_required_where_one_is_needed() -> None:
-    """A sentence with the setting's name and the way out."""
+    """A sentence with the setting's name and the remedy."""
     with pytest.raises(SettingsError, match="FILMGATE_REDIS_URL"):
         required_url(load_settings({}))
     with pytest.raises(SettingsError, match="FILMGATE_REDIS_ULR is not a setting"):
@@ -274,7 +274,7 @@ def test_a_store_is_required_where_one_is_needed() -> None:
 
 
 def test_every_setting_has_a_name_in_the_environment() -> None:
-    """Each field is known by FAL_ or FILMGATE_, or by a name that other programs read too, and nothing else."""
+    """Each field has FAL_ or FILMGATE_, or a name that other programs read too, and no other."""
     for field in Settings.model_fields.values():
         assert field.alias is not None
         assert field.alias.startswith(("FAL_", "FILMGATE_")) or field.alias in SHARED_NAMES
@@ -289,7 +289,7 @@ def test_every_setting_has_a_name_in_the_environment() -> None:
     ],
 )
 def test_crash_points_are_refused_with_a_fal_elsewhere(fal: dict[str, str]) -> None:
-    """Only an emulator on this machine may see a process die on purpose."""
+    """Only with an emulator on this machine may a process die on purpose."""
     with pytest.raises(SettingsError, match=r"FILMGATE_CRASH is for tests"):
         load_settings({"FILMGATE_CRASH": "tickets", **fal})
 

@@ -1,4 +1,4 @@
-"""What a careless operator sets: one sentence that names the setting, before anything starts; never the value."""
+"""Careless settings: one sentence with the setting's name before anything starts; never the value."""
 
 import os
 import secrets
@@ -26,7 +26,7 @@ ODD = ["{} ", " {}", "{}\t", "{}\u00a0", "a b{}", "é{}", "{}\x00", "{}\x7f", "{
 
 
 def refused(environment: dict[str, str]) -> str:
-    """The sentence with which these settings are refused."""
+    """The sentence that refuses these settings."""
     with pytest.raises(SettingsError) as caught:
         load_settings(environment)
     sentence = str(caught.value)
@@ -39,7 +39,7 @@ def refused(environment: dict[str, str]) -> str:
 @pytest.mark.parametrize("secret", GUESSED)
 @pytest.mark.parametrize("name", ["FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET"])
 def test_a_secret_that_is_easy_to_guess_is_refused(name: str, secret: str) -> None:
-    """Rows, repetitions and well-known words; the sentence says how to make a good one, and not what was set."""
+    """Sequences, repetitions and well-known words; the sentence says how to make a good one, not the value."""
     sentence = refused({name: secret})
     assert sentence.startswith(name)
     assert "openssl rand -hex 32" in sentence
@@ -48,7 +48,7 @@ def test_a_secret_that_is_easy_to_guess_is_refused(name: str, secret: str) -> No
 
 @pytest.mark.parametrize("size", [16, 32])
 def test_a_random_secret_passes(size: int) -> None:
-    """Two hundred of them, as `openssl rand -hex` and `secrets.token_urlsafe` make them."""
+    """Two hundred, made as `openssl rand -hex` and `secrets.token_urlsafe` make them."""
     for _ in range(100):
         assert bits_of(secrets.token_hex(size)) > MIN_BITS
         assert bits_of(secrets.token_urlsafe(size)) > MIN_BITS
@@ -57,13 +57,13 @@ def test_a_random_secret_passes(size: int) -> None:
 @pytest.mark.parametrize("form", ODD)
 @pytest.mark.parametrize("name", ["FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY"])
 def test_a_key_that_no_header_can_carry_is_refused(name: str, form: str) -> None:
-    """White space, control characters and letters outside of ASCII: from the environment, and from a file."""
+    """White space, control characters and non-ASCII letters: from the environment, and from a file."""
     key = form.format("8f2c11d07a9e4b63")
     assert name in refused({name: key})
 
 
 def test_a_key_in_a_file_is_named_by_its_file(tmp_path: Path) -> None:
-    """A line break at the end is nobody's mistake; one in the middle is."""
+    """A line break at the end is normal; one in the middle is refused."""
     file = tmp_path / "key"
     file.write_text("abc:def\r\n", encoding="utf-8")
     key = load_settings({"FAL_KEY_FILE": str(file)}).fal_key
@@ -75,13 +75,13 @@ def test_a_key_in_a_file_is_named_by_its_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("secret", ["8f2c11d07a9e4b63 ", "\t8f2c11d07a9e4b63", "8f2c11d0\x007a9e4b63"])
 def test_a_hook_secret_with_odd_ends_is_refused(secret: str) -> None:
-    """It is more likely a slip than a wish."""
+    """It is probably a mistake."""
     assert "FILMGATE_HOOK_SECRET" in refused({"FILMGATE_HOOK_SECRET": secret})
 
 
 @pytest.mark.parametrize("name", ["FILMGATE_PUBLIC_URL", "FILMGATE_HOST", "FILMGATE_EGRESS_ALLOW", "FAL_KEY"])
 def test_a_line_break_in_a_value_is_told_of(name: str) -> None:
-    """A file with CRLF leaves a CR behind each value."""
+    """A file with CRLF leaves a CR after each value."""
     sentence = refused({name: "x\r"})
     assert sentence.startswith(f"{name} holds a line break or another control character")
     assert "CRLF" in sentence
@@ -100,7 +100,7 @@ def test_a_line_break_in_a_value_is_told_of(name: str) -> None:
     ],
 )  # fmt: skip
 def test_a_broken_public_url_is_refused(url: str) -> None:
-    """It stands in every reply, and fal and customers read it."""
+    """It is in every reply, and fal and customers read it."""
     sentence = refused({"FILMGATE_PUBLIC_URL": url})
     assert sentence.startswith("FILMGATE_PUBLIC_URL must be a URL such as https://videos.example.com")
     assert "pw@" not in sentence
@@ -114,7 +114,7 @@ def test_a_broken_public_url_is_refused(url: str) -> None:
     ],
 )  # fmt: skip
 def test_an_honest_public_url_passes(url: str) -> None:
-    """With a port, a path, an address, or a name of compose."""
+    """With a port, a path, an IP address, or a compose service's name."""
     assert load_settings({"FILMGATE_PUBLIC_URL": url}).base_url == url.rstrip("/")
 
 
@@ -123,7 +123,7 @@ def test_an_honest_public_url_passes(url: str) -> None:
     "url", ["https://fal.example x", "https://fal.example:99999", "https://fal<.example", "https://[x"]
 )
 def test_a_broken_url_of_fals_is_refused(name: str, url: str) -> None:
-    """No call could be made there."""
+    """No call could be made to it."""
     assert refused({name: url}).startswith(name)
 
 
@@ -136,7 +136,7 @@ def test_a_broken_url_of_fals_is_refused(name: str, url: str) -> None:
      "fd00:ec2::254", "fe80::/10", "128.0.0.0/1"],
 )  # fmt: skip
 def test_a_list_that_opens_metadata_or_everything_is_refused_with_the_real_fal(entry: str) -> None:
-    """78 with real money; with the emulator it is said in the log. The addresses stay closed in any case."""
+    """78 with real money; with the emulator a warning in the log. The addresses stay closed in any case."""
     with pytest.raises(SettingsError, match=r"FILMGATE_EGRESS_ALLOW: .* opens more than hosts of yours"):
         egress_policy(load_settings(REAL | {"FILMGATE_EGRESS_ALLOW": f"10.0.0.0/8, {entry}"}))
     policy = egress_policy(load_settings(EMULATED | {"FILMGATE_EGRESS_ALLOW": entry}))
@@ -148,13 +148,13 @@ def test_a_list_that_opens_metadata_or_everything_is_refused_with_the_real_fal(e
     "entry", ["10.0.0.0/8", "100.64.0.0/10", "fd00::/8", "192.168.1.7", "hooks.internal", "127.0.0.1"]
 )
 def test_a_network_of_ones_own_may_be_opened(entry: str) -> None:
-    """Although a cloud may have put an address of its own into such a network: that one stays closed."""
+    """Even if a cloud has a metadata address in such a network: that address stays closed."""
     assert egress_policy(load_settings(REAL | {"FILMGATE_EGRESS_ALLOW": entry})).allow
 
 
 @pytest.mark.parametrize("entry", ["300.1.1.1", "10.0.0", "1.2.3.4.5", "hooks.300", "10.0.0.0/33", "*", "a b"])
 def test_what_is_neither_a_network_nor_a_name_is_refused(entry: str) -> None:
-    """A mistyped address is no name."""
+    """A mistyped address is not read as a name."""
     with pytest.raises(ValueError, match="neither a network"):
         EgressPolicy.parse(entry)
 
@@ -165,7 +165,7 @@ def test_what_is_neither_a_network_nor_a_name_is_refused(entry: str) -> None:
      "10.0.0.1 10.0.0.2", "unix:"],
 )  # fmt: skip
 def test_a_proxy_that_is_no_address_is_refused(value: str) -> None:
-    """A name, a port, a network with bits too many; one good entry does not hide it."""
+    """A name, a port, a network with host bits; one good entry does not hide it."""
     for given in (value, f"10.0.0.9, {value}"):
         assert refused({"FILMGATE_TRUSTED_PROXIES": given}).startswith(
             "FILMGATE_TRUSTED_PROXIES must be addresses and networks such as 10.0.0.5,10.1.0.0/16, not "
@@ -174,7 +174,7 @@ def test_a_proxy_that_is_no_address_is_refused(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["0.0.0.0/0", "::/0", "0.0.0.0/1,128.0.0.0/1", "8.0.0.0/7", "2000::/3"])
 def test_proxies_that_are_everybody_are_refused(value: str) -> None:
-    """Every caller could then write any address into a header; with the emulator nobody needs it either."""
+    """Every caller could then write any address into a header; not even the emulator needs it."""
     assert "must be your own proxies" in refused({"FILMGATE_TRUSTED_PROXIES": value})
 
 
@@ -186,7 +186,7 @@ def test_proxies_are_addresses_and_networks() -> None:
 
 
 def test_a_proxy_that_was_not_named_is_warned_of_with_the_real_fal() -> None:
-    """Where the public URL is https and we serve none, there is one: its callers would share an address."""
+    """With an https public URL that we do not serve there is a proxy, whose callers would share one address."""
     public = {"FILMGATE_PUBLIC_URL": "https://videos.example.com"}
     (sentence,) = warnings(load_settings(REAL | public))
     assert "FILMGATE_TRUSTED_PROXIES" in sentence
@@ -204,7 +204,7 @@ def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_certificate_that_cannot_be_served_is_refused(tmp_path: Path) -> None:
-    """Not there, a folder, junk, somebody else's key; the right pair passes."""
+    """Missing, a folder, garbage, another certificate's key; the right pair is accepted."""
     one, other = (issue_certificates(_made(tmp_path / name)) for name in ("one", "other"))
     junk = tmp_path / "junk.pem"
     junk.write_bytes(b"-----BEGIN CERTIFICATE-----\njunk\n-----END CERTIFICATE-----\n\xff")
@@ -225,7 +225,7 @@ def test_a_certificate_that_cannot_be_served_is_refused(tmp_path: Path) -> None:
 
 
 def test_plain_http_on_a_network_is_warned_of_with_the_real_fal() -> None:
-    """Not on this machine, not behind a proxy that has a certificate, and not with the emulator."""
+    """Not on this machine, not behind a proxy with a certificate, and not with the emulator."""
     public = {"FILMGATE_HOST": "0.0.0.0"}
     (sentence,) = warnings(load_settings(REAL | public))
     assert "plain http" in sentence
@@ -235,21 +235,21 @@ def test_plain_http_on_a_network_is_warned_of_with_the_real_fal() -> None:
     assert not warnings(load_settings(EMULATED | public))
 
 
-# --- the way to fal -----------------------------------------------------------------------------------------------
+# --- connections to fal -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "proxy", ["socks5://proxy:1080", "http://", "http://proxy:0", "http://pro xy", "http://p/x?y"]
 )
 def test_a_proxy_that_cannot_be_used_is_refused(proxy: str) -> None:
-    """By its name, and without its value, which may hold a password."""
+    """By its name, and without its value, which may have a password."""
     sentence = refused({"HTTPS_PROXY": proxy})
     assert sentence.startswith("HTTPS_PROXY must be the URL of a proxy")
     assert refused({"https_proxy": "http://me:kan4rie@proxy:99999"}).count("kan4rie") == 0
 
 
 def test_the_small_name_of_a_proxy_wins() -> None:
-    """As curl and Python read them; a proxy without a scheme is one of http."""
+    """As curl and Python read them; a proxy without a scheme is an http proxy."""
     made = load_settings(
         {"HTTPS_PROXY": "http://one:1", "https_proxy": "two:2", "NO_PROXY": " .a.example,B.example,, "}
     )
@@ -271,7 +271,7 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path) -> None:
     "name", ["*.example.com", "localhost", "10.0.0.1", "a b.example", "https://a.example", "xn--a.example"]
 )
 def test_an_odd_host_of_fals_media_is_refused(name: str) -> None:
-    """A plain name with a dot in it, each with what is below it."""
+    """A plain name with a dot in it; subdomains are included."""
     assert refused({"FILMGATE_FAL_MEDIA_HOSTS": f"media.example.com, {name}"}).startswith(
         "FILMGATE_FAL_MEDIA_HOSTS"
     )
@@ -290,7 +290,7 @@ def test_a_new_directory_is_private(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o1777, 0o777, 0o775, 0o770, 0o702])
 def test_a_directory_in_which_others_write_is_refused_and_left_as_it_is(tmp_path: Path, mode: int) -> None:
-    """As /tmp is, for root too."""
+    """Like /tmp, for root too."""
     open_to_all = _made(tmp_path / "shared")
     open_to_all.chmod(mode)
     with pytest.raises(NotPrivate, match="FILMGATE_DATA_DIR: others may write"):
@@ -301,7 +301,7 @@ def test_a_directory_in_which_others_write_is_refused_and_left_as_it_is(tmp_path
 
 @pytest.mark.parametrize("mode", [0o700, 0o755, 0o750])
 def test_a_directory_of_ones_own_keeps_its_rights(tmp_path: Path, mode: int) -> None:
-    """Others may see that it is there; what is in it has rights of its own."""
+    """Others may see that it exists; its content has its own modes."""
     own = _made(tmp_path / "own")
     own.chmod(mode)
     make_private(own)

@@ -18,7 +18,7 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 def verify_v1a(public_text: str, headers: dict[str, str], body: bytes) -> None:
-    """Verify as a receiver does who has only the text of the public key; InvalidSignature otherwise."""
+    """Verify like a receiver that has only the text of the public key; InvalidSignature otherwise."""
     public = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_text.removeprefix("whpk_"), validate=True))
     (text,) = [one for one in headers["webhook-signature"].split(" ") if one.startswith("v1a,")]
     message = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
@@ -26,7 +26,7 @@ def verify_v1a(public_text: str, headers: dict[str, str], body: bytes) -> None:
 
 
 def now() -> datetime:
-    """The moment, in UTC; the package compares the timestamp with the machine's clock."""
+    """The current time, in UTC; the package compares the timestamp with the machine's clock."""
     return datetime.fromtimestamp(time.time(), UTC)
 
 
@@ -83,7 +83,7 @@ def test_what_was_changed_on_the_way_does_not_verify(part: str) -> None:
 
 
 def test_a_time_in_another_zone_is_the_same_moment() -> None:
-    """The header holds the moment, not the face of the clock."""
+    """The header has the absolute time, whatever the zone."""
     secret = signing.new_secret()
     moment = now()
     elsewhere = moment.astimezone(timezone(timedelta(hours=9)))
@@ -93,13 +93,13 @@ def test_a_time_in_another_zone_is_the_same_moment() -> None:
 
 
 def test_a_message_without_a_secret_is_not_sent_unsigned() -> None:
-    """An empty list is a mistake of ours."""
+    """An empty list is a programming error."""
     with pytest.raises(ValueError, match="at least one secret"):
         signing.headers([], "msg_1", now(), BODY)
 
 
 def test_the_private_key_signs_beside_the_secrets() -> None:
-    """`v1a` stands behind the `v1`s: whoever knows a secret verifies as before, the others with the public key."""
+    """`v1a` follows the `v1`s: receivers with a secret verify as before, the others with the public key."""
     secrets = [signing.new_secret() for _ in range(2)]
     headers = signing.headers(secrets, "msg_1", now(), BODY, private_key=KEY)
     forms = [text.partition(",")[0] for text in headers["webhook-signature"].split(" ")]
@@ -124,7 +124,7 @@ def test_what_was_changed_does_not_verify_with_the_public_key_either(part: str) 
 
 
 def test_messages_of_every_length_verify_in_both_ways() -> None:
-    """Two hundred messages with one to three secrets, in any letters."""
+    """Two hundred messages with one to three secrets, in any script."""
     draw = random.Random(6)  # noqa: S311  lengths and letters, the same in every run
     for _ in range(200):
         text = "".join(chr(draw.choice((10, 46, 97, 0xEB, 0x4E2D, 0x1F3C3))) for _ in range(draw.randrange(300)))
@@ -160,7 +160,7 @@ def test_fals_form_gives_the_signature_of_the_protocol_notes() -> None:
 
 
 def test_the_emulated_fal_signs_alike_with_the_same_key() -> None:
-    """Written apart from ours, from fal's documentation."""
+    """It is separate code, written from fal's documentation."""
     theirs = SigningKeys(bytes(range(32)))
     signed = theirs.sign(request_id="job_1", user_id="team_1", timestamp=1767225600, body=BODY)
     moment = datetime.fromtimestamp(1767225600, UTC)
@@ -187,7 +187,7 @@ def test_the_published_key_is_a_jwk_named_by_its_thumbprint() -> None:
 
 
 def test_the_published_text_is_the_same_key() -> None:
-    """`whpk_` and the 32 bytes of the JWK, in the base64 of the specification."""
+    """`whpk_` and the 32 bytes of the JWK, in the specification's base64."""
     raw = base64.b64decode(signing.public_text(KEY).removeprefix("whpk_"), validate=True)
     coordinate = signing.jwks(KEY)["keys"][0]["x"]
     assert raw == base64.urlsafe_b64decode(coordinate + "=") == KEY.public_key().public_bytes_raw()

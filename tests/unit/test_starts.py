@@ -1,4 +1,4 @@
-"""The beginnings of calendar periods as text: by name, and as versions before wrote them."""
+"""The beginnings of calendar periods as text: by name, and in the older format."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ FOUR = (Window.MINUTE, Window.HOUR, Window.DAY, Window.MONTH)
 
 @given(st.integers(2**40, 2**41), st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu"]))
 def test_what_is_written_is_read(now_ms: int, zone: str) -> None:
-    """Every window of the team and of the gateway; in UTC a number is written once."""
+    """Every window of the team and of the gateway; in UTC an equal number is written once."""
     team, gateway = periods(now_ms, zone), periods(now_ms, "UTC")
     read = Starts.read(write_starts(team, gateway))
     assert read.team == {window: period.start_ms for window, period in team.items()}
@@ -33,10 +33,10 @@ def test_what_is_written_is_read(now_ms: int, zone: str) -> None:
     ids=["by name", "a newer version's", "eight numbers", "four numbers", "none"],
 )
 def test_either_form_is_read(text: str, team: dict[str, int], gateway: dict[str, int]) -> None:
-    """A window that is not named has no period; numbers without names are those of the four first windows."""
+    """A window that is not named has no period; unnamed numbers are those of the first four windows."""
     assert Starts.read(text) == Starts(team, gateway)  # type: ignore[arg-type]  # a window is its word
 
 
 def test_a_number_may_be_a_distance() -> None:
-    """The ledger says how long before the admission a period began."""
+    """The ledger stores how long before the admission a period began."""
     assert Starts.read("day=30/10", lambda text: 100 - int(text)) == Starts({Window.DAY: 70}, {Window.DAY: 90})

@@ -1,4 +1,4 @@
-"""The store's URL, read whole."""
+"""Parsing the store's URL."""
 
 from typing import Any
 
@@ -116,12 +116,12 @@ def test_what_is_wrong_is_named_and_no_secret_is_shown(url: str, says: str) -> N
     ],
 )
 def test_a_store_that_anybody_may_use_is_seen(url: str, is_open: bool) -> None:  # noqa: FBT001  a row of the table
-    """Without password or certificate, on an address that is not this machine's own."""
+    """Without password or certificate, on an address that is not this machine's."""
     assert read_store_address(url).is_open is is_open
 
 
 def test_no_secret_is_in_its_text() -> None:
-    """Neither as words for people nor for debuggers."""
+    """Neither in `str` nor in `repr`."""
     address = read_store_address(f"sentinel://u:{SECRET}@[::1]:1,h/s?sentinel_password={SECRET}")
     assert str(address) == "'s' of the sentinels at [::1]:1, h:26379"
     assert SECRET not in repr(address)

@@ -22,7 +22,7 @@ IMAGE = {"image_url": EmbeddedImage(b"", "0123")}
 
 
 def test_the_same_request_has_the_fingerprint_that_older_versions_gave_it() -> None:
-    """An idempotency key is remembered for a week, over an upgrade too."""
+    """An idempotency key is kept for a week, across an upgrade too."""
     assert fingerprint_of(GIVEN, INPUT, {}) == "df1036564d811fea14c3ea04d70c417b16fd9feaa51d2a7152a19477dbefb169"
     assert (
         fingerprint_of(EVERYTHING, INPUT, {}) == "5c8f2d2db3d389a4df14065f88e43ba59063afb016633dc57c3eaaf1238fc14d"

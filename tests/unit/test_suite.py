@@ -1,4 +1,4 @@
-"""`./dev test`: which of its words name tests, and which forms need fal's own clients."""
+"""`./dev test`: which of its arguments name tests, and which need fal's own clients."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.suite import MENU, QUICK, ROOT, STAGES, named, needs_clients
     ],
 )
 def test_most_tests_need_no_clients(words: str) -> None:
-    """Nothing is fetched for them: a number or a letter among the words is no part of a path."""
+    """Nothing is installed for them: a number or a letter among the arguments is no part of a path."""
     assert not needs_clients(words.split())
 
 
@@ -39,20 +39,20 @@ def test_what_holds_the_clients_tests_needs_them(words: str) -> None:
 
 
 def test_a_number_names_no_test() -> None:
-    """What names tests is a path of the tests, whatever else exists: `-k app` is a word."""
+    """Only a path of the tests names tests, whatever else exists: the `app` of `-k app` is an expression."""
     assert named(["-n", "2", "-k", "app", "tests/unit/test_suite.py::test_x"]) == [
         ROOT / "tests/unit/test_suite.py"
     ]
 
 
 def test_the_menu_names_every_stage_and_every_stage_is_there() -> None:
-    """A folder that was renamed would be a stage without tests."""
+    """Otherwise a renamed folder would be a stage without tests."""
     assert [stage.name for stage in STAGES if stage.name not in MENU] == []
     paths = [path for stage in (*STAGES, *QUICK) for path in stage.paths if not path.startswith("--")]
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_every_folder_of_tests_has_a_stage() -> None:
-    """A test that no stage runs is no test."""
+    """A test in no stage would never run."""
     folders = {path.relative_to(ROOT).parts[1] for path in (ROOT / "tests").rglob("test_*.py")}
     assert {f"tests/{folder}" for folder in folders} <= {path for stage in STAGES for path in stage.paths}

@@ -1,4 +1,4 @@
-"""Logs: one line each, and no secret in them."""
+"""Logs: one line each, without secrets."""
 
 import ast
 import json
@@ -22,12 +22,12 @@ SECRETS = {
     "a picture": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg==",
 }
 
-PREFIX = re.compile(r"(?:fg|wh)[a-z]*_(?:[a-z]+_)?")  # as everything begins that we issue and that opens something
-PUBLIC = {"whpk_"}  # the key that verifies
+PREFIX = re.compile(r"(?:fg|wh)[a-z]*_(?:[a-z]+_)?")  # of every secret that we issue
+PUBLIC = {"whpk_"}  # the public key
 
 
 def issued_prefixes() -> list[str]:
-    """Every prefix in the code of what opens something."""
+    """Every secret's prefix in the code."""
     texts = {
         node.value
         for path in (ROOT / "app").rglob("*.py")
@@ -38,13 +38,13 @@ def issued_prefixes() -> list[str]:
 
 
 def a_pass(kind: str) -> str:
-    """What opens an upload, as it stands in an address."""
+    """The signature of an upload URL, as it is in a URL."""
     return write_upload_token("s" * 32, UploadToken(new_id("team"), new_id(kind), 1_790_000_000_000))
 
 
 @pytest.fixture
 def logs() -> Iterator[None]:
-    """Logs as a process sets them up, and as they were afterwards."""
+    """Logging as a process configures it; restored afterwards."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level)
     yield
@@ -64,7 +64,7 @@ def test_a_secret_is_blotted_out_wherever_it_stands(secret: str) -> None:
 
 
 def test_every_prefix_that_the_code_issues_is_blotted_out() -> None:
-    """A new one fails here until `app/telemetry.py` knows it."""
+    """A new prefix fails here until `app/telemetry.py` has it."""
     assert {"fg_live_", "fg_tok_", "fg_up_", "whsec_"} <= set(issued_prefixes())
     for prefix in issued_prefixes():
         secret = prefix + "0123456789abcdefABCDEF"
@@ -73,7 +73,7 @@ def test_every_prefix_that_the_code_issues_is_blotted_out() -> None:
 
 @pytest.mark.parametrize("kind", ["pass", "file"])
 def test_a_pass_is_blotted_out_in_a_token_in_an_address_and_alone(kind: str) -> None:
-    """An upload token, and the signature of an upload's address; the id beside it stays."""
+    """An upload token, and the signature in an upload URL; the id next to it is kept."""
     one = a_pass(kind)
     assert redact(f"token fg_up_{one}") == "token [redacted]"
     assert (
@@ -91,13 +91,13 @@ def test_a_password_in_an_address_is_blotted_out_and_the_host_stays() -> None:
 
 
 def test_the_marker_in_the_path_of_a_webhook_of_fals_is_blotted_out() -> None:
-    """Whoever has it can say that fal has ended a job's request."""
+    """With it anyone could claim that fal has ended a job's request."""
     mac = new_nonce()
     assert mac not in redact(f"POST /fal/hooks/{new_id('job')}/{new_nonce()}/{mac}")
 
 
 def test_a_credential_behind_its_scheme_and_a_token_in_a_url_are_blotted_out() -> None:
-    """Fal's `Key id:secret`, and `?token=` of a browser; the words around them stay."""
+    """Fal's `Key id:secret`, and a browser's `?token=`; the text around them is kept."""
     assert redact("Authorization: Key 1234-5678:abcdef") == "Authorization: Key [redacted]"
     assert redact("GET /v1/jobs/job_1/events?token=abc.def&x=1") == "GET /v1/jobs/job_1/events?token=[redacted]&x=1"
     assert redact("the key is wrong") == "the key is wrong"
@@ -137,7 +137,7 @@ def test_a_librarys_warning_comes_in_the_same_form_and_its_chatter_does_not(
 
 
 def test_text_is_for_people(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
-    """Readable, and redacted all the same."""
+    """Readable, and redacted too."""
     set_up_logs("text", process="api")
     structlog.get_logger().info("request", key=SECRETS["a browser token"])
     _, err = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""A pass: signed, short, and of no use when a character of it was changed."""
+"""An upload token: signed, short, and invalid when any character was changed."""
 
 import pytest
 
@@ -9,7 +9,7 @@ ONE = UploadToken("team_" + "a" * 32, "file_" + "b" * 32, 1_800_000_000_000)
 
 
 def test_a_pass_reads_back_as_it_was_written() -> None:
-    """Also an expired one: who asks decides about the time."""
+    """An expired one too: the caller checks the time."""
     assert read_upload_token(SECRET, write_upload_token(SECRET, ONE)) == ONE
     assert read_upload_token(SECRET, write_upload_token(SECRET, UploadToken(ONE.team, ONE.item, 1))) == UploadToken(
         ONE.team, ONE.item, 1
@@ -17,7 +17,7 @@ def test_a_pass_reads_back_as_it_was_written() -> None:
 
 
 def test_a_pass_of_another_secret_is_none() -> None:
-    """Another installation's passes open nothing here."""
+    """Another installation's tokens are invalid here."""
     assert read_upload_token(SECRET + "!", write_upload_token(SECRET, ONE)) is None
 
 
@@ -31,6 +31,6 @@ def test_no_character_of_a_pass_can_be_changed() -> None:
 
 @pytest.mark.parametrize("text", ["", ".", "...", "a.b.1.c", "\n", "é" * 100, "9" * 5000])
 def test_what_is_no_pass_is_none(text: str) -> None:
-    """Whatever a header or an address may hold."""
+    """Whatever a header or a URL has."""
     assert read_upload_token(SECRET, text) is None
     assert read_upload_token(SECRET, write_upload_token(SECRET, ONE) + text) == (None if text else ONE)

@@ -1,4 +1,4 @@
-"""Rules of webhook endpoints: which secrets sign, what an attempt says of its destination, when one ends."""
+"""Rules of webhook endpoints: which secrets sign, how an attempt counts, when an endpoint is disabled."""
 
 import pytest
 
@@ -10,7 +10,7 @@ NOW = 1_000_000
 
 
 def test_the_secret_before_signs_until_its_overlap_ends() -> None:
-    """And not a millisecond longer; the newest signs for good."""
+    """And not a millisecond longer; the newest signs without a limit."""
     secrets = rotate([Secret("a")], "b", now_ms=NOW, overlap_ms=500)
     assert secrets == (Secret("b"), Secret("a", NOW + 500))
     assert active_secrets(secrets, NOW + 499) == ["b", "a"]
@@ -18,7 +18,7 @@ def test_the_secret_before_signs_until_its_overlap_ends() -> None:
 
 
 def test_a_second_rotation_lengthens_no_older_secrets_time() -> None:
-    """Each ends when it was to end."""
+    """Each ends at its original time."""
     first = rotate([Secret("a")], "b", now_ms=NOW, overlap_ms=500)
     second = rotate(first, "c", now_ms=NOW + 100, overlap_ms=10_000)
     assert second == (Secret("c"), Secret("b", NOW + 10_100), Secret("a", NOW + 500))
@@ -30,7 +30,7 @@ def test_a_second_rotation_lengthens_no_older_secrets_time() -> None:
 
 
 def test_no_overlap_ends_every_older_secret_at_once() -> None:
-    """Also when three sign: this is the way out of a leak."""
+    """Even when three sign: this is the remedy for a leak."""
     three = (Secret("c"), Secret("b", NOW + 1), Secret("a", NOW + 1))
     assert rotate(three, "d", now_ms=NOW, overlap_ms=0) == (Secret("d"),)
 
@@ -50,7 +50,7 @@ def test_no_overlap_ends_every_older_secret_at_once() -> None:
 def test_what_an_attempt_says_of_its_destination(
     outcome: str, status: int | None, duration_ms: int, of_endpoint: str, of_host: str
 ) -> None:
-    """An endpoint fails with anything but 2xx; a host with silence only."""
+    """An endpoint fails with anything but 2xx; a host only without an answer."""
     said = [
         verdict(is_endpoint=is_endpoint, outcome=outcome, status=status, duration_ms=duration_ms)
         for is_endpoint in (True, False)
@@ -67,7 +67,7 @@ def test_what_an_attempt_says_of_its_destination(
     ],
 )
 def test_an_endpoint_ends_after_so_long_and_so_many(failures: int, failing_ms: int, *, ends: bool) -> None:
-    """Both, not either; 410 ends it at the first."""
+    """Both, not either; 410 disables it at once."""
     why = why_disabled(status=500, failures=failures, since_ms=NOW, now_ms=NOW + failing_ms)
     assert (why is not None) == ends
     assert why_disabled(status=410, failures=1, since_ms=NOW, now_ms=NOW) is not None

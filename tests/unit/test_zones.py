@@ -1,4 +1,4 @@
-"""A team's time zone changes: in every window of every zone, no more is bought than its budget."""
+"""A team's time zone changes: in every window of every zone, no more is bought than its limit."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -26,18 +26,18 @@ USER = "user_1"
 
 @dataclass
 class Team:
-    """One owner, its zone and jobs, as the store has them; `look` is what `lua/lib/limits.lua` reads."""
+    """One owner, its zone and jobs, as the store has them; `look` returns what `lua/lib/limits.lua` reads."""
 
     now_ms: int
     zone: str
-    limited: Window  # the window that has a budget
+    limited: Window  # the window that has a limit
     jobs: list[CountedJob] = field(default_factory=list)
     extensions: Extensions = field(default_factory=dict)
     shares: dict[tuple[Window, int], CarriedOver] = field(default_factory=dict)
 
     @property
     def periods(self) -> Periods:
-        """The windows that are now."""
+        """The current windows."""
         return periods(self.now_ms, self.zone)
 
     def held_in(self, window: Window, start: int) -> int:
@@ -45,7 +45,7 @@ class Team:
         return sum(job.amount.jobs for job in self.jobs if job.starts[window] == start)
 
     def look(self, window: Window) -> int:
-        """What counts in the present window."""
+        """The sums that count in the current window."""
         start = self.periods[window].start_ms
         mine = self.shares.get((window, start), CarriedOver())
         others: dict[int, int | None] = {other: less.jobs for other, less in mine.without.items()}
@@ -56,7 +56,7 @@ class Team:
         return self.held_in(window, start) + mine.fixed.jobs + carried
 
     def buy(self) -> bool:
-        """One job, if the budget allows it."""
+        """One job, if the limit allows it."""
         if self.look(self.limited) >= BUDGET:
             return False
         starts = {window: period.start_ms for window, period in self.periods.items()}
@@ -76,7 +76,7 @@ class Team:
         self.zone = zone
 
     def end(self, which: int, *, spent: bool) -> None:
-        """One of the open jobs is settled, or gives its money back."""
+        """One of the open jobs is settled, or released."""
         open_jobs = [job for job in self.jobs if job.open]
         if open_jobs:
             job = open_jobs[which % len(open_jobs)]
@@ -85,12 +85,12 @@ class Team:
                 job.amount = WindowSums()
 
     def really(self, window: Window) -> int:
-        """What was admitted in the real window of the zone that is in force, and still counts."""
+        """The jobs admitted in the real window of the current zone that still count."""
         return sum(job.amount.jobs for job in self.jobs if job.admitted_ms >= self.periods[window].start_ms)
 
 
 def bought_as_much_as_possible(team: Team) -> int:
-    """How many jobs are bought one after the other."""
+    """How many jobs can be bought in a row."""
     count = 0
     while team.buy():
         count += 1
@@ -112,7 +112,7 @@ steps = st.lists(st.one_of(moves, buys, endings), max_size=25)
 def test_no_window_of_the_zone_in_force_takes_more_than_its_budget(
     now_ms: int, zone: str, window: Window, story: list[tuple[str, int, str | int]]
 ) -> None:
-    """After any changes, purchases, settlements and releases: what was really bought in the window fits."""
+    """After any changes, purchases, settlements and releases, the window's real purchases are within its limit."""
     team = Team(now_ms, zone, window)
     for what, wait_s, value in story:
         team.now_ms += wait_s * 1000
@@ -130,7 +130,7 @@ def test_no_window_of_the_zone_in_force_takes_more_than_its_budget(
 @settings(max_examples=200, deadline=None)
 @given(instants, zones, limited, st.lists(zones, min_size=1, max_size=8))
 def test_changes_in_one_moment_open_no_budget(now_ms: int, zone: str, window: Window, others: list[str]) -> None:
-    """A budget that is used up stays so through any zones and back, until the window that used it up is over."""
+    """A limit that is used up stays used up through any zones and back, until its window is over."""
     team = Team(now_ms, zone, window)
     assert bought_as_much_as_possible(team) == BUDGET
     for other in [*others, zone]:
@@ -144,7 +144,7 @@ def test_changes_in_one_moment_open_no_budget(now_ms: int, zone: str, window: Wi
 @settings(max_examples=200, deadline=None)
 @given(instants, zones, st.lists(zones, min_size=1, max_size=6))
 def test_changes_count_nothing_twice(now_ms: int, zone: str, others: list[str]) -> None:
-    """Back in its first zone, in the same moment, a team has what it had: the jobs it asked for, each once."""
+    """Back in its first zone, at the same time, a team has the same sums: its jobs, each once."""
     team = Team(now_ms, zone, Window.MONTH)
     bought = 0
     for other in [*others, zone]:
@@ -159,7 +159,7 @@ def test_changes_count_nothing_twice(now_ms: int, zone: str, others: list[str]) 
 def test_room_that_comes_back_comes_back_in_the_new_zone_too(
     now_ms: int, zone: str, window: Window, other: str
 ) -> None:
-    """A job that was held when the zone changed, and is released later, leaves the new windows as well."""
+    """A job that was held when the zone changed, and is released later, is subtracted from the new windows too."""
     team = Team(now_ms, zone, window)
     assert bought_as_much_as_possible(team) == BUDGET
     team.move(other)
@@ -171,7 +171,7 @@ def test_room_that_comes_back_comes_back_in_the_new_zone_too(
 @settings(max_examples=300, deadline=None)
 @given(instants, st.lists(st.tuples(st.integers(0, 4 * 3600), zones), min_size=3, max_size=40))
 def test_a_change_every_few_hours_gains_nothing_lasting(now_ms: int, story: list[tuple[int, str]]) -> None:
-    """However often the zone changes: in any 23 hours at most two days' budgets, as around any midnight."""
+    """However often the zone changes: in any 23 hours at most two days' limits, as around any midnight."""
     team = Team(now_ms, "UTC", Window.DAY)
     for wait_s, zone in story:
         bought_as_much_as_possible(team)

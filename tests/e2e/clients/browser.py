@@ -22,7 +22,7 @@ NO_BROWSER = (
 
 @asynccontextmanager
 async def new_page(*options: str) -> AsyncIterator[Page]:
-    """An empty page of a browser of its own, started with these options."""
+    """An empty page of a separate browser, started with these options."""
     options += ("--no-sandbox",) if os.geteuid() == 0 else ()
     async with async_playwright() as playwright:
         chromium = await asyncio.to_thread(_find, Path(playwright.chromium.executable_path))
@@ -34,7 +34,7 @@ async def new_page(*options: str) -> AsyncIterator[Page]:
 
 
 def _find(own: Path) -> str:
-    """The path of a Chromium: on the PATH, or Playwright's own, which is fetched where there is none."""
+    """The path of a Chromium: on the PATH, or Playwright's own, which is downloaded if there is none."""
     for name in BROWSERS:
         if found := shutil.which(name):
             return found

@@ -22,7 +22,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
 
 @pytest.fixture(scope="session")
 async def customers(tmp_path_factory: pytest.TempPathFactory, pages: Pages) -> AsyncIterator[Customers]:
-    """The installation; at its end nothing was bought twice, and the store is sound."""
+    """The installation; at its end nothing was bought twice, and the store is consistent."""
     folder = tmp_path_factory.mktemp("tls")
     certificates, log = issue_certificates(folder), folder / "api.log"
     with RedisServer() as redis:

@@ -1,4 +1,4 @@
-"""fal's own clients as a customer runs them: in a separate program, configured by its environment only."""
+"""fal's own clients as a customer runs them: in a separate program, configured only by its environment."""
 
 import asyncio
 import json
@@ -32,15 +32,15 @@ from tests.support.tls import Certificates
 from tests.support.waiting import wait_until
 
 KLING = "fal-ai/kling-video/v2/master/image-to-video"
-OLD_CLIENT = ROOT / ".bootstrap" / "fal-client-0"  # fal-client 0.13, put there by `./dev test`
+OLD_CLIENT = ROOT / ".bootstrap" / "fal-client-0"  # fal-client 0.13, installed by `./dev test`
 PROGRAM_SECONDS = 60
-HURRY = 10_000  # times as fast as the clock
+HURRY = 10_000  # times real time
 WATCHED = "run:600"  # until `Customers.watch` or `haste` ends it
-PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR")  # what a program needs of this process's environment
+PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR")  # the variables of this process that a program needs
 
 
 def picture(colour: str = "teal") -> bytes:
-    """A JPEG that Kling would take; the same bytes for the same colour."""
+    """A JPEG that Kling accepts; the same bytes for the same colour."""
     file = BytesIO()
     Image.new("RGB", (480, 320), colour).save(file, "JPEG")
     return file.getvalue()
@@ -66,25 +66,25 @@ class Ended:
 
     @property
     def result(self) -> Any:
-        """The result in its outcome, which is no error."""
+        """The result in its outcome, which must be no error."""
         assert "result" in self.outcome, self.outcome
         return self.outcome["result"]
 
     @property
     def updates(self) -> list[dict[str, Any]]:
-        """Every update of the queue that it received: `status`, `position`, `logs`."""
+        """Every queue update that it received: `status`, `position`, `logs`."""
         return [line["update"] for line in self.lines if "update" in line]
 
     @property
     def lasted(self) -> float:
-        """Seconds between its outcome and its end: how long the interpreter needed to leave."""
+        """Seconds between its outcome and its end: how long the interpreter took to exit."""
         at: float = next(line["at"] for line in self.lines if "outcome" in line)
         return self.seconds - at
 
 
 @dataclass
 class Program:
-    """One that runs; every JSON line that it prints is kept, with `at`: seconds since its start."""
+    """A running program; every JSON line that it prints is kept, with `at`: seconds since its start."""
 
     process: asyncio.subprocess.Process
     started: float = field(default_factory=time.monotonic)
@@ -100,7 +100,7 @@ class Program:
         raise AssertionError(f"it ended without {name!r}: {self.lines} {await self._errors()}")
 
     async def ended(self) -> Ended:
-        """Its end."""
+        """Wait for its end."""
         async with asyncio.timeout(PROGRAM_SECONDS):
             while await self._line() is not None:
                 pass
@@ -125,7 +125,7 @@ class Program:
 
 @asynccontextmanager
 async def running(*argv: str, environment: Mapping[str, str], cwd: Path = ROOT) -> AsyncIterator[Program]:
-    """A program with this environment and nothing else; it is ended with the block."""
+    """Run a program with only this environment; it is stopped at the end of the block."""
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     process = await asyncio.create_subprocess_exec(
         *argv,
@@ -168,7 +168,7 @@ class Customers:
     installation: Installation
     certificates: Certificates
     log: Path
-    takes: set[str] = field(default_factory=set)  # prompts that were meant to be bought more than once
+    takes: set[str] = field(default_factory=set)  # prompts that are bought more than once on purpose
 
     @property
     def key(self) -> str:
@@ -177,7 +177,7 @@ class Customers:
 
     @property
     def web(self) -> httpx.AsyncClient:
-        """The account's own HTTP client, for what no client of fal's can ask."""
+        """The account's own HTTP client, for calls that fal's clients do not have."""
         return self.installation.api
 
     def prompt(self, *scenarios: str) -> str:
@@ -196,14 +196,14 @@ class Customers:
         return account.key
 
     async def bound_to(self, origin: str) -> str:
-        """A further key of the user, which is good for web pages of this origin alone."""
+        """Another key of the user, restricted to web pages of this origin."""
         user = (await self.web.get("/v1/me")).json()["user"]["id"]
         async with open_gateway(load_settings(self.installation.settings), process="test") as gateway:
             return (await gateway.administration.add_key("test", user=user, origins=[origin])).key
 
     @asynccontextmanager
     async def hurried(self) -> AsyncIterator[str]:
-        """The key of a user who has used up the minute's submissions; lifted as soon as a client was refused."""
+        """The key of a user who has used up the minute's submissions; raised as soon as a client was refused."""
         rate, nothing = Limit(Unit.SUBMITS, Window.MINUTE, 1), Limit(Unit.USD, Window.DAY, 1)
         async with open_gateway(load_settings(self.installation.settings), process="test") as gateway:
             account = await gateway.administration.first_account(team_name=uuid.uuid4().hex, user_name="one")
@@ -221,7 +221,7 @@ class Customers:
             await gateway.limits.replace("test", user, [rate, nothing])
             headers = {"Authorization": f"Bearer {account.key}"}
             reply = await self.web.post("/v1/jobs", json={"input": self.input("too dear")}, headers=headers)
-            assert reply.status_code == 402, reply.text  # refused for want of money, and counted
+            assert reply.status_code == 402, reply.text  # refused for lack of money, and counted
             await gateway.limits.replace("test", user, [rate])
             lifting = asyncio.create_task(lift())
             try:
@@ -231,14 +231,14 @@ class Customers:
                 await cancel_and_wait(lifting)
 
     def answered(self, path: str, status: int, **members: str) -> int:
-        """How many requests to a path that ends so the API has answered with this status."""
+        """How many requests to a path with this end the API has answered with this status."""
         lines = [json.loads(line) for line in self.log.read_text("utf-8").splitlines() if line.startswith("{")]
         found = [one for one in lines if one.get("path", "").endswith(path) and one.get("status") == status]
         return len([one for one in found if members.items() <= one.items()])
 
     @asynccontextmanager
     async def lost_answer(self) -> AsyncIterator[int]:
-        """A port at which the answer to the first submission is lost, and only that; it is lost in the block."""
+        """A port that loses only the answer to the first submission; the block ends after that."""
         before = self.answered("/image-to-video", 200)
 
         async def written() -> bool:
@@ -266,7 +266,7 @@ class Customers:
         assert clip.content[4:8] == b"ftyp", "no MP4"
 
     async def assert_first_frame(self, request_id: str, content: bytes) -> None:
-        """The job's image has these bytes, and fal's address of it, at which everybody can read it."""
+        """The job's image has these bytes, and so has fal's public URL of it."""
         image = (await self.web.get(f"/v1/jobs/{request_id}")).json()["input"]["image_url"]
         assert image["sha256"] == sha256(content).hexdigest()
         assert image["url"].startswith(self.installation.emulator.url)
@@ -275,14 +275,14 @@ class Customers:
 
     @asynccontextmanager
     async def haste(self) -> AsyncIterator[None]:
-        """In the block fal has every clip in an instant, those with the scenario `WATCHED` too."""
+        """In the block fal finishes every clip at once, including those with the scenario `WATCHED`."""
         async with self.installation.emulator.steered():
             await self.installation.emulator.set_speed(HURRY)
             yield
 
     @asynccontextmanager
     async def leisure(self) -> AsyncIterator[Leisure]:
-        """A request waits in its queue until `begin`, and with the scenario `WATCHED` it runs until `finish`."""
+        """A request waits in fal's queue until `begin`; with the scenario `WATCHED` it runs until `finish`."""
         emulator = self.installation.emulator
         async with (
             open_gateway(load_settings(self.installation.settings), process="test") as gateway,
@@ -295,7 +295,7 @@ class Customers:
                 await gateway.operations.resume("test", team=None)
 
     async def watch(self, starting: AbstractAsyncContextManager[Program]) -> Ended:
-        """What a program did, which sees its request in the queue, then progress with logs, however slow it is."""
+        """A program's outcome; it must see its request queued, then progress with logs, however slow it is."""
         async with self.leisure() as clip, starting as program:
             await program.until("update")
             await clip.begin()
@@ -326,7 +326,7 @@ class Customers:
     async def javascript(
         self, script: str, *arguments: str, key: str = "", port: int = 0
     ) -> AsyncIterator[Program]:
-        """A program for Node with fal's client; `script` is a name in the scripts' folder."""
+        """A Node program with fal's client; `script` is a name in the scripts' folder."""
         folder = await install_packages()
         environment = {
             "FAL_KEY": key or self.key,

@@ -1,4 +1,4 @@
-"""fal's own client for JavaScript, unmodified, in a web page of another origin: CORS, and mostly `/fal/proxy`."""
+"""fal's own client for JavaScript, unmodified, in a web page of another origin: CORS, mostly with `/fal/proxy`."""
 
 import asyncio
 from base64 import b64encode
@@ -31,9 +31,9 @@ async def page(customers: Customers, pages: Pages) -> AsyncIterator[Page]:
 
 
 class Visitor:
-    """Somebody before the page, with a credential: mostly a short-lived token of the account.
+    """A visitor of the page, with a credential: mostly a short-lived token of the account.
 
-    `way` is how the page's client comes here: by `proxy` or by a `middleware`.
+    `way` is how the page's client reaches the gateway: by `proxy` or by a `middleware`.
     """
 
     def __init__(self, customers: Customers, page: Page, credential: str, way: str = "proxy") -> None:
@@ -54,7 +54,7 @@ class Visitor:
 
 
 async def token_of(customers: Customers, key: str, page: str, **asked: Any) -> str:
-    """A token that a page of this origin asks for with this key."""
+    """A token that a page of this origin requests with this key."""
     headers = {"Authorization": f"Bearer {key}", "Origin": page}
     reply = await customers.web.post("/v1/tokens", json={"expires_in": 300, **asked}, headers=headers)
     assert reply.status_code == 201, reply.text
@@ -64,7 +64,7 @@ async def token_of(customers: Customers, key: str, page: str, **asked: Any) -> s
 
 @pytest.fixture
 async def visitor(customers: Customers, page: Page, pages: Pages) -> Visitor:
-    """A visitor whose token is good for this page's origin alone."""
+    """A visitor whose token is restricted to this page's origin."""
     return Visitor(customers, page, await token_of(customers, customers.key, pages.origin, origin=pages.origin))
 
 
@@ -89,7 +89,7 @@ async def test_subscribe_gives_the_clip(
 
 
 async def test_a_blob_in_the_input_is_uploaded(customers: Customers, visitor: Visitor) -> None:
-    """The page PUTs it, without a key, where the proxy told it to."""
+    """The page PUTs it, without a key, to the URL that the proxy returned."""
     prompt, content = customers.prompt(), picture("olive")
     found = await visitor.does("blob", prompt, content=b64encode(content).decode())
     assert "result" in found["outcome"], found
@@ -98,7 +98,7 @@ async def test_a_blob_in_the_input_is_uploaded(customers: Customers, visitor: Vi
 
 
 async def test_wrong_input_is_refused_before_it_is_bought(customers: Customers, visitor: Visitor) -> None:
-    """A 422 keeps its status on the way through the proxy, and is the client's ValidationError."""
+    """A 422 keeps its status through the proxy, and becomes the client's ValidationError."""
     prompt = customers.prompt()
     error = (await visitor.does("subscribe", prompt, {"duration": "7"}))["outcome"]["error"]
     assert (error["kind"], error["status"]) == ("ValidationError", 422)
@@ -130,7 +130,7 @@ async def test_a_middleware_leads_a_page_here_as_well(customers: Customers, page
 async def test_a_key_with_origins_is_good_on_their_pages_alone(
     customers: Customers, page: Page, pages: Pages, way: str
 ) -> None:
-    """So are its tokens: one clip is bought on its page; on any other it is 403, and fal never hears of it."""
+    """So are its tokens: one clip is bought on its page; on any other page it is 403, without a request to fal."""
     for origin, welcome in ((pages.origin, True), (ELSEWHERE, False)):
         key = await customers.bound_to(origin)
         for credential in (key, await token_of(customers, key, origin)):

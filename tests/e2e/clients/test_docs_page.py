@@ -1,4 +1,4 @@
-"""The reference in a browser: "Try it out" sends each route's own example, and the answer is as documented."""
+"""The API reference in a browser: "Try it out" sends each route's own example, and the answer is as documented."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ USE_KEY = "key => sessionStorage.setItem('filmgate.key', key)"
 
 
 async def try_out(page: Page, tag: str, operation: dict[str, Any], image: Path) -> tuple[int, str, bytes]:
-    """Fill in nothing but a file, press the buttons; the status, the type and the body of the answer."""
+    """Fill in only a file, press the buttons; the answer's status, type and body."""
     block = page.locator(f"#operations-{tag}-{operation['operationId']}")
     await block.locator(".opblock-summary-control").click()
     await block.locator(".try-out__btn").click()
@@ -36,7 +36,7 @@ async def try_out(page: Page, tag: str, operation: dict[str, Any], image: Path) 
 
 
 def fault(document: dict[str, Any], operation: dict[str, Any], status: int, kind: str, body: bytes) -> str | None:
-    """What the document does not say of this answer."""
+    """The answer's differences from the document."""
     reply = operation["responses"].get(str(status))
     if reply is None:
         return f"{status} {body[:200]!r}"
@@ -52,7 +52,7 @@ def fault(document: dict[str, Any], operation: dict[str, Any], status: int, kind
 
 
 async def test_an_example_is_answered_as_documented(customers: Customers, tmp_path: Path, *, full: bool) -> None:
-    """With a user's key, and the administrator's where it is asked for; in the short form, of a few routes."""
+    """With a user's key, and the administrator's where it is required; in the short form, for a few routes."""
     image = tmp_path / "picture.jpg"
     await asyncio.to_thread(image.write_bytes, picture())
     document = (await customers.web.get("/openapi.json")).json()
@@ -76,4 +76,4 @@ async def test_an_example_is_answered_as_documented(customers: Customers, tmp_pa
         await customers.web.put("/v1/admin/limits", json=[], headers=admin)
         await customers.web.post("/v1/admin/resume", json={}, headers=admin)
     assert faults == {}
-    assert done >= SHORT_FORM - {"read_job"}  # there is none of this name
+    assert done >= SHORT_FORM - {"read_job"}  # the example's id does not exist

@@ -1,4 +1,4 @@
-"""Clients generated from the OpenAPI document: they compile strictly, and what they answer is typed."""
+"""Clients generated from the OpenAPI document pass strict type checks, and their replies are typed."""
 
 import asyncio
 import json
@@ -14,21 +14,21 @@ from tests.support.repo import ROOT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
-GENERATOR = ROOT / ".bootstrap" / "openapi-python-client"  # put there by `./dev test`
+GENERATOR = ROOT / ".bootstrap" / "openapi-python-client"  # installed by `./dev test`
 PROGRAM = Path(__file__).parent / "py" / "generated.py"
 CONFIGURATION = '{"post_hooks": []}'  # the tool would format its output
 STRICT = ["--strict", "--target", "es2022", "--module", "nodenext", "--noUncheckedIndexedAccess"]
 
 
 async def document(customers: Customers, folder: Path, served: str = "/openapi.json") -> Path:
-    """One of both documents, as the gateway serves it."""
+    """One of the two documents, as the gateway serves it."""
     path = folder / served.strip("/").replace("/", "-")
     path.write_text((await customers.web.get(served)).text, encoding="utf-8")
     return path
 
 
 async def run(folder: Path, *argv: str, **environment: str) -> Ended:
-    """A program in a folder, to its end, which must be a good one."""
+    """Run a program in a folder; it must succeed."""
     async with running(*argv, environment=environment, cwd=folder) as program:
         ended = await program.ended()
     assert ended.code == 0, f"{argv}: {ended.output} {ended.errors}"
@@ -36,7 +36,7 @@ async def run(folder: Path, *argv: str, **environment: str) -> Ended:
 
 
 def environment(customers: Customers, prompt: str) -> dict[str, str]:
-    """What the programs are told."""
+    """The programs' environment."""
     return {
         "GATEWAY": customers.installation.serve.url,
         "FILMGATE_KEY": customers.key,
@@ -46,7 +46,7 @@ def environment(customers: Customers, prompt: str) -> dict[str, str]:
 
 
 async def assert_typed(customers: Customers, prompt: str, outcome: dict[str, Any]) -> None:
-    """A clip, a refusal and a page, each of its type."""
+    """A clip, a refusal and a page, each with its type."""
     clip = outcome.pop("clip")
     assert outcome == {
         "status": "succeeded",
@@ -58,7 +58,7 @@ async def assert_typed(customers: Customers, prompt: str, outcome: dict[str, Any
 
 
 async def test_openapi_python_client(customers: Customers, tmp_path: Path) -> None:
-    """Both documents make clients that pass mypy strictly; a program with ours gets its clip by `Prefer: wait`."""
+    """Clients of both documents pass mypy strictly; a program with ours gets its clip by `Prefer: wait`."""
     assert GENERATOR.is_dir(), "openapi-python-client is not here: run ./dev test, which fetches it."
     configuration = tmp_path / "configuration.json"
     await asyncio.to_thread(configuration.write_text, CONFIGURATION, encoding="utf-8")
@@ -89,7 +89,7 @@ async def test_openapi_python_client(customers: Customers, tmp_path: Path) -> No
 
 
 async def test_openapi_typescript_with_openapi_fetch(customers: Customers, tmp_path: Path) -> None:
-    """Both documents make types that pass tsc strictly; a program with ours gets its clip by `Prefer: wait`."""
+    """Types of both documents pass tsc strictly; a program with ours gets its clip by `Prefer: wait`."""
     modules = await install_packages() / "node_modules"
     (tmp_path / "node_modules").symlink_to(modules)
     (tmp_path / "package.json").write_text(json.dumps({"type": "module"}), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Fal's own clients when something is away, late, cancelled or unknown; and what a webhook tells of their requests.
+"""Fal's own clients with outages, timeouts, cancellations and unknown outcomes; and the webhooks of their requests.
 
 All of them at once: Python's, newest and 0.13, in both styles, and JavaScript's in Node, polling with a middleware
 and streaming through `/fal/proxy`.
@@ -29,17 +29,17 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 SCRIPT = Path(__file__).parent / "py" / "cases.py"
 QUICK = ("--queue-seconds", "0.2", "--run-seconds", "0.5")
-LEAVING_SECONDS = 4.0  # from a client's outcome to the end of its program
-HEARING_SECONDS = 8.0  # from a cancel to a client's outcome, on a machine that has much to do
+LEAVING_SECONDS = 4.0  # from a client's outcome to its program's exit
+HEARING_SECONDS = 8.0  # from a cancel to a client's outcome, on a busy machine
 OUTAGE_SECONDS = 10.0
 START_SECONDS = 2
-DEADLINE_SECONDS = 10  # the shortest that there is
+DEADLINE_SECONDS = 10  # the shortest allowed
 LEEWAY_SECONDS = 300  # of a webhook's timestamp, as fal documents it
 RUNNING = {"InProgress", "IN_PROGRESS"}  # Python's word and JavaScript's
 
 
 class Kind(NamedTuple):
-    """A client: JavaScript's has a way round and a mode, Python's an age and a style."""
+    """A client: JavaScript's has a connection and a mode, Python's a version and a style."""
 
     name: str
     javascript: bool
@@ -60,19 +60,19 @@ KINDS = [
 
 
 class Customer(NamedTuple):
-    """One client's program, and what it wishes for."""
+    """One client's program, and its parameters."""
 
     kind: Kind
     prompt: str
     program: Program
 
     async def progress(self) -> None:
-        """The client has seen that its request runs."""
+        """The client has seen its request running."""
         while (await self.program.until("update"))["update"]["status"] not in RUNNING:
             pass
 
     async def refused(self, status: int, error_type: str) -> Ended:
-        """Its end, with an error of the client's own type, and soon after that the end of its program."""
+        """The outcome is an error of the client's own type, and the program exits soon after."""
         ended = await self.program.ended()
         error = ended.outcome["error"]
         kind, found = "FalClientHTTPError", error.get("error_type")
@@ -93,7 +93,7 @@ async def everybody(
     after_each: Callable[[Customer], Awaitable[None]] | None = None,
     **options: Any,
 ) -> AsyncIterator[list[Customer]]:
-    """Each client in a program of its own, each with a prompt of its own: all at once, or the next `after_each`."""
+    """Each client in its own program with its own prompt: all at once, or the next one `after_each`."""
     async with AsyncExitStack() as stack:
         found = []
         for kind in KINDS:
@@ -114,7 +114,7 @@ async def everybody(
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 async def test_an_outage_of_the_store_is_survived(customers: Customers, how: str) -> None:
-    """The store is away for ten seconds in the middle of `subscribe`; each gets its clip, bought once."""
+    """The store is down for ten seconds during `subscribe`; each client gets its clip, bought once."""
     redis, refused = customers.installation.redis, customers.answered("/status", 429)
     leave, return_ = (redis.kill, redis.start) if how == "killed" else (redis.freeze, redis.thaw)
     async with everybody(customers, "subscribe", WATCHED) as crowd:
@@ -149,7 +149,7 @@ async def test_a_request_that_is_cancelled_elsewhere_ends_for_who_waits(customer
 
 
 async def test_a_request_that_does_not_start_in_time_ends(customers: Customers) -> None:
-    """The result is 504 with the user's own timeout, which no client sends again; nothing is charged."""
+    """The result is 504 with the user's own timeout, which no client retries; nothing is charged."""
     async with everybody(customers, "subscribe", "stuck_in_queue", start_timeout=START_SECONDS) as crowd:
         ends = await asyncio.gather(*(one.refused(504, "request_timeout") for one in crowd))
     for one, ended in zip(crowd, ends, strict=True):
@@ -160,10 +160,10 @@ async def test_a_request_that_does_not_start_in_time_ends(customers: Customers) 
 
 @pytest.fixture
 async def hasty(tmp_path: Path) -> AsyncIterator[Customers]:
-    """An installation at which every request has ten seconds; at its end nothing was bought twice."""
+    """An installation where every request has ten seconds; at its end nothing was bought twice."""
     certificates, log = issue_certificates(tmp_path), tmp_path / "api.log"
     settings = {"FILMGATE_WORKERS": "1", "FILMGATE_JOB_DEADLINE": str(DEADLINE_SECONDS)}
-    many = {"FILMGATE_UPSTREAM_CONCURRENCY": "40"}  # unknown outcomes on half the slots would stop the buying
+    many = {"FILMGATE_UPSTREAM_CONCURRENCY": "40"}  # unknown outcomes on half the slots would stop buying
     with RedisServer() as redis:
         async with open_installation(redis, *QUICK, tls=certificates, log=log, **settings, **many) as installation:
             yield Customers(installation, certificates, log)
@@ -172,11 +172,11 @@ async def hasty(tmp_path: Path) -> AsyncIterator[Customers]:
 
 
 async def test_an_unknown_outcome_ends_at_its_deadline(hasty: Customers) -> None:
-    """The result is 504 for who waits; natively the job is held, for nobody knows what became of it."""
+    """The waiting client gets 504; on the native API the job is held, because its outcome is unknown."""
     ids: list[str] = []
 
     async def held(one: Customer) -> None:
-        """Its job is; then another one succeeds, for several unknown outcomes in a row would stop the buying."""
+        """Its job is held; then another succeeds, as several unknown outcomes in a row would stop buying."""
         ids.append((await one.program.until("enqueued"))["enqueued"])
         await until(ids[-1], {"held"})
         await until((await hasty.installation.submit(hasty.prompt("ok")))["id"], {"succeeded"})
@@ -211,7 +211,7 @@ def is_genuine(delivery: Received, body: bytes, keys: list[dict[str, str]]) -> b
 
 
 async def told_of(customers: Customers, *scenarios: str) -> list[tuple[Customer, dict[str, Any]]]:
-    """What each client's webhook was told: once, signed, and of the request that the client knows."""
+    """Each client's webhook: once, signed, with the request id that the client has."""
     keys = (await customers.web.get("/.well-known/jwks.json")).json()["keys"]
     team = (await customers.web.get("/v1/me")).json()["team"]["id"]
     async with Receiver() as receiver:
@@ -241,7 +241,7 @@ async def test_a_webhook_brings_the_clip_as_fal_would(customers: Customers) -> N
 
 
 async def test_a_webhook_brings_the_models_refusal_as_fal_would(customers: Customers) -> None:
-    """`status` is ERROR, `error` names the HTTP status, and `payload` has the list of what is wrong."""
+    """`status` is ERROR, `error` names the HTTP status, and `payload` has the list of errors."""
     for _, said in await told_of(customers, "422_image_load"):
         assert (said["status"], said["error"]) == ("ERROR", "Invalid status code: 422")
         assert said["payload"]["detail"][0]["type"] == "image_load_error"

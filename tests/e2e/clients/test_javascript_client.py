@@ -25,7 +25,7 @@ WAYS = ["middleware", "proxy"]
 
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest) -> str:
-    """Both ways round that a client in Node has."""
+    """Both connections that a client in Node can use."""
     found: str = request.param
     return found
 
@@ -41,13 +41,13 @@ def doing(
     field: Any = None,
     **options: Any,
 ) -> AbstractAsyncContextManager[Program]:
-    """One case of js/cases.mjs; `field` is more of the input."""
+    """One case of js/cases.mjs; `field` adds to the input."""
     given = {"input": customers.input(prompt, **(field or {})), **options}
     return customers.javascript("node.mjs", case, way, json.dumps(given), key=key, port=port)
 
 
 async def does(customers: Customers, way: str, case: str, prompt: str, **options: Any) -> Ended:
-    """The same, to its end."""
+    """The same, run to its end."""
     async with doing(customers, way, case, prompt, **options) as program:
         return await program.ended()
 
@@ -56,7 +56,7 @@ async def does(customers: Customers, way: str, case: str, prompt: str, **options
 async def test_subscribe_shows_the_queue_and_gives_the_clip(
     customers: Customers, way: str, more: dict[str, Any]
 ) -> None:
-    """Updates run from the queue over progress with logs to completion, polled or streamed; one clip is bought."""
+    """Updates go from the queue over progress with logs to completion, polled or streamed; one clip is bought."""
     prompt = customers.prompt(WATCHED)
     ended = await customers.watch(doing(customers, way, "subscribe", prompt, more=more))
     await customers.assert_one_purchase(prompt, ended.result)
@@ -82,7 +82,7 @@ async def test_the_queue_can_be_used_by_hand(customers: Customers, way: str) -> 
 
 
 async def test_a_cancelled_request_is_completed_at_once(customers: Customers, way: str) -> None:
-    """The status says so, the result is 499, cancelling again is 400, and nothing is charged."""
+    """The status shows it, the result is 499, cancelling again is 400, and nothing is charged."""
     prompt = customers.prompt("slow")
     ended = await does(customers, way, "cancel", prompt)
     found = ended.outcome
@@ -95,7 +95,7 @@ async def test_a_cancelled_request_is_completed_at_once(customers: Customers, wa
 
 
 async def test_a_client_that_gives_up_has_cancelled(customers: Customers, way: str) -> None:
-    """After `timeout` the request is completed for whoever asks, though fal runs on."""
+    """After `timeout` the request is completed for every caller, though fal keeps running it."""
     prompt = customers.prompt("run:20", "cancel_ignored")
     async with doing(customers, way, "timeout", prompt, timeout=GIVES_UP_MS) as program:
         submitted = await program.until("enqueued")
@@ -107,14 +107,14 @@ async def test_a_client_that_gives_up_has_cancelled(customers: Customers, way: s
 
 
 async def test_run_waits_for_the_clip(customers: Customers, way: str) -> None:
-    """The synchronous call gives the same result as the queue, and the request's id."""
+    """The synchronous call returns the same result as the queue, and the request's id."""
     prompt = customers.prompt()
     ended = await does(customers, way, "run", prompt)
     await customers.assert_one_purchase(prompt, ended.result)
 
 
 async def test_an_uploaded_file_is_the_first_frame(customers: Customers, way: str) -> None:
-    """`storage.upload` brings a file to where fal can read it."""
+    """`storage.upload` sends a file to a URL that fal can read."""
     prompt, content = customers.prompt(), picture()
     ended = await does(customers, way, "upload", prompt, content=b64encode(content).decode())
     await customers.assert_one_purchase(prompt, ended.result)
@@ -122,7 +122,7 @@ async def test_an_uploaded_file_is_the_first_frame(customers: Customers, way: st
 
 
 async def test_a_blob_in_the_input_is_uploaded(customers: Customers, way: str) -> None:
-    """The client puts a URL in its place, and that one is asked for."""
+    """The client replaces it by a URL, which the submission has."""
     prompt, content = customers.prompt(), picture("maroon")
     ended = await does(customers, way, "blob", prompt, content=b64encode(content).decode())
     await customers.assert_one_purchase(prompt, ended.result)
@@ -130,7 +130,7 @@ async def test_a_blob_in_the_input_is_uploaded(customers: Customers, way: str) -
 
 
 async def test_wrong_input_is_refused_before_it_is_bought(customers: Customers, way: str) -> None:
-    """A 422 is the client's ValidationError with what is wrong in each field; fal never hears of it."""
+    """A 422 is the client's ValidationError with each field's errors; fal gets no request."""
     prompt = customers.prompt()
     ended = await does(customers, way, "subscribe", prompt, field={"duration": "7"})
     error = ended.outcome["error"]
@@ -141,7 +141,7 @@ async def test_wrong_input_is_refused_before_it_is_bought(customers: Customers, 
 
 
 async def test_what_the_model_refuses_is_the_clients_typed_error(customers: Customers, way: str) -> None:
-    """A runner's 422 comes through with its list."""
+    """A runner's 422 arrives with its list."""
     prompt = customers.prompt("422_image_load")
     ended = await does(customers, way, "subscribe", prompt)
     error = ended.outcome["error"]
@@ -152,7 +152,7 @@ async def test_what_the_model_refuses_is_the_clients_typed_error(customers: Cust
 
 
 async def test_a_spent_budget_is_a_402(customers: Customers, way: str) -> None:
-    """The client does not try again, and fal never hears of it."""
+    """The client does not retry, and fal gets no request."""
     prompt, poor = customers.prompt(), await customers.limited(Limit(Unit.USD, Window.DAY, 1))
     ended = await does(customers, way, "subscribe", prompt, key=poor)
     error = ended.outcome["error"]
@@ -162,7 +162,7 @@ async def test_a_spent_budget_is_a_402(customers: Customers, way: str) -> None:
 
 
 async def test_a_lost_answer_buys_nothing_twice(customers: Customers, way: str) -> None:
-    """The client, which has no answer, submits again by itself, and gets the request that it already has."""
+    """The client without an answer submits again by itself, and gets its existing request."""
     prompt = customers.prompt()
     async with customers.lost_answer() as port:
         ended = await does(customers, way, "subscribe", prompt, port=port)
@@ -171,7 +171,7 @@ async def test_a_lost_answer_buys_nothing_twice(customers: Customers, way: str) 
 
 
 async def test_two_takes_are_two_clips(customers: Customers, way: str) -> None:
-    """The same input again, once the first request was asked about, is a wish of its own."""
+    """The same input again, after the first request's status was read, is a new request."""
     prompt = customers.prompt()
     customers.takes.add(prompt)
     ended = await does(customers, way, "takes", prompt)
@@ -181,7 +181,7 @@ async def test_two_takes_are_two_clips(customers: Customers, way: str) -> None:
 
 
 async def test_a_429_passes_after_a_retry(customers: Customers) -> None:
-    """Who is too quick is served after a moment, by the client's own retries, and once; both ways at once."""
+    """A client that is too fast succeeds after a moment, by its own retries, and once; over both connections."""
 
     async def one(way: str) -> None:
         prompt = customers.prompt()
@@ -193,7 +193,7 @@ async def test_a_429_passes_after_a_retry(customers: Customers) -> None:
 
 
 async def test_a_restart_in_the_middle_is_survived(customers: Customers) -> None:
-    """The API dies and comes back while subscriptions wait, both ways at once; each gets its clip, bought once."""
+    """The API dies and restarts while subscriptions wait, over both connections; each clip is bought once."""
     async with AsyncExitStack() as stack:
         programs = {}
         for way in WAYS:
@@ -214,7 +214,7 @@ async def test_a_restart_in_the_middle_is_survived(customers: Customers) -> None
 
 @pytest.mark.parametrize("example", EXAMPLES)
 async def test_fals_examples_run_with_one_line_more(customers: Customers, example: str) -> None:
-    """Only the address and the key are added."""
+    """Only the URL and the key are added."""
     prompt = customers.prompt()
     async with customers.javascript(example, prompt, customers.installation.emulator.sample_image) as program:
         ended = await program.ended()

@@ -1,4 +1,4 @@
-"""fal's own client for Python, unmodified, redirected by its environment: the newest and 0.13, in both styles."""
+"""fal's own client for Python, unmodified, configured by its environment: the newest and 0.13, in both styles."""
 
 import asyncio
 import json
@@ -16,12 +16,12 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 SCRIPTS = Path(__file__).parent / "py"
-LEAVING_SECONDS = 4.0  # the client polls ten times a second; what waits for an end must see it soon
+LEAVING_SECONDS = 4.0  # the client polls ten times a second, so it must see an end soon
 CLIENT_TIMEOUT = 6  # in which the clip is bought, on a slow machine too
 
 
 class Client(NamedTuple):
-    """Which client, and which of its two styles."""
+    """A version of the client, and one of its two styles."""
 
     old: bool
     style: str
@@ -37,13 +37,13 @@ class Client(NamedTuple):
         field: Any = None,
         **options: Any,
     ) -> AbstractAsyncContextManager[Program]:
-        """One case of py/cases.py; `field` is more of the input."""
+        """One case of py/cases.py; `field` adds to the input."""
         given = {"input": customers.input(prompt, **(field or {})), **options}
         arguments = (case, self.style, json.dumps(given))
         return customers.python(SCRIPTS / "cases.py", *arguments, old=self.old, key=key, port=port)
 
     async def does(self, customers: Customers, case: str, prompt: str, **options: Any) -> Ended:
-        """The same, to its end."""
+        """The same, run to its end."""
         async with self.doing(customers, case, prompt, **options) as program:
             return await program.ended()
 
@@ -52,7 +52,7 @@ CLIENTS = [Client(old, style) for old in (False, True) for style in ("sync", "as
 
 
 async def all_at_once(stack: AsyncExitStack, customers: Customers, case: str) -> dict[str, Program]:
-    """Each client in each style begins this case; the programs by their prompts, which last until fal hastens."""
+    """Each client in each style begins this case; the programs by prompt, whose clips run until fal is sped up."""
     programs = {}
     for client in CLIENTS:
         prompt = customers.prompt(WATCHED)
@@ -68,7 +68,7 @@ def client(request: pytest.FixtureRequest) -> Client:
 
 
 async def test_subscribe_shows_the_queue_and_gives_the_clip(customers: Customers, client: Client) -> None:
-    """Updates run from the queue over progress with logs to completion; one clip is bought."""
+    """Updates go from the queue over progress with logs to completion; one clip is bought."""
     prompt = customers.prompt(WATCHED)
     ended = await customers.watch(client.doing(customers, "subscribe", prompt))
     statuses = [update["status"] for update in ended.updates]
@@ -90,7 +90,7 @@ async def test_a_submission_can_be_followed_by_its_handle(customers: Customers, 
 
 
 async def test_a_request_is_found_again_by_its_id(customers: Customers, client: Client) -> None:
-    """`status` and `result` need the model and the id, and no handle."""
+    """`status` and `result` need only the model and the id, no handle."""
     prompt = customers.prompt()
     async with customers.leisure() as clip, client.doing(customers, "by_id", prompt) as program:
         before = (await program.until("update"))["update"]
@@ -103,7 +103,7 @@ async def test_a_request_is_found_again_by_its_id(customers: Customers, client: 
 
 
 async def test_a_cancelled_request_is_completed_at_once(customers: Customers, client: Client) -> None:
-    """The status says so, the result is 499, cancelling again is 400, and nothing is charged."""
+    """The status shows it, the result is 499, cancelling again is 400, and nothing is charged."""
     prompt = customers.prompt("slow")
     ended = await client.does(customers, "cancel", prompt)
     found = ended.outcome
@@ -117,7 +117,7 @@ async def test_a_cancelled_request_is_completed_at_once(customers: Customers, cl
 
 
 async def test_a_client_that_gives_up_leaves_promptly(customers: Customers, client: Client) -> None:
-    """After `client_timeout` the request is completed, though fal runs on, and no thread of the client polls on."""
+    """After `client_timeout` the request is completed, though fal keeps running it; no client thread polls on."""
     prompt = customers.prompt("run:20", "cancel_ignored")
     ended = await client.does(customers, "subscribe", prompt, more={"client_timeout": CLIENT_TIMEOUT})
     error = ended.outcome["error"]
@@ -129,7 +129,7 @@ async def test_a_client_that_gives_up_leaves_promptly(customers: Customers, clie
 
 
 async def test_run_waits_for_the_clip(customers: Customers, client: Client) -> None:
-    """The synchronous call gives the same result as the queue."""
+    """The synchronous call returns the same result as the queue."""
     prompt = customers.prompt()
     ended = await client.does(customers, "run", prompt)
     await customers.assert_one_purchase(prompt, ended.result)
@@ -146,7 +146,7 @@ async def test_an_uploaded_file_is_the_first_frame(customers: Customers, client:
 
 
 async def test_wrong_input_is_refused_before_it_is_bought(customers: Customers, client: Client) -> None:
-    """A 422 with the list of what is wrong, as fal words it; fal never hears of it."""
+    """A 422 with the list of errors in fal's words; fal gets no request."""
     prompt = customers.prompt()
     ended = await client.does(customers, "subscribe", prompt, field={"duration": "7"})
     error = ended.outcome["error"]
@@ -157,7 +157,7 @@ async def test_wrong_input_is_refused_before_it_is_bought(customers: Customers, 
 
 
 async def test_what_the_model_refuses_is_the_clients_typed_error(customers: Customers, client: Client) -> None:
-    """A runner's 422 comes through with its list."""
+    """A runner's 422 arrives with its list."""
     prompt = customers.prompt("422_image_load")
     ended = await client.does(customers, "subscribe", prompt)
     error = ended.outcome["error"]
@@ -167,7 +167,7 @@ async def test_what_the_model_refuses_is_the_clients_typed_error(customers: Cust
 
 
 async def test_a_spent_budget_is_a_402(customers: Customers, client: Client) -> None:
-    """The client does not try again, and fal never hears of it."""
+    """The client does not retry, and fal gets no request."""
     prompt, poor = customers.prompt(), await customers.limited(Limit(Unit.USD, Window.DAY, 1))
     ended = await client.does(customers, "subscribe", prompt, key=poor)
     error = ended.outcome["error"]
@@ -177,7 +177,7 @@ async def test_a_spent_budget_is_a_402(customers: Customers, client: Client) -> 
 
 
 async def test_a_lost_answer_buys_nothing_twice(customers: Customers, client: Client) -> None:
-    """The client, which has no answer, submits again by itself, and gets the request that it already has."""
+    """The client without an answer submits again by itself, and gets its existing request."""
     prompt = customers.prompt()
     async with customers.lost_answer() as port:
         ended = await client.does(customers, "subscribe", prompt, port=port)
@@ -186,7 +186,7 @@ async def test_a_lost_answer_buys_nothing_twice(customers: Customers, client: Cl
 
 
 async def test_two_takes_are_two_clips(customers: Customers, client: Client) -> None:
-    """The same input again, once the first request was asked about, is a wish of its own."""
+    """The same input again, after the first request's status was read, is a new request."""
     prompt = customers.prompt()
     customers.takes.add(prompt)
     ended = await client.does(customers, "takes", prompt)
@@ -196,7 +196,7 @@ async def test_two_takes_are_two_clips(customers: Customers, client: Client) -> 
 
 
 async def test_a_429_passes_after_a_retry(customers: Customers) -> None:
-    """Who is too quick is served after a moment, by the client's own retries, and once; all four at once."""
+    """A client that is too fast succeeds after a moment, by its own retries, and once; all four at once."""
 
     async def one(client: Client) -> None:
         prompt = customers.prompt()
@@ -208,7 +208,7 @@ async def test_a_429_passes_after_a_retry(customers: Customers) -> None:
 
 
 async def test_a_restart_in_the_middle_is_survived(customers: Customers) -> None:
-    """The API dies and comes back while subscriptions wait, all four at once; each gets its clip, bought once."""
+    """The API dies and restarts while subscriptions wait, all four at once; each gets its clip, bought once."""
     async with AsyncExitStack() as stack:
         programs = await all_at_once(stack, customers, "subscribe")
         for program in programs.values():
@@ -223,7 +223,7 @@ async def test_a_restart_in_the_middle_is_survived(customers: Customers) -> None
 
 
 async def test_a_held_call_survives_a_deployment(customers: Customers) -> None:
-    """The API is told to stop while all four are held in `run`: each sends it again, and it is one purchase."""
+    """The API is stopped while all four wait in `run`: each retries, and there is one purchase."""
     refused = customers.answered("/image-to-video", 429)
     async with AsyncExitStack() as stack:
         programs = await all_at_once(stack, customers, "run")
@@ -241,7 +241,7 @@ async def test_a_held_call_survives_a_deployment(customers: Customers) -> None:
 
 @pytest.mark.parametrize("old", [False, True], ids=["newest", "0.13"])
 async def test_fals_example_runs_as_it_is(customers: Customers, *, old: bool) -> None:
-    """Nothing in the program knows of Filmgate."""
+    """Nothing in the program is specific to Filmgate."""
     prompt = customers.prompt()
     arguments = (prompt, customers.installation.emulator.sample_image)
     async with customers.python(SCRIPTS / "seed_subscribe.py", *arguments, old=old) as program:

@@ -1,8 +1,8 @@
-"""What a customer's program does with fal's client for Python, as a program of its own: CASE STYLE PARAMETERS.
+"""A customer's program with fal's client for Python, as a separate process: CASE STYLE PARAMETERS.
 
 STYLE is `sync` or `async`: `fal_client.subscribe` or `fal_client.subscribe_async`. PARAMETERS is JSON. It prints
-JSON lines: `{"enqueued": …}` and `{"update": …}` for what the queue says, `{"outcome": …}` at the end. The client
-is told where to go by its environment alone.
+JSON lines: `{"enqueued": …}` and `{"update": …}` for queue updates, `{"outcome": …}` at the end. The client gets
+its URLs only from its environment.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ APP = "fal-ai/kling-video/v2/master/image-to-video"
 
 
 class Fal:
-    """The client's module-level functions in one style; what they give is awaited where it can be."""
+    """The client's module-level functions in one style; results are awaited where they are awaitable."""
 
     def __init__(self, style: str) -> None:
         self._ending = "_async" if style == "async" else ""
@@ -35,7 +35,7 @@ async def settled(value: Any) -> Any:
 
 
 async def each(events: Any) -> AsyncIterator[Any]:
-    """The items of either kind of iterator."""
+    """The items of a sync or async iterator."""
     if hasattr(events, "__aiter__"):
         async for event in events:
             yield event
@@ -45,7 +45,7 @@ async def each(events: Any) -> AsyncIterator[Any]:
 
 
 def told(status: Any) -> dict[str, Any]:
-    """A status as the client shows it."""
+    """A status as JSON."""
     return {
         "status": type(status).__name__,
         "position": getattr(status, "position", None),
@@ -54,17 +54,17 @@ def told(status: Any) -> dict[str, Any]:
 
 
 def say(**line: Any) -> None:
-    """One line, at once."""
+    """Print one line, flushed."""
     print(json.dumps(line), flush=True)  # noqa: T201  that is how the test hears of it
 
 
 def update(status: Any) -> None:
-    """What a customer's `on_queue_update` is called with."""
+    """A customer's `on_queue_update`."""
     say(update=told(status))
 
 
 def failure(error: Exception) -> dict[str, Any]:
-    """An error as the client raises it."""
+    """An error that the client raised, as JSON."""
     return {
         "kind": type(error).__name__,
         "status": getattr(error, "status_code", None),
@@ -75,7 +75,7 @@ def failure(error: Exception) -> dict[str, Any]:
 
 
 async def subscribe(fal: Fal, options: dict[str, Any]) -> Any:
-    """Submit, follow with logs, and the result."""
+    """Submit, follow with logs, and read the result."""
     enqueued: list[str] = []
 
     def note(request_id: str) -> None:
@@ -95,7 +95,7 @@ async def subscribe(fal: Fal, options: dict[str, Any]) -> Any:
 
 
 async def follow(fal: Fal, options: dict[str, Any]) -> Any:
-    """Submit, iterate over the events, and the result."""
+    """Submit, iterate over the events, and read the result."""
     handle = await fal.call("submit", APP, arguments=options["input"])
     async for event in each(handle.iter_events(with_logs=True)):
         update(event)
@@ -103,7 +103,7 @@ async def follow(fal: Fal, options: dict[str, Any]) -> Any:
 
 
 async def by_id(fal: Fal, options: dict[str, Any]) -> Any:
-    """Submit, and everything else with the id alone, as another process would."""
+    """Submit, and do everything else with only the id, as another process would."""
     handle = await fal.call("submit", APP, arguments=options["input"])
     update(await fal.call("status", APP, handle.request_id, with_logs=True))
     result = await fal.call("result", APP, handle.request_id)
@@ -125,7 +125,7 @@ async def cancel(fal: Fal, options: dict[str, Any]) -> Any:
 
 
 async def takes(fal: Fal, options: dict[str, Any]) -> Any:
-    """The same input again, as soon as the queue has been asked about the first."""
+    """The same input again, as soon as the first request's status was read."""
     first = await fal.call("submit", APP, arguments=options["input"])
     await settled(first.status())
     second = await fal.call("submit", APP, arguments=options["input"])
@@ -134,7 +134,7 @@ async def takes(fal: Fal, options: dict[str, Any]) -> Any:
 
 
 async def hook(fal: Fal, options: dict[str, Any]) -> Any:
-    """Submit with a webhook, and leave."""
+    """Submit with a webhook, and exit."""
     handle = await fal.call("submit", APP, arguments=options["input"], webhook_url=options["hook"])
     return {"request_id": handle.request_id}
 
@@ -159,7 +159,7 @@ CASES: dict[str, Callable[[Fal, dict[str, Any]], Any]] = {
 
 
 async def main(name: str, style: str, options: dict[str, Any]) -> None:
-    """Run one case and tell its outcome; an error of the client's is an outcome too."""
+    """Run one case and print its outcome; an error of the client's is an outcome too."""
     try:
         say(outcome=await CASES[name](Fal(style), options))
     except (fal_client.client.FalClientHTTPError, fal_client.client.FalClientTimeoutError) as error:

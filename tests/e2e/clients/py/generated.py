@@ -1,4 +1,4 @@
-"""What a customer's program does with a client that openapi-python-client has made: mypy checks it strictly."""
+"""A customer's program with a client made by openapi-python-client: mypy checks it strictly."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def body(prompt: str, max_usd: str) -> JobBody:
 
 
 def main() -> None:
-    """A clip that is waited for, a submission that is refused, and a page of the list."""
+    """A clip by waiting, a submission that is refused, and a page of the list."""
     prompt = os.environ["PROMPT"]
     client = AuthenticatedClient(
         base_url=os.environ["GATEWAY"], token=os.environ["FILMGATE_KEY"], timeout=httpx.Timeout(60)

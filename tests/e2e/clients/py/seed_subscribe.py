@@ -1,4 +1,4 @@
-"""fal's own example for Python, with our prompt and image: nothing in it knows of Filmgate."""
+"""fal's own example for Python, with our prompt and image: nothing in it is specific to Filmgate."""
 
 import json
 import sys
