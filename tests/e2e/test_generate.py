@@ -183,7 +183,7 @@ class CuttingProxy:
         while chunk := await reader.read(65536):
             writer.write(chunk)
             await writer.drain()
-            whole = chunk[: chunk.rfind(b"\n\n") + 1]  # a chunk may have several events, the last of them incomplete
+            whole = chunk[: chunk.rfind(b"\n\n") + 1]  # a chunk may end in the middle of an event
             found = re.findall(rb"\nid: ([0-9-]+)\n", whole)
             if found and not self.last_id:
                 self.last_id = found[-1]

@@ -238,7 +238,7 @@ class Customers:
 
     @asynccontextmanager
     async def lost_answer(self) -> AsyncIterator[int]:
-        """A port that loses only the answer to the first submission; the block ends after that."""
+        """A port that loses only the answer to the first submission; the block ends after the client's retry."""
         before = self.answered("/image-to-video", 200)
 
         async def written() -> bool:
