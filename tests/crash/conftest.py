@@ -1,4 +1,4 @@
-"""Installations of separate processes that many tests share; each test has a round of jobs of its own."""
+"""Installations of separate processes that many tests share; each test submits its own jobs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ ROUNDS_IN_FULL = 12
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that asks for `seed` runs once for each."""
+    """Run a test with a `seed` argument once for each seed."""
     if "seed" in metafunc.fixturenames:
         full = bool(metafunc.config.getoption("--full"))
         metafunc.parametrize("seed", range(ROUNDS_IN_FULL if full else ROUNDS))
@@ -34,7 +34,7 @@ async def shared_installation() -> AsyncIterator[Installation]:
 
 @pytest.fixture
 async def installation(shared_installation: Installation) -> AsyncIterator[Installation]:
-    """The installation, ready for work; after the test nothing may be bought twice, lost or leaked."""
+    """The installation, ready; after the test nothing may be bought twice, lost or leaked."""
     await shared_installation.ready()
     yield shared_installation
     assert await shared_installation.bought_twice() == []
@@ -43,7 +43,7 @@ async def installation(shared_installation: Installation) -> AsyncIterator[Insta
 
 @pytest.fixture(scope="session")
 async def crash_installation() -> AsyncIterator[CrashInstallation]:
-    """A generation takes a third of a second; the emulator has room for all."""
+    """A generation takes a third of a second; the emulator runs all of them at once."""
     options = ("--queue-seconds", "0.05", "--run-seconds", "0.3", "--concurrency", "60")
     settings = {"FILMGATE_UPSTREAM_CONCURRENCY": "20", "FILMGATE_WORKERS": "3", "FILMGATE_DELIVERERS": "2"}
     async with open_crash_installation(*options, **settings) as made:
@@ -53,8 +53,8 @@ async def crash_installation() -> AsyncIterator[CrashInstallation]:
 
 @pytest.fixture
 async def supervised(crash_installation: CrashInstallation) -> AsyncIterator[CrashInstallation]:
-    """The installation while its caretaker watches."""
-    crash_installation.errors_logged()  # what a test before this one left in the logs is not about this one
+    """The installation, restarted by its caretaker."""
+    crash_installation.errors_logged()  # drop what earlier tests logged
     caring = asyncio.create_task(crash_installation.restart_dead())
     yield crash_installation
     await cancel_and_wait(caring)

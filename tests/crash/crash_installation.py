@@ -38,10 +38,10 @@ from tests.support.tcp_proxy import HttpProxy
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
 
-OUTAGE_S = 0.3  # how long the store is away
-STALE_S = 1.0  # a step against the emulator takes milliseconds; one that takes longer may have lost its process
-LOOK_AGAIN_S = 1.5  # before an operator believes that fal has nothing
-END_S = 120.0  # every process may have to start again, on a machine that is busy
+OUTAGE_S = 0.3  # how long the store is down
+STALE_S = 1.0  # a step against the emulator takes milliseconds; a longer one may have lost its process
+LOOK_AGAIN_S = 1.5  # before an operator concludes that fal has no request
+END_S = 120.0  # every process may have to restart, on a busy machine
 KILL_S = 30.0
 TIGHT_S = 0.1
 # What is logged as an error on purpose.
@@ -50,11 +50,11 @@ EXPECTED_ERRORS = {"job.orphan", "job.unsaved", "breaker.opened", "step.set_asid
 
 @dataclass
 class CrashInstallation(Installation):
-    """An installation whose processes die at named points, an operator's own gateway, and two customers' receivers.
+    """An installation whose processes die at named points, an operator's separate gateway, two customers' receivers.
 
     `receiver` answers 200 to every webhook, `gone` 410. The workers reach fal through `fal_proxy`, and callers the
-    API through `api_proxy` where they want. `store` is a client of the store, which waits while that is away. A
-    caretaker restarts the API, the store and the supervisor; the supervisor does so for its workers.
+    API through `api_proxy` if they choose to. `store` is a client of the store, which waits while that is down. A
+    caretaker restarts the API, the store and the supervisor; the supervisor restarts its workers.
     """
 
     operator: Gateway
@@ -74,12 +74,12 @@ class CrashInstallation(Installation):
     # --- killing ---------------------------------------------------------------------------------------------
 
     def arm(self, point: str, *, nth: int = 0, number: int = signal.SIGKILL, pid: int = 0) -> None:
-        """The process that passes the point after `nth` others gets the signal; or `pid` gets it in its place."""
+        """The process that passes the point after `nth` others gets the signal; or `pid` gets it instead."""
         for left in range(nth, -1, -1):
             (self.tickets / f"{point}.{left}").write_text(f"{int(number)} {pid}", "ascii")
 
     def disarm(self) -> None:
-        """Remove the tickets that no process used."""
+        """Remove the unused tickets."""
         for ticket in self.tickets.glob("*.*"):
             ticket.unlink(missing_ok=True)
 
@@ -91,12 +91,12 @@ class CrashInstallation(Installation):
         return []
 
     async def until_signalled(self, before: int) -> int:
-        """The process that passed the armed point; `before`: how many signals had been sent."""
+        """Wait for the process that passed the armed point; `before`: how many signals had been sent."""
         await wait_until(lambda: len(self.signalled()) > before, "a process passes the armed point", timeout=KILL_S)
         return self.signalled()[-1][2]
 
     def kill_everything(self) -> None:
-        """SIGKILL for every process of the installation at the same moment; fal and the receivers live on."""
+        """SIGKILL for every process of the installation at once; fal and the receivers keep running."""
         workers = self.workers
         for pid in [workers.pid, *(pid for pid, _ in children(workers.pid))]:
             with contextlib.suppress(ProcessLookupError):
@@ -105,7 +105,7 @@ class CrashInstallation(Installation):
         self.redis.kill()
 
     async def restart_dead(self) -> None:
-        """Start the store, the API and the supervisor again when they have died."""
+        """Restart the store, the API and the supervisor whenever they have died."""
         while True:
             await asyncio.sleep(0.05)
             store = self.redis._process
@@ -122,7 +122,7 @@ class CrashInstallation(Installation):
                 self.workers.start()
 
     async def _note_outage(self) -> None:
-        with contextlib.suppress(AssertionError):  # it went away again
+        with contextlib.suppress(AssertionError):  # it died again
             self.tally.outages.append(await self._until_answered())
 
     async def _until_answered(self) -> float:
@@ -142,12 +142,12 @@ class CrashInstallation(Installation):
     async def submit_in_round(
         self, prompt: str, *, label: str, url: str, image: str | None = None, via: str = ""
     ) -> str:
-        """Submit until it is acknowledged; the job's id. The end is sent to `url`."""
+        """Submit until it is acknowledged; the job's id. Its webhook goes to `url`."""
         job = await self.submit(prompt, image=image, via=via, webhook_url=url, metadata={"round": label})
         return str(job["id"])
 
     async def image(self) -> str:
-        """A picture as a data URI."""
+        """An image as a data URI."""
         async with httpx.AsyncClient(trust_env=False) as web:
             content = (await web.get(self.emulator.sample_image)).content
         return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
@@ -163,7 +163,7 @@ class CrashInstallation(Installation):
         await wait_until(asked, "the cancellation is accepted", timeout=END_S, interval=0.1)
 
     async def until_ended(self, label: str, count: int, *, hurry: bool = True) -> list[Job]:
-        """All jobs of a round at their end, with the operator's help; what lost its process is made due now."""
+        """All jobs of a round at their end, with the operator's help; refs that lost their process are made due now."""
         seen: dict[str, tuple[str, float]] = {}
         found: list[Job] = []
 
@@ -184,7 +184,7 @@ class CrashInstallation(Installation):
         return found
 
     async def _push(self, job: Job, still_s: float, *, hurry: bool) -> None:
-        """End the waits (leases, hidden times) of a job that does not change, and resolve it when it is held."""
+        """End the waits (leases, visibility) of a job that does not change, and resolve it when it is held."""
         step = {"queued": "submit", "submitting": "submit", "running": "poll", "finalizing": "finalize"}
         ref = join_ref(self.team, job["id"])
         with contextlib.suppress(RedisError, StoreUnavailable):
@@ -198,18 +198,18 @@ class CrashInstallation(Installation):
                 await self.store.zadd(keys.due(step[job["status"]]), {ref: 1}, xx=True)
 
     async def _nobody_posts(self) -> bool:
-        """No running worker has a submission that it may still send; stopped ones do not count."""
+        """True when no running worker can still send its submission; stopped workers do not count."""
         return not any(map(_runs, await asyncio.to_thread(self.workers.busy, "work")))
 
     async def _release(self) -> None:
-        """Release quarantined steps: here their workers were killed by the test."""
+        """Release quarantined steps: here the test killed their workers."""
         with contextlib.suppress(StoreUnavailable):
             for step, ref, _ in await self.operator.stores.quarantine.steps():
                 await self.operator.stores.quarantine.release(step, ref)
                 self.tally.released += 1
 
     async def resolve(self, job: Job, *, sure: bool) -> bool:
-        """Resolve as an operator does: adopt fal's request; when there surely is none, submit again."""
+        """Resolve as an operator does: adopt fal's request; if there certainly is none, submit again."""
         request_id = await self.request_of(job["input"]["prompt"])
         if request_id is None and not sure:
             return False
@@ -222,17 +222,17 @@ class CrashInstallation(Installation):
             return True
         return False
 
-    # --- judging ---------------------------------------------------------------------------------------------
+    # --- checks ----------------------------------------------------------------------------------------------
 
     async def newest_event(self) -> str:
-        """The id of the team's last event, to read on from."""
+        """The id of the team's last event, as a cursor."""
         rows = await self.store.xrevrange(keys.events(self.team), count=1)
         return rows[0][0] if rows else "0-0"
 
     async def check(
         self, ids: list[str], jobs: list[Job], *, since: str, receiver: Receiver, store_died: bool = False
     ) -> None:
-        """O1 to O4 and O6 over the jobs of one round."""
+        """Check O1 to O4 and O6 for the jobs of one round."""
         self.tally.jobs += len(ids)
         lost = set(ids) ^ {job["id"] for job in jobs}
         self.tally.lost += len(lost)
@@ -283,7 +283,7 @@ class CrashInstallation(Installation):
                 await self.store.zadd(due, {destination: 1}, xx=True)
 
     async def until_delivered(self) -> None:
-        """No delivery is open any more."""
+        """True when no delivery is open any more."""
 
         async def none_left() -> bool:
             await self._hurry_deliveries()
@@ -294,7 +294,7 @@ class CrashInstallation(Installation):
     def errors_logged(self, *, store_died: bool = False) -> list[str]:
         """Lines logged since the last call: unhandled exceptions, errors, replies with 500.
 
-        A worker whose store dies ends with a traceback of RQ's and is restarted; `store_died` leaves that out.
+        A worker whose store dies exits with a traceback of RQ's and is restarted; `store_died` leaves that out.
         """
         found = []
         for path in self.logs:
@@ -360,7 +360,7 @@ async def open_crash_installation(*emulator_options: str, **settings: str) -> As
             log.touch()
         serve, workers = Server(armed, port=port, log=logs[0]), Workers(armed, log=logs[1])
         api = await stack.enter_async_context(running(serve, workers, account.key))
-        patience = Retry(ConstantBackoff(TIGHT_S), 50)  # it repeats a command while the store is away
+        patience = Retry(ConstantBackoff(TIGHT_S), 50)  # it retries a command while the store is down
         store = await stack.enter_async_context(server.client(retry=patience))
         parts = (operator, account.team.id, receiver, gone, fal_proxy, api_proxy, store, tickets, logs)
         installation = CrashInstallation(env, server, emulator, serve, workers, api, *parts)

@@ -1,7 +1,7 @@
 """The crash matrix: each named point, the row it shows, and what a round needs to reach it.
 
 Row C19 (a half-written mirrored clip) has no point: nothing is mirrored yet. C4 (a live stream), C25 (the store
-dies at these points), C26 (everything dies at random) and C27 (a process is stopped) are tests of their own.
+dies at these points), C26 (everything dies at random) and C27 (a process is stopped) have their own tests.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from tests.support.tcp_proxy import Cut
 class Point:
     """One point: the row, and the process that dies there.
 
-    `each`: every job passes it, so the kill may fall on any of them. `needs`: what the jobs of a round have
-    besides a prompt. `on_time`: fal's webhook must come at once, because it is what passes the point.
+    `each`: every job passes it, so the kill may hit any of them. `needs`: what the jobs of a round have
+    in addition to a prompt. `on_time`: fal's webhook must come at once, because it causes the passing of the point.
     """
 
     row: str
@@ -58,7 +58,7 @@ EVERY = {**POINTS, **WIRE}
 
 
 def interleaved() -> list[str]:
-    """All points, one process after the other: a worker that dies twice in a row is started later each time."""
+    """All points, in turn for each process: a worker that dies twice in a row is restarted later each time."""
     groups = [[name for name, point in EVERY.items() if point.process == process] for process in PROCESSES]
     longest = max(map(len, groups))
     return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]

@@ -1,4 +1,4 @@
-"""What the rounds of the crash matrix came to."""
+"""The totals of the crash matrix's rounds."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Tally:
-    """What all rounds came to."""
+    """The totals of all rounds."""
 
     rounds: int = 0
     kills: Counter[str] = field(default_factory=Counter)

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 PACE_S = 0.5
 AGAIN_S = 0.5
-PATIENCE_S = 90.0  # a partition of 56 s, and the ten seconds after it in which sentinels make one store of two
+PATIENCE_S = 90.0  # a partition of 56 s, and the 10 s after it in which Sentinels merge two primaries into one
 CALL_S = 5.0
 LOOK_S = 0.1
 SETTLED_S = 60.0
@@ -28,7 +28,7 @@ ENDS = {"succeeded", "failed", "canceled", "held"}
 class Outcome:
     """The result of one fault. Gaps are the longest time without an acknowledged job, and without one sent to fal.
 
-    `back_s` is how long after the first job that was acknowledged again, at the end of the first gap, fal got one.
+    `back_s`: at the end of the first gap, the time from the first acknowledged job until fal got one.
     `stalled` has what did not recover after the fault; `answers` counts the replies other than 202.
     """
 
@@ -54,7 +54,7 @@ class Outcome:
         )
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As JSON."""
         return asdict(self)
 
 
@@ -67,7 +67,7 @@ class Demand:
         )
         self._urls = urls
         self._fal = fal
-        self.acknowledged: dict[str, float] = {}  # by job id, when
+        self.acknowledged: dict[str, float] = {}  # job id to time
         self.bought: list[float] = []
         self._answers: Counter[str] = Counter()
         self._given_up = 0
@@ -86,7 +86,7 @@ class Demand:
         self._flows = [asyncio.create_task(self._send()), asyncio.create_task(self._watch())]
 
     async def flowing(self, *, since: float, seconds: float = 3) -> None:
-        """Wait until jobs are acknowledged and bought again, or note that they are not; then wait `seconds`."""
+        """Wait until jobs are acknowledged and bought again, or record that they are not; then wait `seconds`."""
 
         async def both() -> bool:
             newest = max(self.acknowledged.values(), default=0), max(self.bought, default=0)
@@ -125,7 +125,7 @@ class Demand:
         )
 
     async def close(self) -> None:
-        """No callers any more."""
+        """Stop the callers."""
         for flow in (*self._flows, *self._calls):
             await cancel_and_wait(flow)
         await self._web.aclose()
@@ -162,7 +162,7 @@ class Demand:
             await asyncio.sleep(AGAIN_S)
 
     async def _watch(self) -> None:
-        """Note when fal gets a job."""
+        """Record when fal gets a job."""
         known = len(await self._fal.requests())
         while True:
             count = len(await self._fal.requests())
@@ -171,7 +171,7 @@ class Demand:
             await asyncio.sleep(LOOK_S)
 
     async def _settled(self) -> dict[str, str]:
-        """By job id, its status once all have ended, or as it is when patience is over."""
+        """Status by job id once all have ended, or the current ones when the time is up."""
         states: dict[str, str] = dict.fromkeys(self.acknowledged, "unknown")
 
         async def all_ended() -> bool:

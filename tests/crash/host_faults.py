@@ -1,7 +1,7 @@
-"""Eight faults of an installation over six hosts, each of which ends.
+"""Eight temporary faults of an installation on six hosts.
 
 `python -m tests.crash.host_faults FOLDER short|long NAME…` makes the hosts and causes one fault after the other
-while callers submit. It prints a line of JSON for each, and ends with its input, as do its processes.
+while callers submit. It prints a line of JSON for each, and exits with its input, as do its processes.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ CALM_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """Durations: until sentinels call a server down, and of each fault."""
+    """Durations: until Sentinels consider a server down, and of each fault."""
 
     down_after_ms: int
     holds_s: float
@@ -50,7 +50,7 @@ async def primary_killed(hosts: Hosts, form: Form) -> None:
 
 
 async def primary_frozen(hosts: Hosts, form: Form) -> None:
-    """Its connections stay open, and nothing answers; when it continues it still acts as the primary."""
+    """Its connections stay open without an answer; when it continues it still acts as the primary."""
     primary = await hosts.primary()
     hosts.signal(primary, "store", signal.SIGSTOP)
     await asyncio.sleep(form.holds_s)
@@ -58,7 +58,7 @@ async def primary_frozen(hosts: Hosts, form: Form) -> None:
 
 
 async def primary_cut(hosts: Hosts, form: Form) -> None:
-    """The primary's host is cut off, with its sentinel."""
+    """The primary's host is cut off, together with its Sentinel."""
     primary = await hosts.primary()
     hosts.network.part(primary)
     await asyncio.sleep(form.holds_s)
@@ -74,7 +74,7 @@ async def partition(hosts: Hosts, form: Form) -> None:
 
 
 async def replica_behind(hosts: Hosts, form: Form) -> None:
-    """The replica's host is cut off for a while; when it is back the primary is killed at once."""
+    """The replica's host is cut off for a while; as soon as it is back the primary is killed."""
     primary, replica = await hosts.primary(), await hosts.replica()
     hosts.network.part(replica)
     await asyncio.sleep(form.behind_s)
@@ -95,7 +95,7 @@ async def both_killed(hosts: Hosts, form: Form) -> None:
 
 
 async def workers_killed_and_frozen(hosts: Hosts, form: Form) -> None:
-    """One host of workers is gone; when it is back, the other one is stopped for a while."""
+    """One host of workers is down; when it is back, the other one is stopped for a while."""
     gone, still = WORKERS
     hosts.kill_host(gone)
     await asyncio.sleep(form.holds_s)
@@ -106,7 +106,7 @@ async def workers_killed_and_frozen(hosts: Hosts, form: Form) -> None:
 
 
 async def api_killed(hosts: Hosts, form: Form) -> None:
-    """One host that answers callers is gone."""
+    """One of the two API hosts is down."""
     hosts.kill_host(APIS[1])
     await asyncio.sleep(form.holds_s)
     hosts.start_api(APIS[1])
@@ -139,7 +139,7 @@ async def suffer(hosts: Hosts, name: str, form: Form, demand: Demand) -> Outcome
 
 
 async def suffer_all(folder: Path, form: Form, names: Sequence[str], output: TextIO) -> None:
-    """Each fault, and a line for it."""
+    """Each fault, with a line for it."""
     async with open_hosts(folder, down_after_ms=form.down_after_ms) as hosts:
         demand = Demand([hosts.url(host) for host in APIS], hosts.account, hosts.fal)
         try:
@@ -152,9 +152,9 @@ async def suffer_all(folder: Path, form: Form, names: Sequence[str], output: Tex
 
 
 async def faults(folder: Path, form: str, names: Sequence[str]) -> AsyncIterator[Outcome]:
-    """The result of each fault, on hosts that exist for this block only."""
+    """The result of each fault, on hosts that exist only for this block."""
     command = isolated(sys.executable, "-m", "tests.crash.host_faults", str(folder), form, *names)
-    async with piped(*command) as program:  # its first process dies with it, and the rest with that one
+    async with piped(*command) as program:  # its first process dies with it, and all others with that one
         async for line in program.stdout:
             yield Outcome(**json.loads(line))
         errors = await program.stderr.read()
@@ -162,12 +162,12 @@ async def faults(folder: Path, form: str, names: Sequence[str]) -> AsyncIterator
 
 
 def _end_with_input() -> None:
-    while os.read(sys.stdin.fileno(), 1):  # without a lock, which the end of the process would wait for
+    while os.read(sys.stdin.fileno(), 1):  # without a lock, for which the exit of the process would wait
         pass
     os._exit(1)
 
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_input, daemon=True).start()
-    with contextlib.redirect_stdout(sys.stderr):  # what is logged is no answer
+    with contextlib.redirect_stdout(sys.stderr):  # logs must not mix with the results
         asyncio.run(suffer_all(Path(sys.argv[1]), FORMS[sys.argv[2]], sys.argv[3:], sys.__stdout__ or sys.stdout))

@@ -1,7 +1,7 @@
-"""An installation over six hosts: APIs on `a` and `b`, workers on `c` and `d`, the store on `e` and `f`.
+"""An installation on six hosts: APIs on `a` and `b`, workers on `c` and `d`, the store on `e` and `f`.
 
-A sentinel each on `e`, `f` and `x`, which is this process; with it are fal and the callers. Everything is real: the
-servers, the sentinels, the APIs and workers as they are deployed, and the network between them.
+A Sentinel each on `e`, `f` and `x`, which is this process; with it are fal and the callers. Everything is real: the
+servers, the Sentinels, the APIs and workers as they are deployed, and the network between them.
 """
 
 import asyncio
@@ -52,11 +52,11 @@ class Hosts:
     # --- what runs where --------------------------------------------------------------------------------------
 
     def start_store(self, host: str, *, primary: str = STORES[0]) -> None:
-        """A data server, on what it has on its disk; a replica, unless this host is the primary's."""
+        """A data server, on its disk's data; a replica, unless this host is the primary's."""
         data = self._data(host, "store")
         config = data / "server.conf"
         of = "" if host == primary else f"replicaof {self.network.back(primary)} {STORE_PORT}\n"
-        if config.exists():  # sentinels write into it which one it was when they last saw it
+        if config.exists():  # Sentinels write its last role into it
             kept = [line for line in config.read_text().splitlines() if not line.startswith("replicaof ")]
             config.write_text("\n".join(kept) + f"\n{of}")
         else:
@@ -69,11 +69,11 @@ class Hosts:
         self._run(host, "store", str(engine_under_test().path), str(config))
 
     async def restart_store(self, host: str) -> None:
-        """As a deployment starts it: asks the sentinels first whose replica it is."""
+        """As a deployment starts it: first ask the Sentinels which primary it replicates."""
         self.start_store(host, primary=await self.primary())
 
     def start_sentinel(self, host: str) -> None:
-        """One of the three that watch the store; two have to agree."""
+        """One of the three that watch the store; two must agree."""
         data = self._data(host, "sentinel")
         config = data / "sentinel.conf"
         config.write_text(
@@ -92,13 +92,13 @@ class Hosts:
         self._run(host, "workers", sys.executable, "-m", "workers")
 
     def signal(self, host: str, name: str, number: signal.Signals) -> None:
-        """Send this to one process."""
+        """Send this signal to one process."""
         self.running[host, name].send_signal(number)
         if number == signal.SIGKILL:
             self.running.pop((host, name)).wait()
 
     def kill_host(self, host: str) -> None:
-        """Everything on the host ends at once."""
+        """Kill every process of the host at once."""
         self.network.signal(host, signal.SIGKILL)
         for process in [process for process in self.running if process[0] == host]:
             self.running.pop(process).wait()
@@ -137,19 +137,19 @@ class Hosts:
     # --- its state --------------------------------------------------------------------------------------------
 
     async def primary(self) -> str:
-        """The host of the primary, as the third sentinel names it."""
+        """The host of the primary, as the third Sentinel names it."""
         async with Redis(port=SENTINEL_PORT, decode_responses=True) as sentinel:
             state: Any = await sentinel.sentinel_master("films")
         address = state["ip"]
         return next(host for host in STORES if self.network.back(host) == address)
 
     async def replica(self) -> str:
-        """The other one's host."""
+        """The other host of the store."""
         primary = await self.primary()
         return next(host for host in STORES if host != primary)
 
     async def whole(self) -> None:
-        """Wait for all of it: a replica that keeps up, sentinels that see each other, APIs that are ready."""
+        """Wait for all of it: a replica in sync, Sentinels that see each other, APIs that are ready."""
         await self.whole_store()
         async with httpx.AsyncClient(trust_env=False, timeout=5) as web:
 
@@ -161,11 +161,11 @@ class Hosts:
             await wait_until(ready, "both APIs are ready", timeout=START_SECONDS, interval=0.2)
 
     async def whole_store(self) -> None:
-        """The primary has its replica, and the sentinels see both and each other."""
+        """The primary has its replica, and the Sentinels see both and each other."""
         await wait_until(self._store_is_whole, "the store has its replica", timeout=START_SECONDS, interval=0.1)
 
     def url(self, host: str) -> str:
-        """Where callers find the API."""
+        """The API's URLs for callers."""
         return f"http://{self.network.front(host)}:{PORT}"
 
     async def _store_is_whole(self) -> bool:
@@ -217,5 +217,5 @@ async def open_hosts(folder: Path, *, down_after_ms: int) -> AsyncIterator[Hosts
 
 
 def own_settings(environment: dict[str, str]) -> dict[str, str]:
-    """Of these variables, those that are settings."""
+    """The settings among these variables."""
     return {name: value for name, value in environment.items() if name.startswith(("FILMGATE_", "FAL_"))}

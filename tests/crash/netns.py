@@ -1,4 +1,4 @@
-"""Hosts with networks of their own on one machine, for a process that `isolated` has put apart.
+"""Hosts with their own networks on one machine, for a process that `isolated` has separated.
 
 Each host is a network namespace with one interface in `back`, where the store is, and one in `front`, for callers.
 This process is the host `x`, in both. A cut host has lost `back`; hosts that are cut together reach each other.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
 FRONT, BACK, APART = "front", "back", "apart"
-OWN = 1  # the last number of this process's addresses
+OWN = 1  # the last byte of this process's addresses
 PROGRAM = """
 mount -t tmpfs tmpfs /run
 ip link set lo up
@@ -28,7 +28,7 @@ WITHOUT = (*WITH_ROOT, "--user", "--map-root-user")
 
 
 def isolated(*command: str) -> list[str]:
-    """The command, as the first process of a machine that ends with it: its processes and networks are its own."""
+    """The command, in its own PID and network namespaces, which end with it."""
     first = WITH_ROOT if os.geteuid() == 0 else WITHOUT
     return [*first, "sh", "-ec", PROGRAM, "sh", *command]
 
@@ -73,17 +73,17 @@ class Network:
         return _address(FRONT, self._numbers[host])
 
     def part(self, *hosts: str) -> None:
-        """In `back`, these hosts reach each other only."""
+        """In `back`, these hosts reach only each other."""
         for host in hosts:
             _ip("link", "set", f"{BACK}-{host}", "master", APART)
 
     def mend(self, *hosts: str) -> None:
-        """These hosts are back."""
+        """Reconnect these hosts."""
         for host in hosts:
             _ip("link", "set", f"{BACK}-{host}", "master", BACK)
 
     def command(self, host: str, words: Sequence[str]) -> list[str]:
-        """The command on this host, which has a name of its own."""
+        """The command on this host, with its own host name."""
         named = ("unshare", "--uts", "sh", "-ec", 'hostname "$0"; exec "$@"', host)
         return ["nsenter", f"--net={_namespace(host)}", *named, *words]
 
@@ -98,13 +98,13 @@ class Network:
                     raise OSError(ctypes.get_errno(), "this thread cannot enter the host")
             made.append(socket.create_server(("127.0.0.1", port)))
 
-        thread = threading.Thread(target=make)  # a namespace is a thread's own: this one ends with it
+        thread = threading.Thread(target=make)  # a namespace belongs to a thread: this one ends with it
         thread.start()
         thread.join()
         return made[0]
 
     def signal(self, host: str, number: signal.Signals) -> None:
-        """Send this to every process on the host."""
+        """Send this signal to every process on the host."""
         for pid in self._processes(host):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)

@@ -1,4 +1,4 @@
-"""Several hosts behind Sentinel: what was acknowledged is not lost, and nothing is bought twice, whatever fails."""
+"""Several hosts behind Sentinel: whatever fails, no acknowledged job is lost, and nothing is bought twice."""
 
 import os
 from collections.abc import Callable
@@ -9,22 +9,22 @@ import pytest
 from tests.crash.host_faults import FAULTS, faults
 from tests.crash.netns import why_not
 
-TOGETHER = (  # each row has hosts of its own
+TOGETHER = (  # each row runs on its own hosts
     ("primary_killed", "partition", "api_killed"),
     ("primary_cut", "replica_behind"),
     ("primary_frozen", "both_killed", "workers_killed_and_frozen"),
 )
 LONGEST_S = 1800
-COMES_BACK_S = 3.0  # from the first job that is acknowledged again until fal gets one
-SLOW_S = 3.0  # more, on a machine that does other things as well
-WITHOUT_WORKERS = "workers_killed_and_frozen"  # the one in which it is not the store that comes back
+COMES_BACK_S = 3.0  # from the first acknowledged job until fal gets one
+SLOW_S = 3.0  # in addition, on a busy machine
+WITHOUT_WORKERS = "workers_killed_and_frozen"  # the fault in which the store stays up
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _networks() -> None:
-    """Skips where no networks can be made; never where it is decided what lands."""
+    """Skip where no networks can be made; but never in CI's full run."""
     reason = why_not()
     if reason is not None and not os.environ.get("CI"):
         pytest.skip(reason)
@@ -32,7 +32,7 @@ def _networks() -> None:
 
 
 def test_every_fault_happens_once() -> None:
-    """None was forgotten when they were put together."""
+    """No fault is missing in the grouping."""
     assert sorted(name for names in TOGETHER for name in names) == sorted(FAULTS)
 
 
@@ -41,7 +41,7 @@ def test_every_fault_happens_once() -> None:
 async def test_no_fault_of_a_host_loses_a_job_or_buys_one_twice(
     request: pytest.FixtureRequest, names: tuple[str, ...], tmp_path: Path, say: Callable[[str], None]
 ) -> None:
-    """Every job with a 202 ends, fal got each once, and one within 3 s of the first that is taken again."""
+    """Every job with a 202 ends, fal got each once, and one within 3 s of the first accepted again."""
     form = "long" if request.getfixturevalue("full") else "short"
     wrong = []
     async for outcome in faults(tmp_path, form, names):

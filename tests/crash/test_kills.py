@@ -1,4 +1,4 @@
-"""kill -9 of every part in the middle of fifty jobs: all end or are held with their money; none is bought twice."""
+"""kill -9 of every part during fifty jobs: all end or are held with their money; none is bought twice."""
 
 import asyncio
 import random
@@ -28,13 +28,13 @@ POSTS_AT_ONCE = 4  # submissions that one work process may have in flight
 WORK_PROCESSES = 2
 STALE_S = 4.0  # a submission to the emulator takes milliseconds
 DARK_S = 3.0
-DARK_AT_MOST_S = 10.0  # each time, on a machine that others share
+DARK_AT_MOST_S = 10.0  # for each kill, on a shared machine
 KILL_EVERY_S = 6.0
 
 
 @dataclass
 class Round:
-    """Fifty jobs with a label of their own, submitted by patient clients while something is killed."""
+    """Fifty jobs with their own label, submitted by patient clients while something is killed."""
 
     installation: Installation
     label: str
@@ -43,7 +43,7 @@ class Round:
 
     @asynccontextmanager
     async def under_way(self) -> AsyncIterator[None]:
-        """In the block the jobs are being submitted and worked on; after it, all have been accepted."""
+        """During the block the jobs are submitted and run; after it, all have been accepted."""
         more = {"metadata": {"round": self.label}}
         prompts = [f"{self.label} clip {number}" for number in range(COUNT)]
         submitting = asyncio.create_task(self.installation.submit_all((prompt, more) for prompt in prompts))
@@ -56,7 +56,7 @@ class Round:
         assert len({job["id"] for job in jobs}) == COUNT
 
     async def until_moving(self) -> None:
-        """Something runs at fal."""
+        """Wait until fal runs something."""
 
         async def moving() -> bool:
             return any(job["status"] == "running" for job in await self.installation.jobs(round=self.label))
@@ -64,9 +64,9 @@ class Round:
         await wait_until(moving, "jobs are running", timeout=60, details=self.installation.summary)
 
     async def ended(self) -> list[Job]:
-        """All jobs, ended; a person ends those that are held, because slots with unknown outcomes stop the buying.
+        """All jobs, ended; a person ends the held ones, because slots with unknown outcomes stop buying.
 
-        What a killed worker had in hand is made due now, to spare the wait for it.
+        Refs that a killed worker had acquired become due now, to save waiting for them.
         """
         seen: list[Job] = []
 
@@ -85,9 +85,9 @@ class Round:
         return seen
 
     async def _shorten_waits(self, jobs: list[Job]) -> None:
-        """Move the lease of a submission that stands still, and the due time of such a finalize (both 45 s).
+        """Expire the lease of a submission that makes no progress, and the due time of such a finalize (both 45 s).
 
-        Only once each worker that may have it in hand has been without work since, or is gone: it would send it.
+        Only once each worker that may have it has been idle since, or is gone: it would send it.
         """
         now, busy = time.monotonic(), await self._busy()
         steps = {"submitting": "submit", "finalizing": "finalize"}
@@ -104,11 +104,11 @@ class Round:
                     await redis.zadd(keys.due(step), {ref: 1}, xx=True)
 
     async def _busy(self) -> set[int]:
-        """Process ids of the workers that may have a submission in hand."""
+        """Process ids of the workers that may be submitting."""
         return set(await asyncio.to_thread(self.installation.workers.busy, "work"))
 
     async def check(self, *, held_at_most: int) -> int:
-        """How many were held: few; whatever has not succeeded was held, and both ledgers agree."""
+        """How many were held: few; only held jobs may not have succeeded, and both ledgers agree."""
         ended = await self.ended()
         assert len(self.held) <= held_at_most, [(job["id"], job["held_reason"]) for job in self.held.values()]
         prompts = {job["input"]["prompt"] for job in ended}
@@ -129,20 +129,20 @@ async def keeps_money(installation: Installation, job: Job) -> None:
 
 
 async def end_held(installation: Installation, job: Job) -> dict[str, Any]:
-    """What an operator does: find fal's request by the prompt and adopt it, or fail the job; the answer."""
+    """As an operator does: find fal's request by the prompt and adopt it, or fail the job; the answer."""
     listed = {one["id"]: one for one in await installation.command("jobs", "held")}
     assert listed[job["id"]]["held_reason"] == job["held_reason"]
     request_id = await installation.request_of(job["input"]["prompt"])
     how = ["fail", "--no-charged"] if request_id is None else ["adopt", "--upstream-request-id", request_id]
     (resolved,) = await installation.command("jobs", "resolve", job["id"], *how)
-    expected = {"failed"} if request_id is None else {"running", "finalizing", "succeeded"}  # the clip may be there
+    expected = {"failed"} if request_id is None else {"running", "finalizing", "succeeded"}  # its clip may be done
     assert resolved["status"] in expected, resolved
     found: dict[str, Any] = resolved
     return found
 
 
 async def _until_submitting(installation: Installation) -> None:
-    """Just now another submission has begun, as well as a look into the store can tell."""
+    """Another submission began just now, as far as the store shows."""
     before: set[str] | None = None
     async with installation.redis.client() as redis:
 
@@ -161,9 +161,9 @@ async def _until_submitting(installation: Installation) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 async def abandoned(shared_installation: Installation) -> list[str]:
-    """Prompts of three submissions with an unknown outcome, made first, because a lease takes 45 s to run out.
+    """Prompts of three submissions with an unknown outcome, made first, because a lease expires after 45 s.
 
-    Two were accepted by fal, which never answered, and then the work processes were killed; one fal never saw.
+    Two were accepted by fal, which never answered, then the work processes were killed; fal never got the third.
     """
     tags = ("submit_hang", "submit_hang", "drop_before_accept")
     prompts = [f"abandoned {number} [emu:{tag}]" for number, tag in enumerate(tags)]
@@ -183,14 +183,14 @@ async def abandoned(shared_installation: Installation) -> list[str]:
 async def test_all_jobs_survive_kills_of_every_worker_and_the_api(
     installation: Installation, seed: int, say: Say
 ) -> None:
-    """Lane, work, delivery and API processes die in any order while jobs are submitted; clients try again."""
+    """Lane, work, delivery and API processes die in any order while jobs are submitted; clients retry."""
     chance = random.Random(seed)  # noqa: S311  a seed, so that a round can be run again
     victims = ["lanes", "work", "work", "deliveries", "api"]
     chance.shuffle(victims)
     this = Round(installation, f"kills-{seed}")
     async with this.under_way():
         for victim in victims:
-            await asyncio.sleep(chance.uniform(0, 0.6))  # any moment is as good as another
+            await asyncio.sleep(chance.uniform(0, 0.6))  # a random moment
             if victim == "api":
                 installation.serve.kill()
                 installation.serve.start()
@@ -203,13 +203,13 @@ async def test_all_jobs_survive_kills_of_every_worker_and_the_api(
 
 
 async def test_all_jobs_survive_kills_of_the_store(installation: Installation, say: Say) -> None:
-    """Kill -9 of the store, twice, and a start on the same data: what was acknowledged is still there."""
+    """Kill -9 of the store, twice, and a restart on the same data: acknowledged jobs are still there."""
     this = Round(installation, "store")
     async with this.under_way():
         for _ in range(2):
             await _until_submitting(installation)
             installation.redis.kill()
-            await asyncio.sleep(0.5)  # an outage, not a wait for something
+            await asyncio.sleep(0.5)  # the length of the outage
             installation.redis.start()
             await this.until_moving()
     held = await this.check(held_at_most=POSTS_AT_ONCE * WORK_PROCESSES * 2)
@@ -219,7 +219,7 @@ async def test_all_jobs_survive_kills_of_the_store(installation: Installation, s
 async def test_a_lane_killed_ten_times_a_minute_is_dark_for_three_seconds_at_most_and_never_there_twice(
     installation: Installation, say: Say, *, full: bool
 ) -> None:
-    """From kill -9 until another slice holds the lane: its lease has to run out, then the spare goes on."""
+    """From kill -9 until another slice has the lane: its lease must expire, then the spare takes over."""
     dark = []
     async with installation.redis.client() as redis, watched_lane(installation) as spans:
         for _ in range(10 if full else 3):
@@ -229,7 +229,7 @@ async def test_a_lane_killed_ten_times_a_minute_is_dark_for_three_seconds_at_mos
             killed = time.monotonic()
             await _live_slice(redis, before)
             dark.append(time.monotonic() - killed)
-            await asyncio.sleep(max(0.0, KILL_EVERY_S - (time.monotonic() - began)))  # the pace, not a wait
+            await asyncio.sleep(max(0.0, KILL_EVERY_S - (time.monotonic() - began)))  # keeps the rate of kills
     figures = ", ".join(f"{seconds:.1f}" for seconds in dark)
     slices = sorted(spans.values())
     twice = [(one, other) for one, other in pairwise(slices) if other[0] < one[1]]
@@ -242,9 +242,9 @@ async def test_a_lane_killed_ten_times_a_minute_is_dark_for_three_seconds_at_mos
 
 @asynccontextmanager
 async def watched_lane(installation: Installation) -> AsyncIterator[dict[str, list[float]]]:
-    """The slices of lane 0 by their tokens: when each asked for the lane, and last said that it has it (store's s).
+    """The slices of lane 0 by token: when each requested the lane, and last reported that it has it (store's s).
 
-    Read from what the processes send to the store, so a slice that only believes to have the lane is seen too.
+    Read from the processes' commands to the store, so a slice that wrongly believes to have the lane is seen too.
     """
     spans: dict[str, list[float]] = {}
     asked: dict[str, float] = {}
@@ -275,7 +275,7 @@ async def watched_lane(installation: Installation) -> AsyncIterator[dict[str, li
 
 
 def _spare(installation: Installation) -> Callable[[], Awaitable[bool]]:
-    """True when two processes on `lanes` have reported for work."""
+    """True when two processes on `lanes` have reported."""
 
     async def reported() -> bool:
         alive = {f"{socket.gethostname()}:{pid}" for pid in installation.workers.pids("lanes")}
@@ -287,12 +287,12 @@ def _spare(installation: Installation) -> Callable[[], Awaitable[bool]]:
 
 
 async def _killed_slice(redis: Any, installation: Installation) -> str:
-    """The token of the slice that held lane 0 when its process was killed."""
+    """The token of the slice that had lane 0 when its process was killed."""
 
     async def struck() -> str | None:
         token: str = await _live_slice(redis, None)
         busy = await asyncio.to_thread(installation.workers.kill_busy, "lanes")
-        return None if busy is None else token  # between two slices nobody has one in hand
+        return None if busy is None else token  # between two slices there is none
 
     found = await wait_until(struck, "the process with the lane is killed", timeout=30, interval=0.01)
     assert found is not None
@@ -300,7 +300,7 @@ async def _killed_slice(redis: Any, installation: Installation) -> str:
 
 
 async def _live_slice(redis: Any, other_than: str | None) -> str:
-    """The token of the slice that holds lane 0, once it is another one."""
+    """The token of the slice that has lane 0, once it is another one."""
 
     async def token() -> str | None:
         found: str | None = await redis.get(keys.lane(0))
@@ -314,7 +314,7 @@ async def _live_slice(redis: Any, other_than: str | None) -> str:
 async def test_a_submission_whose_worker_was_killed_is_held_and_a_person_ends_it(
     installation: Installation, abandoned: list[str]
 ) -> None:
-    """Its lease runs out by itself; adopted, the clip is the job's; failed without a charge, its money is free."""
+    """Its lease expires; adopted, the clip is the job's; failed without a charge, its money is released."""
     jobs = await installation.until_all(len(abandoned), {"held"}, timeout=90, round="abandoned")
     reasons = {job["input"]["prompt"]: job["held_reason"] for job in jobs}
     assert {reasons[prompt] for prompt in abandoned if "hang" in prompt} == {"worker_lost"}

@@ -1,9 +1,9 @@
 """The crash matrix, rows C1 to C25: a process or the store dies at a named point; nothing is lost or bought twice.
 
-Each round submits a few jobs, lets one of them meet the armed point, and asks the oracle of the matrix when all
-have ended: O1 every acknowledged job ended, O2 none was bought twice, O3 the books balance, O4 one end each and its
-message arrived, O6 nobody complained. (O5 needs several teams: tests/integration/test_ownership.py.) Waits for
-leases are cut short by the test; how long they are is shown in test_kills.py and tests/integration.
+Each round submits a few jobs, lets one of them reach the armed point, and checks the matrix's conditions when all
+have ended: O1 every acknowledged job ended, O2 none was bought twice, O3 the ledger balances, O4 each has one end
+whose message arrived, O6 no error was logged. (O5 needs several teams: tests/integration/test_ownership.py.) The
+test cuts leases short; their lengths are shown in test_kills.py and tests/integration.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 SEEDS, SEEDS_IN_FULL = 2, 20  # a round takes three to five seconds on two cores: half an hour for all points
 STORE_SEEDS_IN_FULL = 5
-# Where the store dies in the suite: before and after each of the writes that money hangs on.
+# Where the store dies in the suite: before and after each of the writes that matter for money.
 STORE_POINTS = (
     "admit.after",
     "submit.after_claim",
@@ -63,13 +63,13 @@ class Round:
         self.chance = random.Random(f"{point} {seed}")  # noqa: S311  a seed, so that a round can be run again
         self.count = self.chance.randint(2, 4)
         self.label = f"{what}{point}-{seed}"
-        # Then fal's webhook adopts nothing in time, and held jobs wait for fal's history, or the operator.
+        # Then fal's webhook adopts nothing in time, and held jobs wait for fal's history or the operator.
         self.late = (bool(seed % 2) and not self.what.on_time) or self.what.needs == "held"
         self.nth = self.chance.randrange(self.count) if self.what.each else 0
 
     @property
     def receiver(self) -> Receiver:
-        """Who hears of these jobs."""
+        """The receiver of these jobs' webhooks."""
         return self.supervised.gone if self.what.needs == "gone" else self.supervised.receiver
 
     async def submit(self) -> list[str]:
@@ -100,7 +100,7 @@ class Round:
         await wait_until(all_run, f"{ids} are running", timeout=30)
 
     async def ended(self, ids: list[str], since: str, *, store_died: bool = False) -> None:
-        """All end, and the oracle is content."""
+        """All jobs end, and every condition holds."""
         jobs = await self.supervised.until_ended(self.label, self.count)
         expected = "canceled" if self.what.needs == "cancel" else "succeeded"
         assert {job["status"] for job in jobs} == {expected}, jobs
@@ -110,7 +110,7 @@ class Round:
 
 
 async def cut(this: Round) -> None:
-    """Arm the relay: it cuts one exchange, and kills the process at its end."""
+    """Arm the proxy: it cuts one exchange, and kills the process at its end."""
     supervised = this.supervised
     where = Cut(this.point)
 
@@ -128,7 +128,7 @@ async def cut(this: Round) -> None:
 
 
 async def test_a_process_may_die_at_any_point(supervised: CrashInstallation, point: str, turn: int) -> None:
-    """Kill -9 at the point: all jobs end well, each was bought once, the books balance, callers are told."""
+    """Kill -9 at the point: all jobs succeed, each was bought once, the ledger balances, webhooks arrive."""
     await supervised.ready()
     this = Round(supervised, point, turn)
     since = await supervised.newest_event()
@@ -149,7 +149,7 @@ async def test_a_process_may_die_at_any_point(supervised: CrashInstallation, poi
 async def test_the_store_may_die_at_any_point(
     supervised: CrashInstallation, store_point: str, turn: int, *, full: bool
 ) -> None:
-    """C25: kill -9 of the store when a process passes the point; callers are answered soon after its start."""
+    """C25: kill -9 of the store when a process passes the point; callers are answered soon after its restart."""
     await supervised.ready()
     this = Round(supervised, store_point, turn, what="store-")
     since = await supervised.newest_event()
@@ -166,7 +166,7 @@ async def test_the_store_may_die_at_any_point(
 async def test_while_the_store_is_away_callers_hear_503(
     crash_installation: CrashInstallation, *, full: bool
 ) -> None:
-    """Every request is answered at once: 503 with Retry-After, never 500; soon after its return all is well."""
+    """Every request is answered at once: 503 with Retry-After, never 500; soon after its return all succeed."""
     await crash_installation.ready()
     crash_installation.redis.kill()
     replies = [await crash_installation.api.get("/v1/me") for _ in range(5)]
@@ -179,7 +179,7 @@ async def test_while_the_store_is_away_callers_hear_503(
 
 
 async def test_a_live_stream_goes_on_where_it_broke(supervised: CrashInstallation) -> None:
-    """C4: the API dies with a stream open; the client comes back with Last-Event-ID and misses nothing."""
+    """C4: the API dies with a stream open; the client reconnects with Last-Event-ID and misses nothing."""
     await supervised.ready()
     job_id = await supervised.submit_in_round(
         "c4-stream a clip [emu:run:2]", label="c4", url=supervised.receiver.url
@@ -206,7 +206,7 @@ async def test_a_live_stream_goes_on_where_it_broke(supervised: CrashInstallatio
 
 
 async def test_the_count_of_rounds(crash_installation: CrashInstallation, say: Callable[[str], None]) -> None:
-    """After all rounds: none lost, none bought twice, no error in the books; the figures are printed."""
+    """After all rounds: none lost, none bought twice, no error in the ledger; the figures are printed."""
     tally = crash_installation.tally
     longest = max(tally.outages, default=0)
     say(f"{tally}\nthe store came back {len(tally.outages)} times; recovery took {longest:.1f} s at most")

@@ -1,4 +1,4 @@
-"""Row C26 of the crash matrix: every process, the store too, is killed at any moment, and at last all at once."""
+"""Row C26 of the crash matrix: every process and the store are killed at random moments, finally all at once."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 async def test_everything_may_die_at_any_moment(
     supervised: CrashInstallation, number: int, say: Callable[[str], None]
 ) -> None:
-    """Six kills of anything within some three seconds, then one of everything: the oracle is content."""
+    """Six random kills within some three seconds, then one of everything: every condition holds."""
     await supervised.ready()
     chance = random.Random(number)  # noqa: S311  a seed, so that a round can be run again
     since = await supervised.newest_event()
@@ -43,7 +43,7 @@ async def test_everything_may_die_at_any_moment(
     )
     victims = chance.sample(VICTIMS, KILLS)
     for victim in victims:
-        await asyncio.sleep(chance.uniform(0, 0.6))  # any moment is as good as another
+        await asyncio.sleep(chance.uniform(0, 0.6))  # a random moment
         kill(supervised, victim, chance)
     supervised.kill_everything()
     supervised.tally.kills["everything"] += 1
@@ -58,7 +58,7 @@ async def test_everything_may_die_at_any_moment(
 
 
 def kill(supervised: CrashInstallation, victim: str, chance: random.Random) -> None:
-    """SIGKILL one process; none where it is dead already."""
+    """SIGKILL one process, unless it is dead already."""
     supervised.tally.kills[victim] += 1
     if victim == "api":
         supervised.serve.kill()

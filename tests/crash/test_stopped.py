@@ -1,4 +1,4 @@
-"""Row C27 of the crash matrix: a worker stands still past its lease, and goes on: it buys and writes nothing."""
+"""Row C27 of the crash matrix: a worker is stopped past its lease, then continues: it buys and writes nothing."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 
 async def stopped_at(supervised: CrashInstallation, point: str, prompt: str) -> tuple[str, int]:
-    """Submit a job; the process that passes the point with it stands still there: the job's id, the process id."""
+    """Submit a job; the process that passes the point with it is stopped there: the job's id, the process id."""
     before = len(supervised.signalled())
     supervised.arm(point, number=signal.SIGSTOP)
     job_id = await supervised.submit_in_round(prompt, label=prompt.partition(" ")[0], url=supervised.receiver.url)
@@ -26,7 +26,7 @@ async def stopped_at(supervised: CrashInstallation, point: str, prompt: str) -> 
 
 
 async def go_on(supervised: CrashInstallation, pid: int) -> None:
-    """The process goes on, until it has nothing in hand any more."""
+    """Continue the process, until it is idle."""
     os.kill(pid, signal.SIGCONT)
 
     async def idle() -> bool:
@@ -43,7 +43,7 @@ async def record(supervised: CrashInstallation, job_id: str) -> Record:
 
 
 async def until_held(supervised: CrashInstallation, job_id: str) -> None:
-    """Its lease runs out (the test cuts it short), and another worker holds it."""
+    """Its lease expires (the test cuts it short), and another worker holds the job."""
 
     async def held() -> bool:
         (job,) = [job for job in await supervised.jobs() if job["id"] == job_id]
@@ -55,7 +55,7 @@ async def until_held(supervised: CrashInstallation, job_id: str) -> None:
 
 
 async def test_a_worker_that_stood_still_before_its_post_does_not_send_it(supervised: CrashInstallation) -> None:
-    """Held, then bought again on an operator's word: the first worker wakes up and sends nothing."""
+    """Held, then resubmitted by an operator: the first worker wakes up and sends nothing."""
     await supervised.ready()
     since = await supervised.newest_event()
     began = time.monotonic()
@@ -72,7 +72,7 @@ async def test_a_worker_that_stood_still_before_its_post_does_not_send_it(superv
 
 
 async def test_a_refusal_that_comes_too_late_does_not_put_the_job_in_line(supervised: CrashInstallation) -> None:
-    """The first attempt was refused, the second is under way: what the first worker writes is not taken."""
+    """The first attempt was refused, the second is in progress: the first worker's write is rejected."""
     await supervised.ready()
     since = await supervised.newest_event()
     job_id, first = await stopped_at(supervised, "submit.answered", "still-refused a clip [emu:429_direct:1]")
