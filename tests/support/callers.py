@@ -1,4 +1,4 @@
-"""Further callers of a gateway under test: another user's key, a key with scopes, a browser token."""
+"""More callers of a gateway under test: another user's key, a key with scopes, a browser token."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ async def calling(stack: Stack, key: str, *, origin: str | None = None) -> Async
 
 
 async def another_key(stack: Stack, *, scopes: frozenset[Scope] = USER_SCOPES, **rights: Any) -> NewKey:
-    """A further key of the stack's own user."""
+    """Another key of the stack's own user."""
     user = stack.account.user.id
     return await stack.gateway.administration.add_key("test", user=user, scopes=scopes, **rights)
 
@@ -50,7 +50,7 @@ async def second_account(stack: Stack, *, same_team: bool = False) -> AsyncItera
 
 
 async def last_accepted(api: httpx.AsyncClient) -> float:
-    """Reads until it is refused; the moment (s, monotonic) its last accepted request was sent, 0 if none was."""
+    """Read until it is refused; when (s, monotonic) its last accepted request was sent, 0 if none was."""
     accepted = 0.0
     async with asyncio.timeout(20):
         while True:

@@ -1,4 +1,4 @@
-"""A server on every address of this machine: a connection that it has not seen was never made."""
+"""A server on every address of this machine: it sees every connection that is made."""
 
 import socket
 from ipaddress import ip_address
@@ -19,5 +19,5 @@ class CatchAll(TcpServer):
         self.reached: list[str] = []
 
     async def serve(self, _: Reader, writer: Writer) -> None:
-        """Note the address that was dialled, and close the connection."""
+        """Record the dialled address, and close the connection."""
         self.reached.append(str(unmapped(ip_address(writer.get_extra_info("sockname")[0]))))

@@ -12,7 +12,7 @@ from tests.support.entries import starts_in
 from tests.support.snapshot import Snapshot
 
 MAY_STAY = {Lifetime.PERMANENT, Lifetime.STANDING}
-# How long the sums of a period are remembered at least, from its beginning (ms): its shortest length, and more.
+# How long the sums of a period are kept at least, from its beginning (ms): its shortest length, and more.
 REMEMBERED_MS = {
     "minute": 660_000,
     "hour": 90_000_000,
@@ -39,12 +39,12 @@ async def immortal_keys(redis: Any) -> list[str]:
 
 
 async def ledger_faults(redis: Any) -> list[str]:
-    """Where sums, entries, places and jobs disagree; empty when every micro-dollar is in its place."""
+    """Where sums, entries, places and jobs disagree; empty when every micro-dollar is accounted for."""
     return book_faults(await Snapshot.read(redis, *map(keys.PREFIX.__add__, BOOKS)))
 
 
 async def slot_faults(redis: Any) -> list[str]:
-    """Slots that an ended or finalizing job holds, and running jobs outside the quarantine without a slot."""
+    """Slots of ended or finalizing jobs, and running jobs outside the quarantine without a slot."""
     return misplaced_slots(await Snapshot.read(redis, keys.SLOTS, keys.QUARANTINE, keys.JOB_PREFIX))
 
 
@@ -52,7 +52,7 @@ BOOKS = ("teams", "ledger:", "reservations:", "total:", "period:", "job:", "live
 
 
 def immortals(snapshot: Snapshot) -> list[str]:
-    """The same as `immortal_keys`, of what was read."""
+    """The same as `immortal_keys`, for a snapshot."""
     found = []
     for name, value in snapshot.values.items():
         lifetime = lifetime_of(name)
@@ -64,7 +64,7 @@ def immortals(snapshot: Snapshot) -> list[str]:
 
 
 def misplaced_slots(snapshot: Snapshot) -> list[str]:
-    """The same as `slot_faults`, of what was read."""
+    """The same as `slot_faults`, for a snapshot."""
     slots, aside = snapshot.get(keys.SLOTS), snapshot.get(keys.QUARANTINE)
     faults = []
     for ref, job in snapshot.jobs().items():
@@ -76,11 +76,11 @@ def misplaced_slots(snapshot: Snapshot) -> list[str]:
 
 
 def book_faults(snapshot: Snapshot) -> list[str]:
-    """The same as `ledger_faults`, of what was read.
+    """The same as `ledger_faults`, for a snapshot.
 
-    Counted here from the entries and the records, apart from the program's own verification: what is held is open
-    (B2), what is used was settled or corrected (B3), a reservation ends once (B4), nothing is below zero (B5),
-    parts add up to the whole (B6), in total and in every calendar period that is remembered.
+    Computed here from the entries and the records, independently of the program's own verification: what is held is
+    open (B2), what is used was settled or corrected (B3), a reservation ends once (B4), nothing is below zero (B5),
+    parts add up to the whole (B6), in total and in every stored calendar period.
     """
     ledgers = {team: [row for _, row in snapshot.get(keys.ledger(team)) or ()] for team in snapshot.get(keys.TEAMS)}
     faults = _sum_faults(snapshot, ledgers)
@@ -90,11 +90,11 @@ def book_faults(snapshot: Snapshot) -> list[str]:
     return faults + _gateway_faults(snapshot, ledgers) + _place_faults(snapshot)
 
 
-NO_COUNTERS = ("told", "fixed", "also")  # alerts; what a change of time zone carried over
+NO_COUNTERS = ("told", "fixed", "also")  # alerts; sums carried over by a change of time zone
 
 
 def sums_in(snapshot: Snapshot) -> dict[str, Counter[str]]:
-    """The sums that the store keeps, by key: `held:usd`, `used:jobs`, `credit:usd` and so on, without notes."""
+    """The stored sums, by key: `held:usd`, `used:jobs`, `credit:usd` and so on, without notes."""
     found = {}
     for prefix in (keys.total(""), keys.PREFIX + "period:"):
         for rest, row in snapshot.named(prefix):
@@ -104,7 +104,7 @@ def sums_in(snapshot: Snapshot) -> dict[str, Counter[str]]:
 
 
 def _count(rows: list[Mapping[str, str]]) -> Counter[str]:
-    """What entries add up to."""
+    """The sums of the entries."""
     sums = Counter[str]()
     for row in rows:
         kind, amount = row["type"], int(row["amount"])
@@ -118,7 +118,7 @@ def _count(rows: list[Mapping[str, str]]) -> Counter[str]:
 
 
 def _keys_of(team: str, row: Mapping[str, str]) -> list[str]:
-    """Every sum that an entry counts in; a credit is not the gateway's, and a token has a total only."""
+    """Every sum to which an entry adds; a credit is not the gateway's, and a token has only a total."""
     here, gateway = starts_in(row)
     owners = [(team, here)]
     if row["user"]:
@@ -150,7 +150,7 @@ def _sum_faults(snapshot: Snapshot, ledgers: Mapping[str, list[Mapping[str, str]
 
 
 def _forgotten(now_ms: int, name: str) -> bool:
-    """True for the sums of a period that may be gone by now, and of a browser token."""
+    """True for a browser token's sums, and for those of a period that may have expired."""
     kind, *rest = name.removeprefix(PREFIX).split(":")
     if kind == "total":
         return rest[0].startswith("tok_")
@@ -184,7 +184,7 @@ def _job_faults(snapshot: Snapshot, team: str, rows: list[Mapping[str, str]]) ->
 
 
 def _part_faults(snapshot: Snapshot, team: str, rows: list[Mapping[str, str]]) -> list[str]:
-    """Sums of a team that are not those of its users and of the entries about none of them."""
+    """Sums of a team that differ from those of its users plus the entries without a user."""
     stored = sums_in(snapshot)
     users = {row["user"] for row in rows} - {""}
     faults = []
@@ -199,7 +199,7 @@ def _part_faults(snapshot: Snapshot, team: str, rows: list[Mapping[str, str]]) -
 
 
 def _gateway_faults(snapshot: Snapshot, teams: Mapping[str, Any]) -> list[str]:
-    """Sums of the gateway that are not those of its teams. Longer periods than a minute depend on their zones."""
+    """Sums of the gateway that differ from its teams'. Periods longer than a minute depend on their zones."""
     stored = sums_in(snapshot)
     faults = []
     for name in stored:
@@ -217,7 +217,7 @@ def _gateway_faults(snapshot: Snapshot, teams: Mapping[str, Any]) -> list[str]:
 
 
 def _place_faults(snapshot: Snapshot) -> list[str]:
-    """Sets of live and queued jobs that are not what the records say, for the gateway, teams and users."""
+    """Sets of live and queued jobs that differ from the records, for the gateway, teams and users."""
     live: dict[str, set[str]] = {}
     for job in snapshot.jobs().values():
         for owner in (GATEWAY, job.team, job.user):

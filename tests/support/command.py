@@ -14,7 +14,7 @@ from tests.support.redis_server import RedisServer
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the command ended, and what it printed."""
+    """The command's exit code and output."""
 
     code: int
     out: str
@@ -22,12 +22,12 @@ class Ended:
 
     @property
     def json(self) -> Any:
-        """What it printed, when it succeeded."""
+        """The output of a command that must succeed."""
         assert (self.code, self.err) == (0, ""), self.err
         return json.loads(self.out)
 
     def refused(self, code: int) -> str:
-        """The one sentence it ended with."""
+        """The one sentence of a command that failed."""
         assert (self.code, self.out) == (code, ""), self
         (line,) = self.err.splitlines()
         assert line.startswith("filmgate: ")
@@ -42,7 +42,7 @@ On = Callable[[RedisServer], Command]
 def command_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server: RedisServer, login: str = "olga"
 ) -> Command:
-    """A function that runs the command with these words on this store, as an operator with this login name."""
+    """A function that runs the command with these arguments on this store, as an operator with this login name."""
     for name in [name for name in os.environ if name.startswith(("FILMGATE_", "FAL_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("FILMGATE_REDIS_URL", server.url)

@@ -21,9 +21,9 @@ START_SECONDS = 30
 
 
 class Emulator:
-    """One running `python -m app.emulator`; it dies with the test process, and with `stop`.
+    """One running `python -m app.emulator`; it ends with the test process, or with `stop`.
 
-    `requests`, `ledger` and the others read the ground truth over HTTP; no key is needed for them.
+    `requests`, `ledger` and the others read the emulator's records over HTTP; no key is needed for them.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], url: str, *, speed: float = 1) -> None:
@@ -36,9 +36,9 @@ class Emulator:
 
     @classmethod
     async def start(cls, *arguments: str) -> "Emulator":
-        """Starts it on a free port (unless the arguments name one) and waits until it listens.
+        """Start it on a free port (unless the arguments name one) and wait until it listens.
 
-        Call it from the main thread: the kernel ends the process with the thread that started it.
+        Call it from the main thread: the kernel kills the process together with the thread that started it.
         """
         command = [sys.executable, "-m", "app.emulator", "--port", "0", "--die-with-parent", *arguments]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)  # noqa: S603, ASYNC220  # our own module; returns at once
@@ -54,11 +54,11 @@ class Emulator:
         return cls(process, line.rsplit(" ", 1)[1], speed=speed)
 
     async def stop(self) -> int:
-        """Ends it in order; its exit code."""
+        """Stop it cleanly; its exit code."""
         return await self._end(signal.SIGTERM)
 
     async def kill(self) -> int:
-        """Ends it as a crash would."""
+        """Kill it, as a crash would."""
         return await self._end(signal.SIGKILL)
 
     async def _end(self, number: signal.Signals) -> int:
@@ -108,12 +108,12 @@ class Emulator:
         (await self._web.post("/emulator/resume")).raise_for_status()
 
     async def set_speed(self, speed: float) -> None:
-        """Emulated time passes `speed` times as fast from now on."""
+        """From now on emulated time passes `speed` times as fast."""
         (await self._web.post("/emulator/clock", json={"speed": speed})).raise_for_status()
 
     @contextlib.asynccontextmanager
     async def steered(self) -> AsyncIterator[None]:
-        """Inside, its clock may be stopped and sped up; afterwards it runs as it was started."""
+        """Inside, its clock may be stopped and sped up; afterwards it runs as at its start."""
         try:
             yield
         finally:
@@ -128,17 +128,17 @@ class Emulator:
             yield
 
     async def trouble_platform(self, **trouble: Any) -> None:
-        """What is wrong with history and billing, as docs/emulator.md lists it; nothing ends it."""
+        """Set a fault of history and billing, as docs/emulator.md lists them; it stays until it is changed."""
         (await self._web.post("/emulator/platform", json=trouble)).raise_for_status()
 
     async def rotate_key(self) -> None:
-        """Webhooks are signed with a new key from now on."""
+        """Sign webhooks with a new key from now on."""
         (await self._web.post("/emulator/rotate-key")).raise_for_status()
 
 
 @contextlib.asynccontextmanager
 async def running_emulator(*arguments: str) -> AsyncIterator[Emulator]:
-    """An emulator for the length of an `async with` block; the arguments are its command line."""
+    """An emulator for an `async with` block; the arguments are its command line."""
     emulator = await Emulator.start(*arguments)
     try:
         yield emulator
@@ -147,7 +147,7 @@ async def running_emulator(*arguments: str) -> AsyncIterator[Emulator]:
 
 
 class FalCaller:
-    """fal's queue as a plain HTTP client sees it: enough to write tests against the wire."""
+    """fal's queue as a plain HTTP client sees it: enough to write tests at the level of HTTP."""
 
     def __init__(self, url: str, key: str = "kid:ksecret") -> None:
         headers = {"Authorization": f"Key {key}"}
@@ -163,14 +163,14 @@ class FalCaller:
         await self.web.aclose()
 
     async def post(self, prompt: str = "a lake", *, model: str = KLING, **options: Any) -> httpx.Response:
-        """Submits; `options`: `headers`, `params`, and fields of the input."""
+        """Submit; `options`: `headers`, `params`, and fields of the input."""
         headers, params = options.pop("headers", {}), options.pop("params", {})
         body = {"prompt": prompt, "image_url": self.picture, **options}
         body = {name: value for name, value in body.items() if value is not None}
         return await self.web.post(f"/{model}", json=body, headers=headers, params=params)
 
     async def submit(self, prompt: str = "a lake", **options: Any) -> dict[str, Any]:
-        """The reply of a submit that has to be accepted."""
+        """The reply of a submit that must be accepted."""
         answer = await self.post(prompt, **options)
         assert answer.status_code == 200, answer.text
         reply: dict[str, Any] = answer.json()

@@ -1,4 +1,4 @@
-"""Webhook endpoints for tests: a key that may make them, deliveries sent by hand, and time that passes."""
+"""Webhook endpoints for tests: a key that may create them, deliveries sent by hand, and simulated time."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ from workers.deliver import deliver
 
 @asynccontextmanager
 async def team_admin(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    """A client whose key acts for the stack's team."""
+    """A client whose key administers the stack's team."""
     made = await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
     async with calling(stack, made.key) as api:
         yield api
@@ -42,14 +42,14 @@ async def change(api: httpx.AsyncClient, endpoint_id: str, **changes: Any) -> di
 
 
 async def taken(pipeline: Pipeline, *, limit: int = 100, quick: bool = False) -> list[tuple[str, str]]:
-    """What a round of deliveries would be handed now."""
+    """What a round of deliveries would acquire now."""
     return await pipeline.gateway.stores.deliveries.take(
         limit=limit, handed_ms=ENQUEUED_HIDDEN_MS, hidden_ms=ATTEMPT_LEASE_MS, quick=quick
     )
 
 
 async def sent(pipeline: Pipeline, *, limit: int = 100) -> int:
-    """One attempt for everything that a round is handed, one after the other; how many there were."""
+    """One attempt for everything that a round acquires, in turn; how many there were."""
     handed = await taken(pipeline, limit=limit)
     for ref, destination in handed:
         await deliver(pipeline.gateway, ref, destination=destination)
@@ -57,7 +57,7 @@ async def sent(pipeline: Pipeline, *, limit: int = 100) -> int:
 
 
 async def later(pipeline: Pipeline, endpoint_id: str, *, ms: int) -> None:
-    """As if so much time had passed at this endpoint: what waits, what is on its way, and its breaker."""
+    """As if this much time had passed at this endpoint: waiting deliveries, those in progress, and its breaker."""
     destination = f"{pipeline.team}/{endpoint_id}"
     for name in (keys.waiting(destination), keys.in_flight(destination)):
         for ref, score in await pipeline.redis.zrange(name, 0, -1, withscores=True):

@@ -1,4 +1,4 @@
-"""The ledger's entries as the tests read them: apart from the program, each with a field for every word."""
+"""The ledger's entries as the tests read them: with separate code, and a field for every word."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ WORDS = ("type", "amount", "at", "job", "user", "key", "token", "model", "second
 
 
 def whole(rows: Sequence[tuple[str, Row]]) -> list[tuple[str, dict[str, str]]]:
-    """A whole ledger in the long form, oldest first; the end of a reservation has its owner, too."""
+    """A whole ledger in the long form, oldest first; the end of a reservation has its owner too."""
     found: dict[str, dict[str, str]] = {}
     for entry_id, row in rows:
         words = row.get("entry", "").split(" ")
@@ -33,7 +33,7 @@ def _reserve(words: Sequence[str]) -> dict[str, str]:
 def starts_in(row: Row) -> tuple[dict[str, str], dict[str, str]]:
     """The beginnings (ms) of the periods that an entry counts in, by window: the team's, and the gateway's."""
     text = row["starts"] if "starts" in row else row["periods"]
-    if text and "=" not in text:  # an older version's: numbers without names, the team's and then the gateway's
+    if text and "=" not in text:  # an older version's: unnamed numbers, the team's and then the gateway's
         numbers = text.split()
         return dict(zip(UNNAMED, numbers[:4], strict=True)), dict(zip(UNNAMED, numbers[-4:], strict=True))
     words = [word.partition("=")[::2] for word in text.split()]

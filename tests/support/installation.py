@@ -1,4 +1,4 @@
-"""A whole installation of separate processes: store, emulator, `filmgate serve`, `filmgate worker`."""
+"""A complete installation of separate processes: store, emulator, `filmgate serve`, `filmgate worker`."""
 
 import asyncio
 import contextlib
@@ -31,10 +31,10 @@ from tests.support.workers import Workers
 Job = dict[str, Any]
 START_SECONDS = 60
 ENDS = {"succeeded", "failed", "canceled"}
-CLIENTS = 16  # how many submit at the same time
+CLIENTS = 16  # how many submit at once
 KEEPING = httpx.Limits(
     keepalive_expiry=2
-)  # the API ends idle connections after 5 s, and a client's pool must be faster
+)  # the API closes idle connections after 5 s, so a client's pool must close them earlier
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Installation:
         return found
 
     async def submit_all(self, bodies: Iterable[tuple[str, dict[str, Any]]]) -> list[Job]:
-        """Submit prompts with their further members, as many clients at once."""
+        """Submit prompts with their other members, with this many clients at once."""
         room = asyncio.Semaphore(CLIENTS)
 
         async def one(prompt: str, more: dict[str, Any]) -> Job:
@@ -76,7 +76,7 @@ class Installation:
         return list(await asyncio.gather(*(one(prompt, more) for prompt, more in bodies)))
 
     async def jobs(self, **metadata: str) -> list[Job]:
-        """The account's jobs with this metadata, newest first; empty while the API or the store is away."""
+        """The account's jobs with this metadata, newest first; empty while the API or the store is down."""
         found: list[Job] = []
         wanted = {f"metadata.{name}": value for name, value in metadata.items()}
         cursor: dict[str, str] = {}
@@ -121,24 +121,24 @@ class Installation:
         return found[0] if found else None
 
     async def bought_twice(self) -> list[str]:
-        """Prompts that the emulator has accepted or charged more than once; every prompt of a test is unique."""
+        """Prompts that the emulator accepted or charged more than once; every prompt of a test is unique."""
         accepted = Counter(request["prompt"] for request in await self.emulator.requests())
         charged = Counter(charge["prompt"] for charge in (await self.emulator.ledger())["charges"])
         return sorted(prompt for prompt, count in (accepted | charged).items() if count > 1)
 
     async def faults(self) -> list[str]:
-        """What is wrong in the store: immortal keys, misplaced money, leaked slots."""
+        """What is wrong in the store: keys without expiry, misplaced money, leaked slots."""
         async with self.redis.client() as redis:
             return [*await immortal_keys(redis), *await ledger_faults(redis), *await slot_faults(redis)]
 
     async def command(self, *arguments: str) -> Any:
-        """The JSON that `filmgate …` prints."""
+        """The JSON output of `filmgate …`."""
         ended = await run_command(*arguments, "--json", environment=clean_environment(**self.settings))
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)
 
     async def summary(self) -> str:
-        """Counts of jobs by status and the reply of `filmgate status`, for the message of a wait that failed."""
+        """Counts of jobs by status and the reply of `filmgate status`, for the message of a failed wait."""
         counts = Counter(job["status"] for job in await self.jobs())
         return f"jobs {dict(counts)}; {await self.command('status')}"
 
@@ -153,7 +153,7 @@ class Installation:
         await wait_until(says_so, "the API is ready", timeout=START_SECONDS, interval=0.1)
 
     def kill_worker(self, queue: str, which: int = 0) -> int | None:
-        """SIGKILL one worker process of this queue; its process id, or None when none lives just now."""
+        """SIGKILL one worker process of this queue; its process id, or None when there is none just now."""
         pids = sorted(self.workers.pids(queue))
         if not pids:
             return None
@@ -170,9 +170,9 @@ async def open_installation(
     log: Path | None = None,
     **settings: str,
 ) -> AsyncIterator[Installation]:
-    """An installation on this store, ready for work, with one account; everything ends with the block.
+    """An installation on this store, ready, with one account; everything ends with the block.
 
-    With `tls` the API speaks https with this certificate, and its replies' URLs say so; `log` gets its output.
+    With `tls` the API speaks https with this certificate, and so do its replies' URLs; `log` gets its output.
     """
     port = free_port()
     if tls is not None:
@@ -193,7 +193,7 @@ async def open_installation(
 async def running(
     serve: Server, workers: Workers, key: str, *, verify: SSLContext | bool = True
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Both programs for the length of a block, and a client of the API with this key."""
+    """Both programs for a block, and a client of the API with this key."""
     headers = {"Authorization": f"Bearer {key}"}
     serve.start()
     workers.start()

@@ -1,6 +1,6 @@
-"""The most memory a test's process had, as Linux counts it.
+"""A test process's peak memory, as Linux counts it.
 
-`ru_maxrss` serves neither a test that comes late in its process nor a child, which begins with its parent's peak.
+`ru_maxrss` is no use for a test late in its process, nor for a child, which begins with its parent's peak.
 """
 
 from pathlib import Path
@@ -10,19 +10,19 @@ CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 def peak_kb() -> int:
-    """The most memory this process had since its start or the last `forget_peak`, in kilobytes."""
+    """The peak memory of this process since its start or the last `forget_peak`, in kilobytes."""
     (line,) = [line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1])
 
 
 def forget_peak() -> int:
-    """Restart the measurement; the memory of the process now, in kilobytes."""
+    """Restart the measurement; the process's current memory, in kilobytes."""
     CLEAR_REFS.write_text("5", encoding="ascii")
     return peak_kb()
 
 
 def resident_kb(pid: int) -> int:
-    """What another process holds now, in kilobytes."""
+    """Another process's current memory, in kilobytes."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     (line,) = [line for line in text.splitlines() if line.startswith("VmRSS:")]
     return int(line.split()[1])

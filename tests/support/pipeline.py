@@ -19,7 +19,7 @@ _numbers = count(1)
 
 
 class Pipeline:
-    """One stack's jobs, moved step by step. A job is named by its id; `redis` is the store itself."""
+    """One stack's jobs, moved step by step. A job is given by its id; `redis` is a direct client of the store."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -33,7 +33,7 @@ class Pipeline:
         return join_ref(self.team, job_id)
 
     async def job(self, job_id: str) -> Job:
-        """The record now."""
+        """The current record."""
         job = await self.store.get(self.ref(job_id))
         assert job is not None
         return job
@@ -63,12 +63,12 @@ class Pipeline:
         return await self.submit(await self.grant(prompt, **more))
 
     async def poll(self, job_id: str, *, later_ms: int = 0) -> int | None:
-        """The poll step, as if it were `later_ms` later; what it answers."""
+        """The poll step, as if it were `later_ms` later; its result."""
         now_ms = await self.gateway.stores.clock.now_ms() + later_ms
         return await poll(self.gateway, await self.job(job_id), now_ms)
 
     async def completed(self, job_id: str, *, later_ms: int = 0) -> Job:
-        """Polled until fal has ended."""
+        """Poll until fal has ended."""
 
         async def done() -> bool:
             return await self.poll(job_id, later_ms=later_ms) is None
@@ -85,7 +85,7 @@ class Pipeline:
         return await self.job(job_id)
 
     async def finalized(self, job_id: str) -> Job:
-        """Finalized again and again, at most ten times, until the job has ended."""
+        """Finalize repeatedly, at most ten times, until the job has ended."""
         for _ in range(10):
             job = await self.finalize(job_id)
             if job.status.ended:
@@ -93,15 +93,15 @@ class Pipeline:
         raise AssertionError(f"{job_id} has not ended after ten reads of its result")
 
     async def ended(self, prompt: str = "a quiet lake", **more: Any) -> Job:
-        """A job at its end, however often its result has to be read."""
+        """A job at its end, however often its result must be read."""
         job = await self.bought(prompt, **more)
         await self.completed(job.id)
         return await self.finalized(job.id)
 
     async def to(self, job_id: str, status: str) -> None:
-        """From queued, all the way to this state; `held` where the prompt asks fal for it."""
+        """Bring a queued job to this state; to `held` if the prompt makes fal do so."""
         await self.gateway.stores.slots.grant()
-        if status == "submitting":  # and no further: as if the worker were in the middle of its call
+        if status == "submitting":  # as if the worker were in the middle of its call
             assert await self.store.claim(await self.job(job_id))
         elif status != "queued":
             await self.submit(job_id)
@@ -116,10 +116,10 @@ class Pipeline:
         await expire(self.gateway)
         return await self.job(job_id)
 
-    # --- the store's time, and what it holds -----------------------------------------------------------------
+    # --- the store's time and content ------------------------------------------------------------------------
 
     async def make_due(self, step: str, ref: str) -> None:
-        """Let a ref come due now, if it is due at all in this step."""
+        """Make a ref due now, if it is due at all in this step."""
         if step == "deliver":
             destination = await self.gateway.stores.deliveries.destination(ref)
             if destination is not None:
@@ -134,19 +134,19 @@ class Pipeline:
         await self.redis.hset(keys.job(self.ref(job_id)), mapping=fields)
 
     async def slot(self, job_id: str) -> float | None:
-        """When the job's slot falls free, or None."""
+        """When the job's slot expires, or None."""
         score: float | None = await self.redis.zscore(keys.SLOTS, self.ref(job_id))
         return score
 
     async def due(self, step: str) -> list[str]:
-        """Every ref that is due, now or later, in this step."""
+        """Every ref in this step's due set, due now or later."""
         refs: list[str] = await self.redis.zrange(keys.due(step), 0, -1)
         if step == "deliver":  # these are destinations; deliveries wait at each
             return [ref for name in refs for ref in await self.redis.zrange(keys.waiting(name), 0, -1)]
         return refs
 
     async def due_in_ms(self, ref: str) -> float:
-        """When the delivery is due, from now."""
+        """The time until the delivery is due."""
         destination = await self.gateway.stores.deliveries.destination(ref)
         due_ms: float = await self.redis.zscore(keys.waiting(destination or ""), ref)
         return due_ms - await self.gateway.stores.clock.now_ms()
@@ -166,7 +166,7 @@ class Pipeline:
         return balance.reserved, balance.spent
 
     async def posts(self) -> int:
-        """Submits that fal has received, accepted or not, over all tests of this process."""
+        """Submits that fal received, accepted or not, over all tests of this process."""
         return len(await self.stack.emulator.requests()) + len(await self.stack.emulator.refused())
 
 

@@ -1,4 +1,4 @@
-"""Our programs as processes, with an environment and ports of their own."""
+"""Our programs as processes, with their own environment and ports."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ PORTS = range(20_000, 32_000)
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
-    """This process's environment without any setting of the gateway, and with these."""
+    """This process's environment without any gateway settings, plus these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("FILMGATE_", "FAL_"))}
     return {**kept, **settings}
 
@@ -54,10 +54,10 @@ class Piped(NamedTuple):
 
 
 class Process:
-    """One program in a session of its own, which ends with this process; it can be started again after its end.
+    """One program in its own session, which ends with this process; it can be restarted after its end.
 
-    Its output is appended to `log`, or goes where this process's goes. Call `start` from the main thread: the
-    kernel ends the program with the thread that started it.
+    Its output is appended to `log`, or goes to this process's output. Call `start` from the main thread: the
+    kernel kills the program together with the thread that started it.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """True from `start` to its end, whatever ends it."""
+        """True from `start` until it ends for any reason."""
         return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
-        """SIGKILL, in the middle of whatever it does."""
+        """SIGKILL, whatever it is doing."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> int:
@@ -102,7 +102,7 @@ class Process:
         return self._end(signal.SIGTERM)
 
     def send(self, number: signal.Signals) -> None:
-        """A signal to this process alone, as a service manager sends it."""
+        """A signal only to this process, as a service manager sends it."""
         os.kill(self.pid, number)
 
     async def ended(self) -> int:
@@ -143,7 +143,7 @@ async def piped(*command: str) -> AsyncIterator[Piped]:
 
 
 def children(parent: int) -> list[tuple[int, str]]:
-    """Process ids and command lines (words separated by NUL) of a process's children."""
+    """Process ids and command lines (arguments separated by NUL) of a process's children."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -156,7 +156,7 @@ def children(parent: int) -> list[tuple[int, str]]:
 
 
 def _own_ports() -> list[int]:
-    """The even ports that are this test process's own, shuffled; below the range of outgoing connections."""
+    """The even ports of this test process, shuffled; below the range of outgoing connections."""
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     ports = range(PORTS.start + 2 * number, PORTS.stop, 2 * count)
@@ -167,7 +167,7 @@ _unused = _own_ports()
 
 
 def free_port() -> int:
-    """A free port that is given out once; it and the next one stay free until they are used, and after a `kill`."""
+    """A free port that is returned only once; it and the next one stay free until used, and after a `kill`."""
     while True:
         port = _unused.pop()
         with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):

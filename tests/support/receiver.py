@@ -1,4 +1,4 @@
-"""A real HTTP server that records what it is sent and answers by script, as a customer's webhook receiver."""
+"""A real HTTP server that records requests and answers by script, like a customer's webhook receiver."""
 
 import asyncio
 import ssl
@@ -46,7 +46,7 @@ Answer: TypeAlias = int | Reply | Script
 
 
 def held(reply: Reply, until: asyncio.Event) -> Script:
-    """This answer, once the test lets it go."""
+    """This answer, once the test allows it."""
 
     async def script(writer: asyncio.StreamWriter) -> None:
         await until.wait()
@@ -60,8 +60,8 @@ class Receiver(TcpServer):
     """`async with Receiver() as r:` listens at `r.url` until the block ends.
 
     `r.answers([500, Reply(429, {"Retry-After": "7"}), script])` sets the answers of the next requests: a status,
-    a `Reply`, or a coroutine function that writes the raw bytes itself. After that, and without it, the
-    answer is 200. `r.requests` holds what arrived, `r.connections` counts the sockets that were accepted.
+    a `Reply`, or a coroutine function that writes the raw bytes itself. Further requests are answered
+    200. `r.requests` has what arrived, `r.connections` counts the accepted sockets.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class Receiver(TcpServer):
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
     def answers(self, answers: Iterable[Answer]) -> None:
-        """Adds to the answers of the requests to come."""
+        """Add these answers for the next requests."""
         self._answers.extend(answers)
 
     def recovers(self) -> None:
-        """Answers 200 from now on."""
+        """Answer 200 from now on."""
         self._answers.clear()
 
     async def wait_for(self, count: int, *, timeout: float = 20) -> list[Received]:
@@ -97,7 +97,7 @@ class Receiver(TcpServer):
         return self.requests
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
-        """One request, or as many as come."""
+        """Serve one connection: one request, or as many as come."""
         await self._exchange(reader, writer)
         while self._keep_alive:
             await self._exchange(reader, writer)

@@ -1,4 +1,4 @@
-"""A real store for tests, on a port and a socket of its own, that can be killed and started again."""
+"""A real store for tests, on its own port and socket, that can be killed and restarted."""
 
 import contextlib
 import os
@@ -29,13 +29,13 @@ return redis.status_reply('OK')
 
 
 def engine_under_test() -> Engine:
-    """The server named by FILMGATE_TEST_REDIS; without it, the one that `filmgate up` would take."""
+    """The server named by FILMGATE_TEST_REDIS; otherwise the one that `filmgate up` would use."""
     named = os.environ.get("FILMGATE_TEST_REDIS")
     return find_engine([Path(named)] if named else None)
 
 
 class RedisServer:
-    """One server process with the settings Filmgate asks for; `options` are further ones, `maxmemory="20mb"`.
+    """One server process with the settings that Filmgate requires; `options` adds some, such as `maxmemory="20mb"`.
 
     Synchronous: starting takes some 50 ms. Use it as a context manager, or call `start` and `stop`.
     The data stays until `stop`, so `kill` and `start` show what survives. The server ends with the process
@@ -59,7 +59,7 @@ class RedisServer:
         return f"unix://{self.dir}/redis.sock"
 
     def client(self, **options: Any) -> Any:
-        """A client that gives text, which redis-py's types cannot say; `async with` closes it."""
+        """A client with text replies, which redis-py's types cannot express; `async with` closes it."""
         return Redis.from_url(self.url, decode_responses=True, encoding_errors="surrogateescape", **options)
 
     @property
@@ -74,7 +74,7 @@ class RedisServer:
         return self._process is not None
 
     def start(self) -> Self:
-        """Starts the server on its data and waits until it answers; the port and the socket stay the same."""
+        """Start the server on its data and wait until it answers; the port and the socket stay the same."""
         assert self._process is None, "the server is running"
         flags = {
             "port": str(self.port),
@@ -119,12 +119,12 @@ class RedisServer:
         return b""
 
     def apply(self, *words: str) -> None:
-        """One command that must succeed with OK or a number."""
+        """One command whose reply must be OK or a number."""
         answer = self.command(*words)
         assert answer[:1] in {b"+", b":"}, f"{words}: {answer!r}"
 
     def flush(self) -> None:
-        """Empties the store, functions and cached scripts too; but keeps its epoch.
+        """Empty the store, including functions and cached scripts; but keep its epoch.
 
         Otherwise an API that serves several tests would detect a restored store, and stop buying.
         """
@@ -140,7 +140,7 @@ class RedisServer:
             self._process = None
 
     def freeze(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
+        """SIGSTOP: connections stay open without an answer."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -148,7 +148,7 @@ class RedisServer:
         os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """Ends the server and deletes its data."""
+        """Stop the server and delete its data."""
         self.kill()
         shutil.rmtree(self.dir, ignore_errors=True)
 

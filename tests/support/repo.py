@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def project_files() -> Iterator[Path]:
-    """Every file of the checkout that `.gitignore` does not name, relative to the root."""
+    """Every file of the checkout that `.gitignore` does not exclude, relative to the root."""
     lines = (ROOT / ".gitignore").read_text("utf-8").splitlines()
     ignored = [".git", *(line.strip().rstrip("/") for line in lines if line.strip() and line[0] != "#")]
 
@@ -24,7 +24,7 @@ def project_files() -> Iterator[Path]:
 
 
 def python_files() -> Iterator[Path]:
-    """The Python files among them, the launcher too."""
+    """The Python files among them, including the launcher."""
     return (path for path in project_files() if path.suffix == ".py" or path == Path("dev"))
 
 

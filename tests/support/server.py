@@ -1,4 +1,4 @@
-"""`filmgate serve` as a process, for what needs real HTTP."""
+"""`filmgate serve` as a process, for tests that need real HTTP."""
 
 import asyncio
 import json
@@ -18,10 +18,10 @@ START_SECONDS = 30
 
 
 class Server(Process):
-    """One API process; it keeps its port over `kill` and `start`.
+    """One API process; it keeps its port across `kill` and `start`.
 
     `url` has no trailing slash, and is https where the settings have a certificate; `descriptors` is how many files
-    and connections it may have open.
+    and connections it may open.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Server(Process):
         super().__init__([*limit, *COMMAND, "serve"], environment, log=log)
 
     async def ready(self) -> Self:
-        """Once it answers."""
+        """Wait until it answers."""
         async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
 
             async def answers() -> bool:
@@ -69,7 +69,7 @@ class Server(Process):
 async def running_server(
     settings: Mapping[str, str], *, log: Path | None = None, descriptors: int | None = None
 ) -> AsyncIterator[Server]:
-    """An API process for the length of an `async with` block."""
+    """An API process for an `async with` block."""
     server = Server(settings, log=log, descriptors=descriptors).start()
     try:
         yield await server.ready()
@@ -78,7 +78,7 @@ async def running_server(
 
 
 class EventReader:
-    """Reads the frames of one stream of server-sent events, one after the other."""
+    """Reads the frames of one stream of server-sent events."""
 
     def __init__(self, response: httpx.Response) -> None:
         self._lines = response.aiter_lines()
@@ -105,7 +105,7 @@ class EventReader:
         return None
 
     async def rest(self) -> list[dict[str, Any]]:
-        """All further events, up to the end of the stream."""
+        """All remaining events, up to the end of the stream."""
         found = []
         while (event := await self.event()) is not None:
             found.append(event)

@@ -1,4 +1,4 @@
-"""Signs webhooks as fal does, written from its documentation and apart from the emulator's own code."""
+"""Signs webhooks as fal does, written from its documentation, independently of the emulator's code."""
 
 import base64
 import hashlib
@@ -32,7 +32,7 @@ class Signer:
         return {"kty": "OKP", "crv": "Ed25519", "x": base64.urlsafe_b64encode(raw).rstrip(b"=").decode()}
 
     def headers(self, request_id: str, body: bytes, *, at: int | None = None, user: str = USER) -> dict[str, str]:
-        """The four headers of a delivery at this unix time; now, where none is given."""
+        """The four headers of a delivery at this unix time, by default now."""
         stamp = str(round(time.time()) if at is None else at)
         message = "\n".join((request_id, user, stamp, hashlib.sha256(body).hexdigest()))
         return {
@@ -44,7 +44,7 @@ class Signer:
 
 
 def webhook_body(request_id: str, **more: Any) -> bytes:
-    """The body of a delivery about this request: a success, unless `more` has other members."""
+    """The body of a delivery about this request: a success, unless `more` replaces members."""
     payload = {"video": {"url": "https://v3b.fal.media/files/b/0a/x.mp4"}}
     output = {"request_id": request_id, "gateway_request_id": request_id, "status": "OK", "payload": payload}
     return json.dumps({**output, **more}).encode()

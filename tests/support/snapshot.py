@@ -1,4 +1,4 @@
-"""All that the store holds at one moment, read in three round trips, so that many checks cost one reading."""
+"""The store's content at one moment, read in three round trips, so that many checks cost one reading."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ READ: dict[str, tuple[str | int, ...]] = {
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Keys and their values; RQ's own keys are left out. Nobody may write while it is read.
+    """Keys and their values, without RQ's own. Nothing may write while it is read.
 
     Attributes:
         now_ms: the store's time.
@@ -53,7 +53,7 @@ class Snapshot:
         *rows, (seconds, micro) = await pipe.execute()
         values = {}
         for (name, (kind, _)), value in zip(there.items(), rows, strict=True):
-            if value:  # what is empty has expired since its type was asked for
+            if value:  # an empty one has expired since its type was read
                 values[name] = _scores(value) if kind == "zset" else value
                 if name.startswith(keys.ledger("")):
                     values[name] = whole(value)
@@ -61,11 +61,11 @@ class Snapshot:
         return cls(int(seconds) * 1000 + int(micro) // 1000, values, mortal)
 
     def get(self, name: str) -> Any:
-        """The value of a key; an empty dict when it is not there."""
+        """The value of a key; an empty dict when it is missing."""
         return self.values.get(name, {})
 
     def named(self, prefix: str) -> Iterator[tuple[str, Any]]:
-        """What follows the prefix in a key's name, and the value, of all keys that begin with it."""
+        """Name after the prefix, and value, of all keys that begin with it."""
         for name, value in self.values.items():
             if name.startswith(prefix):
                 yield name.removeprefix(prefix), value
@@ -80,6 +80,6 @@ class Snapshot:
 
 
 def _scores(rows: Any) -> dict[str, float]:
-    """Scores by member, from pairs or from a flat list, as the client's version gives them."""
+    """Scores by member, from pairs or from a flat list, depending on the client's version."""
     pairs = rows if rows and not isinstance(rows[0], str) else zip(rows[::2], rows[1::2], strict=True)
     return {member: float(score) for member, score in pairs}

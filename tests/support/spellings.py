@@ -1,6 +1,6 @@
 """Targets that no webhook and no proxy may reach, in each spelling that a resolver, browser or library accepts."""
 
-# One address at least of each network that is denied, and each way to write a v4 address into a v6 one.
+# At least one address of each denied network, and each way to embed a v4 address in a v6 one.
 _PRIVATE = """
 0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.254 100.64.0.1 100.100.100.200 100.127.255.254 127.0.0.1 127.0.0.2
 127.255.255.254 169.254.0.1 169.254.169.254 169.254.170.2 172.16.0.1 172.31.255.254 192.0.0.8 192.0.0.192
@@ -10,7 +10,7 @@ _PRIVATE = """
 4000::1 5f00::1 fc00::1 fd00:ec2::254 fe80::1 fec0::1 ff02::1 10.1.2.3 172.31.255.255 100.127.255.255 fd00::1
 192.168.1.1
 """
-# What is no plain address, and reaches the same: read by getaddrinfo, by browsers, or by IDNA.
+# Other spellings that resolve to the same: read by getaddrinfo, by browsers, or by IDNA.
 _SPELLINGS = """
 127.1 127.0.1 0x7f000001 0x7f.1 0X7F.0.0.1 2130706433 017700000001 0177.0.0.1 0 127.0.0.1. 0xa9fea9fe
 2852039166 0251.0376.0251.0376 169.254.43518 127\u30020\u30020\u30021 \uff11\uff12\uff17.0.0.1
@@ -35,7 +35,7 @@ jar:https://127.0.0.1/!/ https:127.0.0.1
 
 
 def literal(address: str) -> str:
-    """As it is written in a URL."""
+    """As in a URL."""
     return f"[{address}]" if ":" in address else address
 
 
@@ -46,7 +46,7 @@ HOSTS = [*map(literal, PRIVATE), *SPELLINGS]
 # Targets that the proxy for fal's clients refuses, and the status of the refusal.
 MALFORMED, OUTSIDE, NO_PATH = 400, 412, 404
 OPEN_PROXY: list[tuple[bytes, int]] = [
-    # another host, plainly
+    # a plainly different host
     (b"https://evil.com", OUTSIDE),
     (b"https://evil.com/fal-ai/kling-video", OUTSIDE),
     (b"https://evil.com/https:/queue.fal.run/fal-ai/kling-video", MALFORMED),
@@ -84,7 +84,7 @@ OPEN_PROXY: list[tuple[bytes, int]] = [
     ("https://queue.fàl.run/fal-ai/kling-video".encode(), MALFORMED),
     (b"https://[::1]/fal-ai/kling-video", MALFORMED),
     (b"https:///fal-ai/kling-video", MALFORMED),
-    # no https
+    # not https
     (b"http://queue.fal.run/fal-ai/kling-video", MALFORMED),
     (b"HTTPS://queue.fal.run/fal-ai/kling-video", MALFORMED),
     (b"https:/queue.fal.run/fal-ai/kling-video", MALFORMED),
@@ -96,7 +96,7 @@ OPEN_PROXY: list[tuple[bytes, int]] = [
     (b"file:///etc/passwd", MALFORMED),
     (b"javascript:alert(1)", MALFORMED),
     (b"", MALFORMED),
-    # characters that readers of URLs treat in different ways
+    # characters that URL parsers treat differently
     (b"https://queue.fal.run\\@evil.com/fal-ai/kling-video", MALFORMED),
     (b"https:\\\\queue.fal.run\\fal-ai\\kling-video", MALFORMED),
     (b"https://queue.fal.run/fal-ai\\kling-video", MALFORMED),
@@ -107,7 +107,7 @@ OPEN_PROXY: list[tuple[bytes, int]] = [
     (b"https://queue.fal.run/fal-ai/kling-video, https://evil.com", MALFORMED),
     (b"https://queue.fal.run#@evil.com/fal-ai/kling-video", MALFORMED),
     (b"https://queue.fal.run/fal-ai/kling-video#status", MALFORMED),
-    # paths that lead elsewhere when they are decoded or put in order
+    # paths that lead elsewhere once they are decoded or normalised
     (b"https://queue.fal.run/../v1/admin/teams", MALFORMED),
     (b"https://queue.fal.run/fal-ai/../../../v1/admin/teams", MALFORMED),
     (b"https://queue.fal.run/./fal-ai/kling-video", MALFORMED),
@@ -117,7 +117,7 @@ OPEN_PROXY: list[tuple[bytes, int]] = [
     (b"https://queue.fal.run//evil.com/fal-ai/kling-video", MALFORMED),
     (b"https://queue.fal.run/fal-ai/kling-video;a=b", MALFORMED),
     (b"https://queue.fal.run/" + b"a" * 9000, MALFORMED),
-    # fal's hosts, at paths that its clients never ask for
+    # fal's hosts, at paths that its clients never use
     (b"https://queue.fal.run", NO_PATH),
     (b"https://queue.fal.run/", NO_PATH),
     (b"https://queue.fal.run/fal-ai", NO_PATH),

@@ -1,4 +1,4 @@
-"""A gateway under test: real store, real emulator, the API in this process, workers as processes when wanted."""
+"""A gateway under test: real store, real emulator, the API in this process, workers as processes on request."""
 
 import asyncio
 import tempfile
@@ -39,9 +39,9 @@ def environment(redis: RedisServer, emulator: Emulator, **more: str) -> dict[str
         "FILMGATE_EGRESS_ALLOW": "127.0.0.1",
         "FILMGATE_FAL_WEBHOOKS": "off",
         "FILMGATE_POLL_INTERVAL": "0.1",
-        "FILMGATE_WORKERS": "1",  # each process costs a second of the machine at its start
+        "FILMGATE_WORKERS": "1",  # each process takes a second to start
         "FILMGATE_LOG_FORMAT": "json",
-        "FILMGATE_DATA_DIR": tempfile.mkdtemp(prefix="data-", dir=redis.dir),  # each with a memory of its own
+        "FILMGATE_DATA_DIR": tempfile.mkdtemp(prefix="data-", dir=redis.dir),  # each with its own witness
         **more,
     }
 
@@ -64,7 +64,7 @@ class Stack:
         return digest(self.account.key)
 
     def body(self, prompt: str = "a quiet lake", **more: Any) -> dict[str, Any]:
-        """A valid submission; `more` are further members."""
+        """A valid submission; `more` adds members."""
         return {"input": {"prompt": prompt, "image_url": self.emulator.sample_image}, **more}
 
     async def submit(self, prompt: str = "a quiet lake", **more: Any) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Stack:
         return job
 
     async def job(self, job_id: str) -> dict[str, Any]:
-        """The job now."""
+        """The current job."""
         reply = await self.api.get(f"/v1/jobs/{job_id}")
         assert reply.status_code == 200, reply.text
         job: dict[str, Any] = reply.json()
@@ -94,7 +94,7 @@ class Stack:
 
     @asynccontextmanager
     async def workers(self, log: Path | None = None, /, **more: str) -> AsyncIterator[Workers]:
-        """Real workers, ready for work; what they print goes to `log`."""
+        """Real workers, ready; their output goes to `log`."""
         workers = Workers({**self.environment, **more}, log=log).start()
         try:
 
@@ -104,11 +104,11 @@ class Stack:
             await wait_until(ready, "all workers have reported", timeout=60)
             yield workers
         finally:
-            await asyncio.to_thread(workers.stop)  # the loop may be a proxy of theirs
+            await asyncio.to_thread(workers.stop)  # they may use a proxy that runs in this event loop
 
 
 def bought_after_s(job: dict[str, Any]) -> float:
-    """Seconds from a job's admission until it was submitted, by the product's own times."""
+    """Seconds from a job's admission until it was submitted, by the job's own times."""
     submitted, created = (datetime.fromisoformat(job[name]) for name in ("submitted_at", "created_at"))
     return (submitted - created).total_seconds()
 
@@ -120,7 +120,7 @@ _IDLE: dict[tuple[str, ...], list[FastAPI]] = {}
 async def application(settings: Settings) -> AsyncIterator[FastAPI]:
     """The API's application with its gateway open.
 
-    Making one takes a fifth of a second, so the next test uses it again, with a gateway of its own.
+    Creating one takes 0.2 s, so the next test reuses it, with its own gateway.
     """
     idle = _IDLE.setdefault((settings.base_url, str(settings.docs), *settings.cors_origins), [])
     app = idle.pop() if idle else create_app(settings)

@@ -1,4 +1,4 @@
-"""A port in front of a server, at which bytes can be lost: requests, answers, or the middle of an exchange."""
+"""A port in front of a server that can lose bytes: requests, answers, or the middle of an exchange."""
 
 import asyncio
 import contextlib
@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 from tests.support.tcp_server import CHUNK, Reader, TcpServer, Writer
 
 Side: TypeAlias = tuple[Reader, Writer]
-CHANGES = (b"EVAL", b"MULTI")  # what every request to the store that changes something holds
-REQUEST = 2  # the client's chunk in which the request comes; the first one begins TLS's handshake
+CHANGES = (b"EVAL", b"MULTI")  # part of every request that changes something in the store
+REQUEST = 2  # the client's chunk that has the request; the first one begins TLS's handshake
 
 
 async def first_of(*ways: Coroutine[Any, Any, None]) -> None:
-    """Runs all until one of them has ended; the others are cancelled."""
+    """Run all until one of them has ended; cancel the others."""
     tasks = [asyncio.ensure_future(way) for way in ways]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -27,16 +27,16 @@ async def first_of(*ways: Coroutine[Any, Any, None]) -> None:
 
 
 async def pump(reader: Reader, writer: Writer) -> None:
-    """Hands bytes on until there are no more."""
+    """Copy bytes until there are no more."""
     while chunk := await reader.read(CHUNK):
         writer.write(chunk)
         await writer.drain()
 
 
 class TcpProxy(TcpServer):
-    """Hands bytes on, untouched, between whoever connects to `port` and the server at port `target` of loopback.
+    """Copies bytes unchanged between each client of `port` and the server at port `target` of loopback.
 
-    Subclasses say in `exchange` what becomes of them.
+    Subclasses override `exchange`.
     """
 
     def __init__(self, target: int, *, listening: socket.socket | None = None) -> None:
@@ -44,7 +44,7 @@ class TcpProxy(TcpServer):
         self._target = target
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
-        """One connection of a client, and one to the server."""
+        """One connection from a client, and one to the server."""
         server = await asyncio.open_connection("127.0.0.1", self._target, limit=CHUNK)
         try:
             await self.exchange((reader, writer), server)
@@ -52,7 +52,7 @@ class TcpProxy(TcpServer):
             server[1].close()
 
     async def exchange(self, client: Side, server: Side) -> None:
-        """One connection, to the end of one of its sides."""
+        """Serve one connection, until one of its sides ends."""
         await first_of(pump(client[0], server[1]), pump(server[0], client[1]))
 
 
@@ -65,18 +65,18 @@ class Moment(Enum):
 
 
 class StoreProxy(TcpProxy):
-    """In front of the store: requests and answers can be lost, and the store can die with them."""
+    """In front of the store: requests and answers can be lost, and the store can die at the same time."""
 
     _cut: tuple[Moment, Callable[[], None]] | None = None
     _countdown = 0
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """Its URL for clients."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def cut(self, moment: Moment, *, nth: int = 1, then: Callable[[], None] = lambda: None) -> None:
-        """Close the connection at the nth request that changes something, and call `then`; `mend` forgets it."""
+        """Close the connection at the nth request that changes something, and call `then`; `mend` resets it."""
         self._cut, self._countdown = (moment, then), nth
 
     def mend(self) -> None:
@@ -84,7 +84,7 @@ class StoreProxy(TcpProxy):
         self._cut = None
 
     async def exchange(self, client: Side, server: Side) -> None:
-        """One connection, until it is cut or one side has ended."""
+        """Serve one connection, until it is cut or one side has ended."""
         lost = asyncio.Event()
         await first_of(self._up(client[0], server[1], lost), self._down(server[0], client[1], lost))
 
@@ -116,7 +116,7 @@ class StoreProxy(TcpProxy):
 
 
 class Cut(Enum):
-    """Where an HTTP exchange ends; the names are those of the crash matrix."""
+    """Where an HTTP exchange is cut; the names are those of the crash matrix."""
 
     REQUEST_HALF = "wire.request_half"  # half of the body has reached the server
     REPLY_LOST = "wire.reply_lost"  # the server has answered, and the client does not get it
@@ -131,7 +131,7 @@ class HttpProxy(TcpProxy):
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """Its URL for clients."""
         return f"http://127.0.0.1:{self.port}"
 
     def cut(self, where: Cut, start: bytes, *, nth: int, kill: Callable[[int], None]) -> None:
@@ -139,7 +139,7 @@ class HttpProxy(TcpProxy):
         self._cut, self._countdown = (where, start, kill), nth
 
     async def exchange(self, client: Side, server: Side) -> None:
-        """One connection; where it is the one, only as much of it as is wanted."""
+        """Serve one connection; copy only a part of the one to be cut."""
         head = await client[0].readuntil(b"\r\n\r\n")
         if (cut := self._cut) is None or not self._is_the_one(head, cut[1]):
             server[1].write(head)
@@ -162,7 +162,7 @@ class HttpProxy(TcpProxy):
 
 
 class TlsProxy(TcpProxy):
-    """In front of a TLS server: all bytes pass, but those of the first connection's answer, until `cut` closes it.
+    """In front of a TLS server: copies all bytes except the first connection's answer, until `cut` closes it.
 
     The server has written its whole answer, and cannot detect that it was lost.
     """
@@ -172,11 +172,11 @@ class TlsProxy(TcpProxy):
         self._closed = asyncio.Event()
 
     def cut(self) -> None:
-        """Close the first connection: its client learns that there will be no answer."""
+        """Close the first connection: its client learns that no answer will come."""
         self._closed.set()
 
     async def exchange(self, client: Side, server: Side) -> None:
-        """One connection, to its end."""
+        """Serve one connection to its end."""
         if self.connections > 1:
             await super().exchange(client, server)
             return
@@ -214,7 +214,7 @@ def _length(head: bytes) -> int:
 
 
 def owner_of(port: int, pids: Iterable[int]) -> int:
-    """Which of these processes has the connection whose own end is this port (IPv4, Linux)."""
+    """Which of these processes has the connection whose local port is this one (IPv4, Linux)."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
     inodes = {f"socket:[{row[9]}]" for row in rows if int(row[1].rpartition(":")[2], 16) == port}
     for pid in pids:

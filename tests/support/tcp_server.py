@@ -1,4 +1,4 @@
-"""A listening port whose connections a subclass serves; every connection ends with it."""
+"""A listening port whose connections a subclass serves; every connection is closed with it."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ class TcpServer:
     """Listens in an `async with` block, or from `start` to `stop`; `serve` handles one connection.
 
     The other side may close a connection at any time. `connections` counts them.
-    `listening` is a socket to use.
+    `listening` is its socket.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class TcpServer:
         await self.stop()
 
     async def start(self) -> None:
-        """Begin to listen."""
+        """Start to listen."""
         where: dict[str, Any] = (
             {"sock": self._listening} if self._listening else {"host": self.host, "port": self.port}
         )
@@ -60,7 +60,7 @@ class TcpServer:
             await self._server.wait_closed()
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
-        """One connection, which is closed afterwards."""
+        """Serve one connection, which is closed afterwards."""
         raise NotImplementedError
 
     async def _accepted(self, reader: Reader, writer: Writer) -> None:

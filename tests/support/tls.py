@@ -1,4 +1,4 @@
-"""A private certificate authority, and a certificate of its own for this machine."""
+"""A private certificate authority, and a certificate for this machine."""
 
 import ssl
 from base64 import b64encode
@@ -29,12 +29,12 @@ class Certificates:
 
     @property
     def context(self) -> ssl.SSLContext:
-        """What a client trusts: this authority and no other."""
+        """What a client trusts: only this authority."""
         return ssl.create_default_context(cafile=str(self.authority))
 
 
 def issue_certificates(folder: Path, *, days: int = LONG) -> Certificates:
-    """New keys and certificates in `folder`, valid for so many days more; fewer than none have ended."""
+    """New keys and certificates in `folder`, valid for this many days; a negative number means expired ones."""
     authority, certificate, key = (folder / f"{name}.pem" for name in ("authority", "certificate", "key"))
     leaf = _issued(folder, ["127.0.0.1", "localhost"], days)
     leaf.cert_chain_pems[0].write_to_path(str(certificate))
@@ -45,7 +45,7 @@ def issue_certificates(folder: Path, *, days: int = LONG) -> Certificates:
 
 
 def served_for(folder: Path, names: list[str], *, days: int = LONG) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context for `names`, and a client's that trusts `authority.pem` of the folder alone."""
+    """A server's context for `names`, and a client's that trusts only the folder's `authority.pem`."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _issued(folder, names, days).configure_cert(server)
     return server, ssl.create_default_context(cafile=str(folder / "authority.pem"))

@@ -46,7 +46,7 @@ class Up(Process):
     """One `filmgate up` on free ports, with its own data directory.
 
     Everything that it starts has a tag in its environment, so that `left` finds it when its parent is gone.
-    `settings` are further ones; `checkout` is where its program is, another version's with its `.venv`.
+    `settings` adds variables; `checkout` has the program, perhaps another version's with its `.venv`.
     """
 
     def __init__(self, data_dir: Path, *, checkout: Path = ROOT, **settings: str) -> None:
@@ -71,11 +71,11 @@ class Up(Process):
 
     @property
     def output(self) -> str:
-        """Everything it has printed since it was started."""
+        """Its output since it was started."""
         return self._output.read_text("utf-8")
 
     async def ready(self) -> Printed:
-        """What it prints once everything is up."""
+        """Its output once everything is ready."""
 
         async def printed() -> bool:
             assert self.running, f"it ended instead: {self.output}"
@@ -103,7 +103,7 @@ class Up(Process):
         return found
 
     def left(self) -> dict[int, str]:
-        """Every living process that this gateway has started, the parent too, whoever owns it now."""
+        """Every living process that this gateway has started, and the parent, whatever their parent now."""
         tag = f"FILMGATE_TEST_TAG={self._tag}".encode()
         found = {}
         for entry in Path("/proc").iterdir():
@@ -113,7 +113,7 @@ class Up(Process):
         return found
 
     async def none_left(self, *, timeout: float) -> None:
-        """Nothing of it lives any more, within `timeout` seconds."""
+        """True when none of its processes is left, within `timeout` seconds."""
 
         async def nothing() -> bool:
             return not self.left()
@@ -124,7 +124,7 @@ class Up(Process):
             raise AssertionError(f"still alive after {timeout} s: {self.left()}") from None
 
     async def clean_up(self) -> None:
-        """End whatever still lives, for the end of a test that failed."""
+        """Kill what is left, after a test that failed."""
         if self.running:
             self.send(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""A verifier of fal's webhooks with a clock of the test's own, and the server where it finds fal's keys."""
+"""A verifier of fal's webhooks with the test's own clock, and the server that has fal's keys."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -35,13 +35,13 @@ class VerifierSetup:
         return len(self.server.requests)
 
     def pass_time(self, seconds: float) -> None:
-        """So many seconds later."""
+        """Advance the clock by this many seconds."""
         self.at[0] += seconds
 
     async def verify(
         self, signer: Signer = FAL, *, body: bytes = BODY, now_s: float = NOW, changed: Changed | None = None
     ) -> VerifiedWebhook:
-        """A delivery of this signer, with some of its headers changed or, by None, left out."""
+        """A delivery of this signer, with some of its headers replaced or, by None, left out."""
         headers: dict[str, str | None] = dict(signer.headers(REQUEST, body, at=NOW))
         headers |= {PREFIX + name: value for name, value in (changed or {}).items()}
         pairs = [(name, value) for name, value in headers.items() if value is not None]
@@ -50,7 +50,7 @@ class VerifierSetup:
 
 @asynccontextmanager
 async def verifier_setup(*answers: Answer, user_id: str | None = None) -> AsyncIterator[VerifierSetup]:
-    """A verifier whose fal answers so, one after the other, when asked for its keys."""
+    """A verifier whose fal gives these answers, in turn, to requests for its keys."""
     at = [5.0]
     async with Receiver() as server:
         server.answers(answers)

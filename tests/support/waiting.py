@@ -1,4 +1,4 @@
-"""Waiting on conditions, with a sentence when they do not come."""
+"""Waits on conditions, with a sentence when they time out."""
 
 import asyncio
 import inspect
@@ -36,9 +36,9 @@ async def wait_until(
     interval: float = 0.02,
     details: Details | None = None,
 ) -> Any:
-    """The first truthy answer of `probe`, a function or a coroutine function.
+    """The first truthy result of `probe`, a function or a coroutine function.
 
-    Fails after `timeout` seconds; the message has `description`, the last answer, and `details`.
+    Fails after `timeout` seconds; the message has `description`, the last result, and `details`.
     """
     end = time.monotonic() + timeout
     while True:

@@ -25,16 +25,16 @@ class Workers(Process):
         return [pid for pid, command in children(self.pid) if queue in command.split("\0")]
 
     def busy(self, queue: str) -> list[int]:
-        """Process ids of the children that work on a task of this queue, as RQ has them."""
+        """Process ids of the children that are running a task of this queue, as RQ has them."""
         url = self.environment["FILMGATE_REDIS_URL"]
         with Redis.from_url(url, decode_responses=True, encoding_errors="surrogateescape") as redis:
             names = [str(name) for name in redis.scan_iter(match=f"rq:worker:{queue}-*", count=1000)]
-            workers = [name for name in names if name.count(":") == WORKER_COLONS]  # and not their executions
+            workers = [name for name in names if name.count(":") == WORKER_COLONS]  # without their executions
             working = {int(name.split("-")[1]) for name in workers if redis.hget(name, "state") == "busy"}
         return [pid for pid in self.pids(queue) if pid in working]
 
     def kill_busy(self, queue: str) -> int | None:
-        """SIGKILL one child that works on a task of this queue; its process id, None when none does."""
+        """SIGKILL one child that is running a task of this queue; its process id, None when none is."""
         for pid in self.busy(queue):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
