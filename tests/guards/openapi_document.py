@@ -1,4 +1,4 @@
-"""The OpenAPI document of the native API as it is committed; run as a program, it is written anew."""
+"""The committed OpenAPI document of the native API; run as a program, this rewrites it."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ def drawn() -> dict[str, Any]:
 
 
 def written(document: dict[str, Any]) -> str:
-    """The document as a file: a line for each member, so that a change can be read."""
+    """The document as a file: a line for each member, so that a diff is readable."""
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 

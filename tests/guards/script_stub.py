@@ -1,4 +1,4 @@
-"""The types of the Lua scripts, app/store/scripts.pyi, made from their headers; as a program, it writes them."""
+"""The types of the Lua scripts, app/store/scripts.pyi, generated from their headers; run it to write them."""
 
 import re
 import subprocess
@@ -24,7 +24,7 @@ def _type(kind: str) -> str:
 
 
 def _reply(script: Script) -> str:
-    """The reply's type in Python: a table is a tuple, a word is a literal; the names of members are left out."""
+    """The reply's type in Python: a table is a tuple, a word is a literal; names of members are left out."""
     text = re.sub(r'"\w*"(?: \| "\w*")*', lambda found: f"Literal[{found[0].replace(' | ', ', ')}]", script.reply)
     text = re.sub(r"\*\w+: ([\w\[\]]+)", r"*tuple[\1, ...]", text)
     return re.sub(r"\w+: ", "", text).replace("{}", "tuple[()]").replace("{", "tuple[").replace("}", "]")

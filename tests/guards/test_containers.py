@@ -1,4 +1,4 @@
-"""The image and the compose file: what they promise."""
+"""Properties of the image and the compose file."""
 
 import re
 from typing import Any
@@ -40,7 +40,7 @@ def test_the_store_keeps_what_it_acknowledged() -> None:
 
 
 def test_the_store_has_a_password_and_less_memory_than_its_limit() -> None:
-    """It runs full before the kernel ends it; who reaches its network may not read it."""
+    """It is full before the kernel kills it; its network alone gives no access."""
     redis = SERVICES["redis"]
     assert redis["command"][1] == "/run/secrets/redis_conf"
     assert redis["secrets"] == ["redis_conf"]
@@ -49,13 +49,13 @@ def test_the_store_has_a_password_and_less_memory_than_its_limit() -> None:
 
 
 def test_the_store_is_not_published() -> None:
-    """Redis has no port outside and only the network without a way out."""
+    """Redis has no published port, and only the network without internet."""
     assert "ports" not in SERVICES["redis"]
     assert SERVICES["redis"]["networks"] == ["store"]
 
 
 def confined(service: dict[str, Any]) -> bool:
-    """True when it can not write to its image, gain a right, or fork without end."""
+    """True when it cannot write to its image, gain a capability, or fork without a limit."""
     return (
         service["read_only"] is True
         and service["cap_drop"] == ["ALL"]
@@ -65,14 +65,14 @@ def confined(service: dict[str, Any]) -> bool:
 
 
 def cuts_its_log(service: dict[str, Any]) -> bool:
-    """True when Docker keeps a few files of the log, and cuts them."""
+    """True when Docker keeps a few files of the log, each of a limited size."""
     logging = service["logging"]
     size, files = logging["options"]["max-size"], int(logging["options"]["max-file"])
     return logging["driver"] == "json-file" and bool(re.fullmatch(r"[0-9]+m", size)) and files > 1
 
 
 def keeps_secrets_in_files(service: dict[str, Any]) -> bool:
-    """True when no key stands in the environment, and what is named *_FILE is a secret of that service."""
+    """True when no key is in the environment, and each *_FILE names a secret of that service."""
     environment: dict[str, str] = service["environment"]
     files = {value for key, value in environment.items() if key.endswith("_FILE")}
     plain = [key for key in environment if re.search(r"KEY$|SECRET$", key)]
@@ -80,26 +80,26 @@ def keeps_secrets_in_files(service: dict[str, Any]) -> bool:
 
 
 def test_every_service_is_confined() -> None:
-    """No service can write to its image, gain a right, or fork without end."""
+    """No service can write to its image, gain a capability, or fork without a limit."""
     assert [name for name, service in SERVICES.items() if not confined(service)] == []
 
 
 def test_no_log_grows_without_end() -> None:
-    """Docker keeps five files of each container's log, and cuts them."""
+    """Docker keeps five files of each container's log, each of a limited size."""
     assert [name for name, service in SERVICES.items() if not cuts_its_log(service)] == []
 
 
 def test_secrets_arrive_as_files() -> None:
-    """No key stands in the environment; what is named *_FILE is a secret of that service."""
+    """No key is in the environment; each *_FILE names a secret of that service."""
     assert [name for name in OURS if not keeps_secrets_in_files(SERVICES[name])] == []
 
 
 def test_the_api_can_keep_parts_of_uploads() -> None:
-    """Where its data directory is, it has a volume: its root is read-only."""
+    """Its data directory is a volume: its root is read-only."""
     directory = re.findall(r"FILMGATE_DATA_DIR=(\S+)", DOCKERFILE)[-1]
     assert [volume.partition(":")[2] for volume in SERVICES["api"]["volumes"]] == [directory]
 
 
 def test_a_worker_may_finish_its_submission() -> None:
-    """A worker has a minute between the signal and the end."""
+    """A worker has a minute between the signal and the kill."""
     assert SERVICES["worker"]["stop_grace_period"] == "60s"

@@ -1,4 +1,4 @@
-"""docs/contributing.md and the map of tests/support: what they name is there, and what is there is named."""
+"""docs/contributing.md and the map of tests/support: every named path exists, and every path is named."""
 
 import re
 
@@ -12,20 +12,20 @@ PLACEHOLDERS = ("NAME", "NOUN")
 
 
 def test_every_path_on_the_page_is_there() -> None:
-    """A recipe that names a file which has moved leads nowhere."""
+    """A recipe must not name a file that has moved."""
     named = [path for path in PATH.findall(PAGE) if not any(word in path for word in PLACEHOLDERS)]
     assert len(named) > 40
     assert sorted({path for path in named if not (ROOT / path).exists()}) == []
 
 
 def test_every_room_has_a_sentence() -> None:
-    """A new room is explained where people look first."""
+    """A new folder is explained where people look first."""
     rooms = [path.parent.name for path in (ROOT / "app").glob("*/__init__.py")]
     assert [room for room in rooms if f"| `app/{room}`" not in PAGE and f"· `app/{room}`" not in PAGE] == []
 
 
 def test_the_map_of_the_tests_has_every_helper_and_no_other() -> None:
-    """One line each, so that nobody writes what is there already: what folders share, then what one of them has."""
+    """One line each, so that no helper is written twice: what folders share, then what one of them has."""
     tables = MAP.split("Beside their tests:")
     shared, beside = (re.findall(r"^\| `([\w/]+)` \|", table, re.MULTILINE) for table in tables)
     assert sorted(shared) == sorted(path.stem for path in (TESTS / "support").glob("*.py"))

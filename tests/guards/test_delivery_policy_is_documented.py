@@ -1,4 +1,4 @@
-"""README and docs/webhooks.md name the figures of webhook deliveries that the code has."""
+"""README and docs/webhooks.md have the code's figures for webhook deliveries."""
 
 from app.domain import deliveries as policy
 from app.services.endpoints import TEST_EVENTS_PER_MINUTE
@@ -48,7 +48,7 @@ SENTENCES = {
 
 
 def test_the_pages_name_the_figures_of_the_code() -> None:
-    """Whoever changes a figure is told which sentence is now untrue."""
+    """A changed figure fails here with the sentence that is now wrong."""
     missing = [
         f"{page}: {sentence}"
         for page, sentences in SENTENCES.items()

@@ -1,4 +1,4 @@
-"""Every test says in one line what is true when it passes."""
+"""Every test says in one line what it proves."""
 
 import ast
 

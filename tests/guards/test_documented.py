@@ -1,4 +1,4 @@
-"""The README names everything that others rely on."""
+"""The README lists everything that others rely on."""
 
 import re
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ SETTINGS = {field.alias or "" for field in Settings.model_fields.values()} | CLI
 
 
 def not_in_the_readme(names: Iterable[str]) -> list[str]:
-    """Those that do not stand there between backticks."""
+    """Those that are not in it between backticks."""
     return [name for name in names if f"`{name}`" not in README]
 
 
@@ -24,7 +24,7 @@ def api_routes() -> list[str]:
 
 
 def test_every_setting_is_in_the_readme() -> None:
-    """A setting nobody can find is no setting."""
+    """An undocumented setting cannot be found."""
     assert not_in_the_readme(sorted(SETTINGS)) == []
 
 
@@ -39,11 +39,11 @@ def test_every_error_code_is_in_the_readme() -> None:
 
 
 def test_every_event_type_is_in_the_readme() -> None:
-    """Consumers know what may arrive."""
+    """Consumers know which events exist."""
     assert not_in_the_readme(EVENT_TYPES) == []
 
 
 def test_the_readme_has_no_setting_that_does_not_exist() -> None:
-    """The other way round: what the README names is there."""
+    """The other way round: every setting in the README exists."""
     named = {name for name in re.findall(r"`(FILMGATE_[A-Z_]+)`", README) if not name.endswith("_")}
     assert sorted(named - SETTINGS) == []

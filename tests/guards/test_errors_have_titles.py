@@ -1,4 +1,4 @@
-"""Every error code is one that the program answers with, and says in a phrase what it means."""
+"""Every error code is in use, and has a title."""
 
 import ast
 
@@ -7,7 +7,7 @@ from tests.support.repo import parsed, python_files
 
 
 def used_codes() -> set[str]:
-    """The names of all members of Code that stand anywhere in the program, but for their definition."""
+    """The names of all members of Code that are used in the program, apart from their definition."""
     return {
         node.attr
         for path in python_files()
@@ -18,7 +18,7 @@ def used_codes() -> set[str]:
 
 
 def test_no_code_is_left_over() -> None:
-    """A code that nothing answers with is not documented either."""
+    """An unused code would be documented for nothing."""
     assert {code.name for code in Code} - used_codes() == set()
 
 

@@ -1,4 +1,4 @@
-"""What fal says is read in one place, and made harmless there."""
+"""fal's answers are parsed in one place, and made harmless there."""
 
 import re
 
@@ -8,7 +8,7 @@ READERS = re.compile(r"json\.loads?\(|from_json\(|JSONDecoder|\.json\(\)")
 
 
 def test_fals_json_is_read_in_one_place() -> None:
-    """Nothing that calls fal, and no worker, parses JSON by itself: `app.fal.protocol.parse_json` does."""
+    """Neither code that calls fal nor a worker parses JSON itself: `app.fal.protocol.parse_json` does."""
     own = {
         path.as_posix()
         for path in python_files()

@@ -17,7 +17,7 @@ TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 
 @cache
 def names_in(path: str) -> frozenset[str]:
-    """The names of a file's test functions; none where there is no file."""
+    """The names of a file's test functions; empty if there is no file."""
     if not (ROOT / path).is_file():
         return frozenset()
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
@@ -26,7 +26,7 @@ def names_in(path: str) -> frozenset[str]:
 
 
 def rows_of(page: str) -> list[tuple[str, list[str]]]:
-    """The rows of a page's tables whose first cell is a letter and a number: that, and the others."""
+    """The rows of a page's tables whose first cell is a letter and a number: this cell, and the others."""
     row = re.compile(rf"^\| ([{''.join(PAGES[page])}]\d+) \| (.+) \|$", re.MULTILINE)
     return [(name, [cell.strip() for cell in text.split(" | ")]) for name, text in row.findall(TEXTS[page])]
 
@@ -39,7 +39,7 @@ def test_every_row_is_there_once_and_in_order() -> None:
 
 
 def test_a_row_says_what_happens_what_is_done_and_what_shows_it() -> None:
-    """Three cells, and a test by its name, or a sentence why there is none."""
+    """Three cells, and a test's name, or a sentence why there is none."""
     wrong = [
         (page, row, cells)
         for page in PAGES
@@ -50,7 +50,7 @@ def test_a_row_says_what_happens_what_is_done_and_what_shows_it() -> None:
 
 
 def test_a_named_test_exists() -> None:
-    """A renamed test takes its row along."""
+    """A row must not name a test that was renamed."""
     named = {found for text in TEXTS.values() for found in TEST.findall(text)}
     assert len(named) > 100
     assert sorted(f"{path}::{name}" for path, name in named if name not in names_in(path)) == []

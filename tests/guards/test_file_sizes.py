@@ -1,4 +1,4 @@
-"""Files stay short enough to be read; the few that do not are listed with their size and the reason."""
+"""Files are short enough to read; the exceptions are listed with their size and the reason."""
 
 from tests.support.repo import ROOT, python_files
 
@@ -14,12 +14,12 @@ def lengths() -> dict[str, int]:
 
 
 def test_python_files_are_short() -> None:
-    """No Python file is longer than the limit, or than the size it is listed with."""
+    """No Python file is longer than the limit, or than its listed size."""
     long = {path: lines for path, lines in lengths().items() if lines > LARGER.get(path, (LIMIT, "the limit"))[0]}
     assert not long
 
 
 def test_the_list_of_larger_files_is_true() -> None:
-    """A listed file still needs its place in the list."""
+    """A listed file is still longer than the limit."""
     stale = {path for path in LARGER if lengths().get(path, 0) <= LIMIT}
     assert not stale

@@ -1,4 +1,4 @@
-"""Every key has a declared lifetime, and no key lives for ever by accident."""
+"""Every key has a declared lifetime, and none is kept forever by accident."""
 
 import inspect
 import re
@@ -26,20 +26,20 @@ def names() -> dict[str, str]:
 
 
 def test_every_key_has_a_lifetime() -> None:
-    """A new key is placed in a class on purpose, and begins with the prefix."""
+    """A new key is given a class on purpose, and begins with the prefix."""
     found = names()
     assert len(found) > 40
     assert [name for name, key in found.items() if not key.startswith(PREFIX) or lifetime_of(key) is None] == []
 
 
 def test_what_a_browser_token_leaves_behind_expires() -> None:
-    """Its limits and sums share their names with those of teams and users, which stay."""
+    """Its limits and sums share their names with those of teams and users, which do not expire."""
     assert lifetime_of(keys.total("tok_1")) is lifetime_of(keys.limits("tok_1")) is Lifetime.EXPIRING
     assert lifetime_of(keys.total("team_1")) is lifetime_of(keys.limits("user_1")) is Lifetime.PERMANENT
 
 
 def test_every_declared_lifetime_has_a_key() -> None:
-    """The table names nothing that is gone."""
+    """Every key in the table still exists."""
     used = set()
     of_a_token = [keys.limits("tok_1"), keys.total("tok_1")]
     for example in [*names().values(), *of_a_token]:
@@ -53,13 +53,13 @@ def test_every_declared_lifetime_has_a_key() -> None:
 
 
 def test_no_two_kinds_of_key_share_a_name() -> None:
-    """Different functions never make the same key, whatever they are given."""
+    """Different functions never make the same key, whatever their arguments."""
     examples = list(names().values())
     assert len(set(examples)) == len(examples)
 
 
 def test_keys_are_made_in_one_place() -> None:
-    """Nobody else writes the prefix: not in Python, not in Lua."""
+    """The prefix is written nowhere else: not in Python, not in Lua."""
     writers = [
         path.name
         for path in [*STORE.rglob("*.py"), *STORE.rglob("*.lua")]
@@ -69,6 +69,6 @@ def test_keys_are_made_in_one_place() -> None:
 
 
 def test_accounts_and_money_never_expire() -> None:
-    """The books outlive every job."""
+    """The ledger outlives every job."""
     permanent = {prefix for prefix, lifetime in LIFETIMES.items() if lifetime is Lifetime.PERMANENT}
     assert permanent >= {"total:", "reservations:", "ledger:", "team:", "user:", "key:"}

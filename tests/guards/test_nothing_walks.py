@@ -1,4 +1,4 @@
-"""Nothing a caller, a probe or a worker asks for costs more because the store holds more jobs."""
+"""No request, probe or task costs more because the store has more jobs."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ MAY_WALK = {
     "app/store/jobs.py find_by_request zrange": "an administrator names fal's request id",
     "app/store/epoch.py may_be_queued zrange": "after a step back in time every queued job is looked at, once",
 }
-# Reads of a whole key, and what bounds it.
+# Reads of a whole key, and what limits its size.
 MAY_READ_WHOLE = {
     "app/store/accounts.py teams smembers": "teams, which administrators make",
     "app/store/accounts.py users smembers": "users of a team, which administrators make",
@@ -89,12 +89,12 @@ LUA_CALL = re.compile(r"redis\.p?call\('(\w+)'([^\n]*)")
 
 @cache
 def reads() -> frozenset[tuple[str, str]]:
-    """What `calls` finds."""
+    """The result of `calls`."""
     return frozenset(calls())
 
 
 def calls() -> Iterator[tuple[str, str]]:
-    """`file function command`, and the class of each call to the store that reads without a bound."""
+    """`file function command`, and the class of each unbounded read from the store."""
     for path in python_files():
         if path.parts[0] not in {"app", "workers"}:
             continue
@@ -125,7 +125,7 @@ def kind(call: ast.Call) -> tuple[str, str] | None:
 
 
 def test_the_keys_of_the_store_are_walked_by_verification_alone() -> None:
-    """SCAN, KEYS and their like are not called where a probe, a caller or a worker comes by."""
+    """SCAN, KEYS and the like are not called by a probe, a request or a worker."""
     assert {place for place, found in reads() if found == "walk"} - MAY_WALK.keys() == set()
 
 
@@ -137,7 +137,7 @@ def test_what_is_read_whole_has_a_bound_of_its_own() -> None:
 
 
 def test_scripts_read_pages() -> None:
-    """The same in Lua, where everybody waits: no walk at all, and a count wherever nothing else bounds the read."""
+    """The same in Lua, which blocks the store: no walk at all, and a count unless something limits the read."""
     found = set()
     for path in sorted((ROOT / "app/store/lua").rglob("*.lua")):
         for command, rest in LUA_CALL.findall(path.read_text("utf-8")):

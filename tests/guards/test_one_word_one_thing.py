@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from app.store.script_loader import load, script_names
 from tests.support.repo import ROOT, parsed, python_files
 
-RETIRED = {  # words that had many meanings, and what is said now
+RETIRED = {  # words that had many meanings, and their replacements
     "aside": "quarantine",
     "asking": "submission",
     "bearer": "token",
@@ -53,7 +53,7 @@ LUA_FUNCTION = re.compile(r"\bfunction\s+([\w.]+)\s*\(")
 
 
 def rooms() -> list[tuple[str, ast.Module]]:
-    """Every module of app and workers; the emulator is a program of its own."""
+    """Every module of app and workers, except the emulator, which is a separate program."""
     found = [path for path in python_files() if path.parts[0] in {"app", "workers"}]
     return [(str(path), parsed(path)) for path in found if "emulator" not in path.parts]
 
@@ -70,7 +70,7 @@ def names_in(tree: ast.Module) -> Iterator[str]:
 
 
 def test_a_class_has_its_name_for_itself() -> None:
-    """A reader who meets `Outcome` knows which one; private ones, and types of a door's parameters, are local."""
+    """The name says which one is meant; private classes, and types of a route's parameters, are local."""
     places = defaultdict(list)
     for path, tree in rooms():
         for node in tree.body:
@@ -80,7 +80,7 @@ def test_a_class_has_its_name_for_itself() -> None:
 
 
 def test_retired_words_are_in_no_name() -> None:
-    """Of a module, a class, a member, a function, a parameter; of a script, its functions and what it takes."""
+    """Of a module, a class, a member, a function, a parameter; of a script, its functions and its parameters."""
     found = []
     for path, tree in rooms():
         names = {path.rpartition("/")[2].removesuffix(".py"), *names_in(tree)} - OF_THE_WIRE

@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, complete, and the one that is committed."""
+"""The OpenAPI document is valid, complete, and committed."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -27,7 +27,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
 
 
 def test_the_committed_document_is_the_one_that_is_served() -> None:
-    """A change of a route or a reply is seen in the diff."""
+    """A change of a route or a reply is visible in the diff."""
     assert COMMITTED.read_text("utf-8") == written(NATIVE), (
         "`.venv/bin/python -m tests.guards.openapi_document` writes it anew"
     )
@@ -41,7 +41,7 @@ def test_both_documents_are_what_they_say_they_are() -> None:
 
 
 def test_every_reply_has_a_type() -> None:
-    """Each status with a body has a schema that says something; a refusal has the one shape."""
+    """Each status with a body has a schema with content; every refusal has the same one."""
     bare, other = [], []
     for document, shape in ((NATIVE, "application/problem+json"), (FAL, "application/json")):
         for name, operation in operations(document):
@@ -59,7 +59,7 @@ def test_every_reply_has_a_type() -> None:
 
 
 def test_every_body_and_every_place_in_a_path_has_an_example() -> None:
-    """What "Try it out" fills in can be sent as it stands."""
+    """What "Try it out" fills in can be sent unchanged."""
     missing = []
     for document in (NATIVE, FAL):
         for name, operation in operations(document):
@@ -75,7 +75,7 @@ def test_every_body_and_every_place_in_a_path_has_an_example() -> None:
 
 
 def test_a_key_is_asked_for_where_one_is_needed() -> None:
-    """`security` is empty for those that anybody may call, and for no others."""
+    """`security` is empty for operations without a key, and for no others."""
     free = {name.split()[1] for name, operation in operations(NATIVE) if operation.get("security") == []}
     assert free == OPEN
     assert all("401" in one["responses"] for name, one in operations(NATIVE) if name.split()[1] not in OPEN)
@@ -90,7 +90,7 @@ def test_every_tag_says_what_it_is_about() -> None:
 
 
 def test_headers_that_are_read_are_parameters() -> None:
-    """Generated clients can send them."""
+    """So generated clients can send them."""
     found = {
         parameter["name"]: name
         for name, operation in operations(NATIVE)
@@ -106,7 +106,7 @@ def test_headers_that_are_read_are_parameters() -> None:
 
 
 def test_every_event_has_its_webhook() -> None:
-    """The body of each is the type that is sent."""
+    """The body of each has the event's type."""
     assert NATIVE["webhooks"].keys() == set(EVENT_TYPES)
     named = {*get_args(JobEventType), *get_args(EndpointEventType), BUDGET_THRESHOLD}
     assert named == set(EVENT_TYPES)
@@ -115,14 +115,14 @@ def test_every_event_has_its_webhook() -> None:
 
 
 def test_the_server_is_the_public_address() -> None:
-    """Under a path too, as behind a proxy."""
+    """Also with a path, as behind a proxy."""
     for address in ("https://videos.example.com", "https://example.com/films"):
         base_url = load_settings({"FILMGATE_PUBLIC_URL": address}).base_url
         assert native_document(APP, base_url=base_url)["servers"] == [{"url": address}]
 
 
 def test_a_web_page_may_send_every_header_that_is_read() -> None:
-    """A browser asks first which headers it may send; one that is missing in `CORS` never arrives."""
+    """A browser first asks which headers it may send; one that is missing in `CORS` never arrives."""
     parameters = [
         parameter
         for document in (NATIVE, FAL)

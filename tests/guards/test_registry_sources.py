@@ -1,4 +1,4 @@
-"""Every file of the registry says where its facts come from, and docs/models.md says the same."""
+"""Every file of the registry has the sources of its facts, and docs/models.md agrees."""
 
 import json
 from datetime import date
@@ -70,13 +70,13 @@ def has_sources(content: dict[str, Any]) -> bool:
 
 
 def test_a_file_is_named_after_its_endpoint() -> None:
-    """`fal-ai/kling-video/v2/master/x` lives in `v2-master-x.json`."""
+    """`fal-ai/kling-video/v2/master/x` is in `v2-master-x.json`."""
     names = {file.stem: written(file)["id"].removeprefix("fal-ai/kling-video/").replace("/", "-") for file in FILES}
     assert {stem: name for stem, name in names.items() if stem != name} == {}
 
 
 def test_a_file_is_in_canonical_form() -> None:
-    """Two spaces and a newline at the end, so that a change shows only what changed."""
+    """Two spaces and a final newline, so that a diff has only real changes."""
     canonical = {file: json.dumps(written(file), indent=2, ensure_ascii=False) + "\n" for file in FILES}
     assert [file.name for file, text in canonical.items() if file.read_text(encoding="utf-8") != text] == []
 

@@ -1,4 +1,4 @@
-"""The graph of states: what is drawn and what is listed are one thing, and every state leads to an end."""
+"""The graph of states: the drawing matches the table, and every state leads to an end."""
 
 import re
 
@@ -19,14 +19,14 @@ def drawn() -> dict[Status, frozenset[Status]]:
 
 
 def test_the_drawing_is_the_list() -> None:
-    """Every state that has a way out is drawn, with all its ways; the rest are the ends."""
+    """Every state with transitions is drawn, with all of them; the others are terminal."""
     assert drawn() == {state: ways for state, ways in TRANSITIONS.items() if ways}
     assert {state for state, ways in TRANSITIONS.items() if not ways} == TERMINAL_STATES
     assert set(TRANSITIONS) == set(Status)
 
 
 def test_every_state_is_reached_and_every_live_one_can_end() -> None:
-    """No island, no trap."""
+    """No state is unreachable or without a way to an end."""
     reached = {Status.QUEUED}
     while more := {after for state in reached for after in TRANSITIONS[state]} - reached:
         reached |= more

@@ -1,4 +1,4 @@
-"""The least rights at the store: documented as they are asked for, and enough for every script."""
+"""The least rights at the store: documented as the start checks them, and enough for every script."""
 
 import re
 
@@ -8,13 +8,13 @@ from tests.support.repo import ROOT
 
 
 def test_the_page_has_the_rule() -> None:
-    """docs/store.md, wherever its lines break."""
+    """docs/store.md, whatever its line breaks."""
     page = " ".join((ROOT / "docs" / "store.md").read_text("utf-8").split())
     assert acl("filmgate") in page
 
 
 def test_every_command_of_the_scripts_is_allowed() -> None:
-    """What a script calls is checked against the rights of who runs it."""
+    """Redis checks a script's commands against the rights of the user who runs it."""
     texts = [
         file.read_text("utf-8")
         for folder in (FOLDER, FOLDER / "lib")

@@ -1,4 +1,4 @@
-"""Redis stays in the store's room: elsewhere nobody hands over raw commands. Key names: the contract `keys`."""
+"""Redis commands are only in app/store: no other code passes raw ones. Key names: the contract `keys`."""
 
 import ast
 
@@ -6,7 +6,7 @@ from tests.support.repo import parsed, python_files
 
 
 def test_no_act_outside_of_the_store_brings_commands() -> None:
-    """Others log acts; what an act writes, and what must hold for it, is said by a method of the store's."""
+    """Others log acts; a method of the store's decides what an act writes, and under which condition."""
     found = [
         f"{path}:{node.lineno}"
         for path in python_files()
