@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for."""
+"""Fixtures for every test."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class Figures:
-    """Shows what tests `say` in the terminal of whoever runs them, at once, also from other processes."""
+    """Prints what tests `say` in the user's terminal at once, also from other processes."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -28,14 +28,14 @@ class Figures:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Figures are shown once: by the process that is no worker of another."""
+    """Figures are printed once: by the process that is no worker of another."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Figures(config))
 
 
 @pytest.fixture
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Shows a figure in the terminal of whoever runs the tests; it is in the report, too."""
+    """Print a figure in the user's terminal; the report has it too."""
 
     def show(text: str) -> None:
         request.node.user_properties.append((FIGURE, text))
@@ -45,7 +45,7 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def full(request: pytest.FixtureRequest) -> bool:
-    """True when the long form is wanted."""
+    """True when the long form is requested."""
     return bool(request.config.getoption("--full"))
 
 

@@ -1,8 +1,8 @@
-"""`./dev mutants`: take one protection out at a time, and demand that a test goes red.
+"""`./dev mutants`: remove one protection at a time, and require that a test fails.
 
-Works on a copy of the tree; the checkout is not touched. First the tests that will be asked run on the copy as it
-is and must pass; then each mutation is made, asked about, and taken back. Ends with a table; exit code 1 when a
-protection could be missing without any test saying so. Not part of `./dev test`: it runs some minutes.
+Works on a copy of the tree; the checkout is not changed. First the chosen tests must pass on the unchanged copy;
+then each mutation is made, tested, and reverted. Ends with a table; exit code 1 when a protection could be missing
+without a failing test. Not part of `./dev test`: it runs some minutes.
 """
 
 import os
@@ -23,7 +23,7 @@ LIMIT_S = 300.0  # for the tests of one mutation
 
 @dataclass(frozen=True)
 class Mutation:
-    """One protection taken out: `old` stands once in `path`, and becomes `new`; `tests` should notice."""
+    """One removed protection: `old` is once in `path`, and becomes `new`; `tests` should notice."""
 
     name: str
     path: str
@@ -161,7 +161,7 @@ MUTATIONS = (
 
 
 def say(sentence: str) -> None:
-    """One line, at once."""
+    """Print one line, flushed."""
     print(sentence, flush=True)  # noqa: T201  a command's output
 
 
@@ -179,14 +179,14 @@ def outcome(tree: Path, tests: tuple[str, ...], *, stop_early: bool) -> int | No
         except subprocess.TimeoutExpired:
             return None
         finally:
-            running.terminate()  # nothing, where it has ended
+            running.terminate()  # no effect when it has ended
     if running.returncode not in {GREEN, RED} or (running.returncode == RED and not stop_early):
         say(told[-2000:])
     return running.returncode
 
 
 def verdict(tree: Path, mutation: Mutation) -> str:
-    """`noticed`, or what is wrong; the copy is afterwards as it was."""
+    """`noticed`, or what is wrong; afterwards the copy is unchanged."""
     file = tree / mutation.path
     text = file.read_text(encoding="utf-8")
     if text.count(mutation.old) != 1:
@@ -202,7 +202,7 @@ def verdict(tree: Path, mutation: Mutation) -> str:
 
 
 def main(words: list[str]) -> int:
-    """Try every mutation, or those whose names hold one of the words; 1 when one was not noticed."""
+    """Try every mutation, or those whose names contain one of the words; 1 when one was not noticed."""
     chosen = [one for one in MUTATIONS if not words or any(word in one.name for word in words)]
     with tempfile.TemporaryDirectory(prefix="filmgate-mutants-") as folder:
         tree = Path(folder) / "tree"

@@ -1,6 +1,6 @@
-"""`./dev test`: the stages of the suite, one run of pytest each, and the count of what they came to.
+"""`./dev test`: the stages of the suite, one run of pytest each, and the sum of their results.
 
-`./dev` reads the menu, on any Python and before anything is installed: only the standard library is imported here.
+`./dev` reads the menu, with any Python and before anything is installed: only the standard library is imported.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIENTS = "tests/e2e/clients"
-PROCESSES = "3"  # on two cores: tests wait for other processes more than they work
+PROCESSES = "3"  # on two cores: tests mostly wait for other processes
 NO_TESTS = 5  # pytest's exit code when it collected nothing
 REPORT = ROOT / ".venv" / "report.xml"
-COVERAGE = ROOT / ".venv" / "coverage"  # a file of each process, then the sum of them
+COVERAGE = ROOT / ".venv" / "coverage"  # a file for each process, then the combined one
 
 
 class Stage(NamedTuple):
@@ -62,12 +62,12 @@ def needs_clients(args: list[str]) -> bool:
 
 
 def say(sentence: str) -> None:
-    """One line of progress, at once."""
+    """Print one line of progress, flushed."""
     print(sentence, flush=True)  # noqa: T201  a program
 
 
 def run_stage(name: str, args: list[str], *, measured: bool) -> Counter[str]:
-    """One run of pytest; a bad end without a failed test is one."""
+    """One run of pytest; an exit code other than 0 without a failed test is a failure."""
     start = time.monotonic()
     say(f"\n=== {name} ===")
     REPORT.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def run_stage(name: str, args: list[str], *, measured: bool) -> Counter[str]:
     with subprocess.Popen(argv, cwd=ROOT) as child:  # noqa: S603  our own
         code = None
         while code is None:
-            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C reaches pytest too; it ends in order
+            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C reaches pytest too; it exits by itself
                 code = child.wait()
     say(f"=== {name}: {time.monotonic() - start:.1f} s ===")
     ended: Counter[str] = Counter()
@@ -88,14 +88,14 @@ def run_stage(name: str, args: list[str], *, measured: bool) -> Counter[str]:
 
 
 def print_coverage() -> None:
-    """Adds up what every process has seen and prints it, the least covered file first."""
+    """Combine the coverage of all processes and print it, the least covered file first."""
     coverage = [sys.executable, "-m", "coverage"]
     subprocess.run([*coverage, "combine", "-q", str(COVERAGE)], cwd=ROOT, check=False)  # noqa: S603  our own
     subprocess.run([*coverage, "report"], cwd=ROOT, check=False)  # noqa: S603  our own
 
 
 def main(args: list[str]) -> int:
-    """Runs the stages, or in one stage the tests named.
+    """Run the stages, or in one stage the named tests.
 
     Returns:
         0 when all passed, 1 when a test failed, or when there was none.
