@@ -50,7 +50,7 @@ EXPECTED_ERRORS = {"job.orphan", "job.unsaved", "breaker.opened", "step.set_asid
 
 @dataclass
 class CrashInstallation(Installation):
-    """An installation whose processes die at named points, an operator's separate gateway, two customers' receivers.
+    """An installation whose processes die at named points, an operator's gateway, and two customers' receivers.
 
     `receiver` answers 200 to every webhook, `gone` 410. The workers reach fal through `fal_proxy`, and callers the
     API through `api_proxy` if they choose to. `store` is a client of the store, which waits while that is down. A
@@ -163,7 +163,7 @@ class CrashInstallation(Installation):
         await wait_until(asked, "the cancellation is accepted", timeout=END_S, interval=0.1)
 
     async def until_ended(self, label: str, count: int, *, hurry: bool = True) -> list[Job]:
-        """All jobs of a round at their end, with the operator's help; refs that lost their process are made due now."""
+        """All ended jobs of a round, with the operator's help; refs that lost their process become due now."""
         seen: dict[str, tuple[str, float]] = {}
         found: list[Job] = []
 

@@ -24,8 +24,8 @@ MOMENT = re.compile(
 class OldStore:
     """The fixture's content, with every time moved by its age and every address replaced.
 
-    `addresses` are new ones for "gateway", "fal" and "receiver0" to "receiver3". The calendar window at the fixture's
-    time becomes the current one, so limits have the same use. `now_ms` is the current time.
+    `addresses` are new ones for "gateway", "fal" and "receiver0" to "receiver3". The fixture's calendar windows
+    become the current ones, so limits have the same use. `now_ms` is the current time.
     """
 
     def __init__(self, addresses: dict[str, str], now_ms: int) -> None:

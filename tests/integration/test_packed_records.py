@@ -1,4 +1,4 @@
-"""Records of ended jobs: packed into one small field, and complete when they are read."""
+"""Records of ended jobs: packed into one small block of memory, and complete when they are read."""
 
 import json
 from dataclasses import replace
