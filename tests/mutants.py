@@ -175,13 +175,13 @@ def outcome(tree: Path, tests: tuple[str, ...], *, stop_early: bool) -> int | No
         command, cwd=tree, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as running:
         try:
-            told, _ = running.communicate(timeout=LIMIT_S)
+            output, _ = running.communicate(timeout=LIMIT_S)
         except subprocess.TimeoutExpired:
             return None
         finally:
             running.terminate()  # no effect when it has ended
     if running.returncode not in {GREEN, RED} or (running.returncode == RED and not stop_early):
-        say(told[-2000:])
+        say(output[-2000:])
     return running.returncode
 
 

@@ -40,7 +40,7 @@ from tests.support.workers import Workers
 
 OUTAGE_S = 0.3  # how long the store is down
 STALE_S = 1.0  # a step against the emulator takes milliseconds; a longer one may have lost its process
-LOOK_AGAIN_S = 1.5  # before an operator concludes that fal has no request
+CHECK_AGAIN_S = 1.5  # before an operator concludes that fal has no request
 END_S = 120.0  # every process may have to restart, on a busy machine
 KILL_S = 30.0
 TIGHT_S = 0.1
@@ -189,7 +189,7 @@ class CrashInstallation(Installation):
         ref = join_ref(self.team, job["id"])
         with contextlib.suppress(RedisError, StoreUnavailable):
             if job["status"] == "held":
-                await self.resolve(job, sure=still_s > LOOK_AGAIN_S and await self._nobody_posts())
+                await self.resolve(job, sure=still_s > CHECK_AGAIN_S and await self._nobody_posts())
             elif hurry and still_s > STALE_S and job["status"] in step:
                 if job["status"] == "submitting":
                     if not await self._nobody_posts():

@@ -19,7 +19,7 @@ PACE_S = 0.5
 AGAIN_S = 0.5
 PATIENCE_S = 90.0  # a partition of 56 s, and the 10 s after it in which Sentinels merge two primaries into one
 CALL_S = 5.0
-LOOK_S = 0.1
+CHECK_S = 0.1
 SETTLED_S = 60.0
 ENDS = {"succeeded", "failed", "canceled", "held"}
 
@@ -168,7 +168,7 @@ class Demand:
             count = len(await self._fal.requests())
             self.bought += [time.monotonic()] * (count - known)
             known = count
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(CHECK_S)
 
     async def _settled(self) -> dict[str, str]:
         """Status by job id once all have ended, or the current ones when the time is up."""

@@ -258,8 +258,8 @@ async def watched_lane(installation: Installation) -> AsyncIterator[dict[str, li
             if '"EVAL' not in text or lane not in text:
                 continue
             at, words = float(text[1:].split(" ", 1)[0]), [word for word in text.split('"')[1::2] if word]
-            told = words[words.index(keys.lane(0)) + 1 :]
-            mine, following = told[told[0] == keys.LAST_LANE :][:2]
+            script_args = words[words.index(keys.lane(0)) + 1 :]
+            mine, following = script_args[script_args[0] == keys.LAST_LANE :][:2]
             asked.setdefault(following, at)
             if mine != ENQUEUED:
                 spans.setdefault(mine, [asked.get(mine, at), at])[1] = at

@@ -115,8 +115,8 @@ class OldStore:
         """The beginning of each calendar window in the store, and the current beginning."""
         found = {}
         for window, text in (match.groups() for match in map(WINDOW.match, store) if match):
-            for place in ("UTC", zone):
-                then, now = _begins(window, self._at_ms, place), _begins(window, self._now_ms, place)
+            for zone_name in ("UTC", zone):
+                then, now = _begins(window, self._at_ms, zone_name), _begins(window, self._now_ms, zone_name)
                 if window == "minute" or then == int(text):
                     found[text] = str(int(text) + now - then)
         return found

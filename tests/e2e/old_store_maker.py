@@ -179,12 +179,12 @@ async def make_ended(maker: Maker, tickets: Path) -> None:
     ticket.write_text("9 0", "ascii")
     await maker.job("aside", "a fog", "finalizing")
 
-    async def is_aside() -> bool:
+    async def is_quarantined() -> bool:
         if not ticket.exists():
             ticket.write_text("9 0", "ascii")
         return bool((await maker.call("admin", "GET", "admin/status"))["aside"]["count"])
 
-    await wait_until(is_aside, "the job is in quarantine", timeout=90, interval=0.1)
+    await wait_until(is_quarantined, "the job is in quarantine", timeout=90, interval=0.1)
     ticket.unlink(missing_ok=True)
 
 
@@ -321,5 +321,5 @@ async def make(checkout: Path, file: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     in_one_hour()
-    with tempfile.TemporaryDirectory(prefix="filmgate-old-") as place:
-        asyncio.run(make(Path(sys.argv[1]).resolve(), Path(sys.argv[2]), Path(place)))
+    with tempfile.TemporaryDirectory(prefix="filmgate-old-") as temporary:
+        asyncio.run(make(Path(sys.argv[1]).resolve(), Path(sys.argv[2]), Path(temporary)))

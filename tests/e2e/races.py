@@ -138,7 +138,7 @@ class Races:
         await wait_until(has_time, "a minute with time for a race", timeout=NEEDED_MS / 1000 + 5)
         return await self.now_ms()
 
-    async def books(self, team: str, owner: str) -> OwnerState:
+    async def counts(self, team: str, owner: str) -> OwnerState:
         """The counts of the owner (the team itself, its user, a token), and of the whole team."""
         total = await self.redis.hgetall(keys.total(owner))
         line = await self.redis.zrange(keys.LINE, 0, -1)

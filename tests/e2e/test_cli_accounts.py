@@ -198,7 +198,7 @@ async def test_the_books_are_corrected(stack: Stack, command: On) -> None:
     await stack.gateway.stores.slots.grant()
     await submit(stack.gateway, f"{team}/{job['id']}")
 
-    def books() -> None:
+    def ledger() -> None:
         call = command(stack.redis)
         why = ("--reason", "it was so", "--json")
         open_one = call("ledger", "correct", team, "1.00", "--job", job["id"], "--reason", "too early")
@@ -226,7 +226,7 @@ async def test_the_books_are_corrected(stack: Stack, command: On) -> None:
         assert header.startswith("team,user,name,jobs,")
         assert {row.split(",")[0] for row in rows} == {team}
 
-    await asyncio.to_thread(books)
+    await asyncio.to_thread(ledger)
 
 
 def test_a_user_without_a_team_is_told_how_to_make_one(store: RedisServer, command: On) -> None:

@@ -55,9 +55,9 @@ def test_the_help_says_of_each_word_what_the_word_says_of_itself() -> None:
     """The table that is shown without loading any command has each command's own sentence."""
     untrue = []
     for name, word in COMMANDS.items():
-        said = " ".join(load(name).help.split("\n\n")[0].split())
-        if said != word.help:
-            untrue.append((name, said))
+        sentence = " ".join(load(name).help.split("\n\n")[0].split())
+        if sentence != word.help:
+            untrue.append((name, sentence))
     assert untrue == []
 
 

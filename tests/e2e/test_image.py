@@ -34,9 +34,9 @@ def build_context(folder: Path) -> Path:
     return folder
 
 
-def outcome(argv: list[str], **place: Any) -> subprocess.CompletedProcess[str]:
+def outcome(argv: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end and keeps its output."""
-    return subprocess.run(argv, capture_output=True, text=True, check=False, **place)  # noqa: S603 - our own commands
+    return subprocess.run(argv, capture_output=True, text=True, check=False, **options)  # noqa: S603 - our own commands
 
 
 def python_with_pip(folder: Path) -> Path:

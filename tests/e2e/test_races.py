@@ -65,13 +65,13 @@ def statuses(replies: list[Reply]) -> dict[int, int]:
     return dict(Counter(reply.status for reply in replies))
 
 
-async def assert_books(races: Races, team: str, owner: str, jobs: int) -> None:
+async def assert_counts(races: Races, team: str, owner: str, jobs: int) -> None:
     """Sums, reservations, ledger, places and the line agree: this owner has exactly this many jobs."""
-    books = await races.books(team, owner)
-    assert books.total == {f"held:{unit}": jobs * SIZE[unit] for unit in COUNTED}
-    assert list(books.reserved.values()) == [PRICE] * jobs
-    assert books.entries == {"reserve": jobs}
-    assert (books.live, books.queued, books.line) == (jobs, jobs, jobs)
+    state = await races.counts(team, owner)
+    assert state.total == {f"held:{unit}": jobs * SIZE[unit] for unit in COUNTED}
+    assert list(state.reserved.values()) == [PRICE] * jobs
+    assert state.entries == {"reserve": jobs}
+    assert (state.live, state.queued, state.line) == (jobs, jobs, jobs)
 
 
 def assert_refusals(replies: list[Reply], unit: Unit, owner: str) -> None:
@@ -100,7 +100,7 @@ async def test_a_limit_for_twenty_admits_exactly_twenty_of_two_hundred(
         assert (await races.now_ms()) // MINUTE_MS == began_ms // MINUTE_MS, "the race lasted over its minute"
         assert statuses(replies) == {202: FIT, 402 if unit is Unit.USD else 429: CLIENTS - FIT}
         assert_refusals(replies, unit, owner)
-        await assert_books(races, account.team.id, owner_id, FIT)
+        await assert_counts(races, account.team.id, owner_id, FIT)
         for name, period in periods(began_ms, "UTC").items():
             sums = await races.redis.hgetall(keys.period(name, period.start_ms, owner_id))
             assert sums["held:usd"] == str(FIT * PRICE)
@@ -120,7 +120,7 @@ async def test_a_rate_of_twenty_a_minute_admits_twenty_and_one_more_each_three_s
         accepted = statuses(replies)[202]
         assert FIT <= accepted <= FIT + passed_ms * FIT // MINUTE_MS
         assert_refusals(replies, Unit.SUBMITS, owner)
-        await assert_books(
+        await assert_counts(
             races, account.team.id, account.team.id if owner == "team" else account.user.id, accepted
         )
 
@@ -133,13 +133,13 @@ async def test_two_users_under_one_team_get_exactly_the_teams_amount(races: Race
         second = await races.member(first.team.id, [fits(unit, Window.TOTAL)])
         await races.fresh_minute()
         replies = await races.rush([first.key, second.key] * (CLIENTS // 2))
-        both = [statuses(replies[place::2])[202] for place in (0, 1)]
+        both = [statuses(replies[start::2])[202] for start in (0, 1)]
         say(f"two users under one team's limit of 30 ({unit}): {both[0]} + {both[1]}")
         assert sum(both) == 30
         assert max(both) <= FIT
-        held = [(await races.books(first.team.id, one.user.id)).total["held:jobs"] for one in (first, second)]
+        held = [(await races.counts(first.team.id, one.user.id)).total["held:jobs"] for one in (first, second)]
         assert held == both
-        team = await races.books(first.team.id, first.team.id)
+        team = await races.counts(first.team.id, first.team.id)
         assert (team.total["held:usd"], len(team.reserved)) == (30 * PRICE, 30)
 
 
@@ -150,19 +150,19 @@ async def test_two_teams_under_the_gateways_limit_get_exactly_its_amount(
     limits = races.gateway.limits
     for _ in range(rounds):
         teams = [await races.account(team=[fits(Unit.JOBS, Window.TOTAL, 15)]) for _ in range(2)]
-        taken = (await races.books(GATEWAY, GATEWAY)).total.get("held:usd", 0)
-        await limits.replace("test", GATEWAY, [Limit(Unit.USD, Window.TOTAL, taken + FIT * PRICE)])
+        held_before = (await races.counts(GATEWAY, GATEWAY)).total.get("held:usd", 0)
+        await limits.replace("test", GATEWAY, [Limit(Unit.USD, Window.TOTAL, held_before + FIT * PRICE)])
         try:
             replies = await races.rush([team.key for team in teams] * (CLIENTS // 2))
         finally:
             await limits.replace("test", GATEWAY, [])
-        both = [statuses(replies[place::2])[202] for place in (0, 1)]
+        both = [statuses(replies[start::2])[202] for start in (0, 1)]
         say(f"two teams under the gateway's limit of 20: {both[0]} + {both[1]}")
         assert sum(both) == FIT
         assert max(both) <= 15
         for team, jobs in zip(teams, both, strict=True):
-            await assert_books(races, team.team.id, team.team.id, jobs)
-        assert (await races.books(GATEWAY, GATEWAY)).total["held:usd"] == taken + FIT * PRICE
+            await assert_counts(races, team.team.id, team.team.id, jobs)
+        assert (await races.counts(GATEWAY, GATEWAY)).total["held:usd"] == held_before + FIT * PRICE
 
 
 @pytest.mark.parametrize(
@@ -181,9 +181,9 @@ async def test_a_browser_tokens_cap_holds_under_a_hundred_clients(
         replies = await races.rush([minted.token] * 100)
         assert statuses(replies) == {202: 5, 402 if unit is Unit.USD else 429: 95}
         assert_refusals(replies, unit, "token")
-        sums = (await races.books(account.team.id, minted.record.id)).total
+        sums = (await races.counts(account.team.id, minted.record.id)).total
         assert sums == {f"held:{unit}": 5 * SIZE[unit] for unit in COUNTED}
-        await assert_books(races, account.team.id, account.team.id, 5)
+        await assert_counts(races, account.team.id, account.team.id, 5)
 
 
 async def test_one_idempotency_key_two_hundred_times_is_one_job(races: Races, rounds: int) -> None:
@@ -195,7 +195,7 @@ async def test_one_idempotency_key_two_hundred_times_is_one_job(races: Races, ro
         assert len({reply.body["id"] for reply in replies}) == 1
         assert sum("Idempotent-Replayed" in reply.headers for reply in replies) == CLIENTS - 1
         assert sum(reply.body["repeated"] for reply in replies) == CLIENTS - 1
-        await assert_books(races, account.team.id, account.team.id, 1)
+        await assert_counts(races, account.team.id, account.team.id, 1)
 
 
 async def test_a_revoked_key_is_refused_by_every_process_within_a_second(
@@ -221,7 +221,7 @@ async def test_a_revoked_key_is_refused_by_every_process_within_a_second(
             assert last <= 1
         assert not [reply for reply in seen["submit"] if reply.status == 202 and reply.asked > done]
         accepted = sum(reply.status == 202 for reply in seen["submit"])
-        await assert_books(races, account.team.id, account.team.id, accepted)
+        await assert_counts(races, account.team.id, account.team.id, accepted)
 
 
 async def at_least(seen: dict[str, list[Reply]], count: int) -> bool:

@@ -94,8 +94,8 @@ async def _until(api: httpx.AsyncClient, job_id: str, *statuses: str, timeout: f
 async def _requests(gateway: Up, prompt: str) -> int:
     """How many submits with this prompt the emulator has accepted."""
     async with httpx.AsyncClient(trust_env=False) as web:
-        books = (await web.get(f"http://127.0.0.1:{gateway.port + 1}/emulator/requests")).json()
-    return sum(request["prompt"] == prompt for request in books["requests"])
+        accepted = (await web.get(f"http://127.0.0.1:{gateway.port + 1}/emulator/requests")).json()
+    return sum(request["prompt"] == prompt for request in accepted["requests"])
 
 
 def _colours(image: Image.Image) -> list[float]:

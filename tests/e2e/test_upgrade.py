@@ -116,7 +116,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @dataclass
-class Taken:
+class Upgraded:
     """This version's `filmgate up` on the older one's data directory, and the consumer of its webhooks.
 
     `before` is how often fal had accepted each prompt before.
@@ -158,7 +158,7 @@ class Taken:
 
 
 @pytest.fixture
-async def taken(tmp_path: Path) -> AsyncIterator[Taken]:
+async def upgraded(tmp_path: Path) -> AsyncIterator[Upgraded]:
     """The older installation's directory with its store, and this version started in it."""
     async with Receiver() as consumer:
         up = Up(tmp_path / "data")
@@ -179,62 +179,62 @@ async def taken(tmp_path: Path) -> AsyncIterator[Taken]:
                 httpx.AsyncClient(base_url=here["gateway"], timeout=30, trust_env=False) as api,
                 httpx.AsyncClient(base_url=here["fal"], timeout=30, trust_env=False) as fal,
             ):
-                yield Taken(up, old, before, api, fal, consumer)
+                yield Upgraded(up, old, before, api, fal, consumer)
         finally:
             await up.clean_up()
 
 
-async def test_everything_in_an_older_installation_goes_on(taken: Taken) -> None:
+async def test_everything_in_an_older_installation_goes_on(upgraded: Upgraded) -> None:
     """Jobs end as they should, bought once, or wait for a person; the ledger is right, due deliveries arrive."""
-    repeated = await taken.post("ada", "jobs", ONCE, **{"Idempotency-Key": "once-1"})
-    assert (repeated["id"], repeated["repeated"]) == (taken.old.ids["canceled"], True)
-    await taken.post("lead", f"webhook-endpoints/{taken.old.ids['ep_paused']}", {"paused": False}, "PATCH")
-    await taken.fal.post("/emulator/clock", json={"speed": 1000})
+    repeated = await upgraded.post("ada", "jobs", ONCE, **{"Idempotency-Key": "once-1"})
+    assert (repeated["id"], repeated["repeated"]) == (upgraded.old.ids["canceled"], True)
+    await upgraded.post("lead", f"webhook-endpoints/{upgraded.old.ids['ep_paused']}", {"paused": False}, "PATCH")
+    await upgraded.fal.post("/emulator/clock", json={"speed": 1000})
 
     async def all_ended() -> bool:
-        return set((await taken.statuses(*GOING, *TO_BUY)).values()) == {"succeeded"}
+        return set((await upgraded.statuses(*GOING, *TO_BUY)).values()) == {"succeeded"}
 
     async def details() -> str:
-        return str(await taken.statuses(*GOING, *TO_BUY))
+        return str(await upgraded.statuses(*GOING, *TO_BUY))
 
     await wait_until(all_ended, "every job has succeeded", timeout=90, interval=0.3, details=details)
-    assert await taken.statuses("held_unknown", "aside") == {"held_unknown": "held", "aside": "finalizing"}
-    await arrived(taken)
+    assert await upgraded.statuses("held_unknown", "aside") == {"held_unknown": "held", "aside": "finalizing"}
+    await arrived(upgraded)
 
-    await taken.command("jobs", "release", taken.old.ids["aside"])
-    resolve = f"admin/jobs/{taken.old.ids['held_unknown']}/resolve"
-    await taken.post("admin", resolve, {"action": "fail", "charged": False})
+    await upgraded.command("jobs", "release", upgraded.old.ids["aside"])
+    resolve = f"admin/jobs/{upgraded.old.ids['held_unknown']}/resolve"
+    await upgraded.post("admin", resolve, {"action": "fail", "charged": False})
 
     async def nothing_left() -> bool:
-        return await taken.statuses("held_unknown", "aside") == {"held_unknown": "failed", "aside": "succeeded"}
+        return await upgraded.statuses("held_unknown", "aside") == {"held_unknown": "failed", "aside": "succeeded"}
 
     await wait_until(nothing_left, "the job that was set aside goes on", timeout=30, interval=0.3)
-    new = Counter(taken.old.replies[f"lead jobs/{{{name}}}"]["input"]["prompt"] for name in TO_BUY)
-    assert await taken.bought() == taken.before + new
-    assert set((taken.before + new).values()) == {1}
-    ended = {name: taken.old.replies[f"lead jobs/{{{name}}}"]["status"] for name in ENDED}
-    assert await taken.statuses(*ENDED) == ended
-    assert json.loads(await taken.command("ledger", "verify", "--json"))["differences"] == []
-    address = f"unix://{taken.up.data_dir}/redis.sock"
+    new = Counter(upgraded.old.replies[f"lead jobs/{{{name}}}"]["input"]["prompt"] for name in TO_BUY)
+    assert await upgraded.bought() == upgraded.before + new
+    assert set((upgraded.before + new).values()) == {1}
+    ended = {name: upgraded.old.replies[f"lead jobs/{{{name}}}"]["status"] for name in ENDED}
+    assert await upgraded.statuses(*ENDED) == ended
+    assert json.loads(await upgraded.command("ledger", "verify", "--json"))["differences"] == []
+    address = f"unix://{upgraded.up.data_dir}/redis.sock"
     async with Redis.from_url(address, decode_responses=True, encoding_errors="surrogateescape") as redis:
         assert await immortal_keys(redis) == []
         assert await ledger_faults(redis) == []
         assert await slot_faults(redis) == []
 
 
-async def arrived(taken: Taken) -> None:
+async def arrived(upgraded: Upgraded) -> None:
     """Every due delivery arrives, except those whose next attempt is minutes away."""
     waiting = [
-        one["id"] for one in taken.old.replies["lead deliveries?limit=100"]["data"] if one["status"] == "due"
+        one["id"] for one in upgraded.old.replies["lead deliveries?limit=100"]["data"] if one["status"] == "due"
     ]
     assert waiting
 
     async def all_there() -> bool:
-        there = {one.headers["webhook-id"] for one in taken.consumer.requests}
+        there = {one.headers["webhook-id"] for one in upgraded.consumer.requests}
         return set(waiting) <= there
 
     async def details() -> str:
-        there = {one.headers["webhook-id"] for one in taken.consumer.requests}
-        return str([await taken.get("lead", f"deliveries/{one}") for one in waiting if one not in there])
+        there = {one.headers["webhook-id"] for one in upgraded.consumer.requests}
+        return str([await upgraded.get("lead", f"deliveries/{one}") for one in waiting if one not in there])
 
     await wait_until(all_there, "what was due has arrived", timeout=60, interval=0.3, details=details)

@@ -31,11 +31,11 @@ class Chunk:
         """New locals of the innermost scope; an unused `_` is allowed."""
         for name in names:
             if isinstance(name, nodes.Name):
-                place = f"{self.path}:{self.line} {name.id}"
+                where = f"{self.path}:{self.line} {name.id}"
                 if name.id in self.scopes[-1] and name.id != "_":
-                    self.faults.append(f"{place} is declared twice")
-                self.scopes[-1][name.id] = place
-                self.used.setdefault(place, name.id == "_")
+                    self.faults.append(f"{where} is declared twice")
+                self.scopes[-1][name.id] = where
+                self.used.setdefault(where, name.id == "_")
 
     def use(self, name: Any, *, write: bool = False) -> None:
         """A reference to a local or a given name; a write is no use, and a given name is never written."""
@@ -120,8 +120,8 @@ def findings() -> list[str]:
         for chunk.path in parts(name):
             chunk.visit(parsed(chunk.path))
         wrong |= set(chunk.faults)
-        used |= {place: is_used or used.get(place, False) for place, is_used in chunk.used.items()}
-    return sorted(wrong | {f"{place} is not used" for place, is_used in used.items() if not is_used})
+        used |= {where: is_used or used.get(where, False) for where, is_used in chunk.used.items()}
+    return sorted(wrong | {f"{where} is not used" for where, is_used in used.items() if not is_used})
 
 
 def test_every_name_in_the_scripts_is_there_and_is_used() -> None:

@@ -126,12 +126,12 @@ def kind(call: ast.Call) -> tuple[str, str] | None:
 
 def test_the_keys_of_the_store_are_walked_by_verification_alone() -> None:
     """SCAN, KEYS and the like are not called by a probe, a request or a worker."""
-    assert {place for place, found in reads() if found == "walk"} - MAY_WALK.keys() == set()
+    assert {where for where, found in reads() if found == "walk"} - MAY_WALK.keys() == set()
 
 
 def test_what_is_read_whole_has_a_bound_of_its_own() -> None:
     """A hash, set, list or stream is read without a count only where something else keeps it small."""
-    found = {place for place, _ in reads()}
+    found = {where for where, _ in reads()}
     assert found - MAY_WALK.keys() - MAY_READ_WHOLE.keys() == set(), "say what bounds it, or read a page"
     assert (MAY_WALK.keys() | MAY_READ_WHOLE.keys()) - found == set(), "gone: take it off the list"
 

@@ -151,10 +151,10 @@ async def a_key(stack: Stack) -> str:
 
 async def a_file(stack: Stack, api: httpx.AsyncClient) -> str:
     """A file that was uploaded as fal's JavaScript client uploads one."""
-    place = await initiated(api)
+    upload = await initiated(api)
     async with without_key(stack) as web:
-        assert (await web.put(place["upload_url"], content=picture())).status_code == 200
-    return place["file_url"].split("/")[-2]
+        assert (await web.put(upload["upload_url"], content=picture())).status_code == 200
+    return upload["file_url"].split("/")[-2]
 
 
 def _limit() -> Limit:

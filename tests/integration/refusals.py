@@ -42,7 +42,7 @@ def assert_problem(reply: httpx.Response, status: int, code: str, *, secret: str
     return problem
 
 
-async def books(stack: Stack) -> dict[str, str]:
+async def store_digests(stack: Stack) -> dict[str, str]:
     """Every key of the store with a digest of its value: equal before and after when nothing changed."""
     async with Redis.from_url(stack.redis.url) as redis:
         found = {}
@@ -66,8 +66,8 @@ async def submits(stack: Stack) -> int:
 @asynccontextmanager
 async def nothing_changes(stack: Stack) -> AsyncIterator[None]:
     """The body of this block writes nothing to the store, and submits nothing to fal."""
-    before = await books(stack)
+    before = await store_digests(stack)
     known = await submits(stack)
     yield
-    assert await books(stack) == before
+    assert await store_digests(stack) == before
     assert await submits(stack) == known

@@ -74,9 +74,9 @@ async def test_twenty_acts_at_once_are_twenty_lines(admin: Administrator) -> Non
     """None is lost or duplicated, and the chain verifies at any time."""
     before = len(await admin.audit())
     acts = [admin.team(f"team {number}") for number in range(20)]
-    looks = [verdict(admin) for _ in range(10)]
-    done = await asyncio.gather(*acts, *looks)
-    assert all(look["intact"] for look in done[20:])
+    reads = [verdict(admin) for _ in range(10)]
+    done = await asyncio.gather(*acts, *reads)
+    assert all(read["intact"] for read in done[20:])
     lines = (await admin.audit())[: -before or None]
     assert sorted(line["details"]["name"] for line in lines) == sorted(f"team {number}" for number in range(20))
     assert [line["number"] for line in lines] == list(range(before + 20, before, -1))

@@ -106,8 +106,8 @@ async def test_a_credit_lets_the_team_spend_more(admin: Administrator, stack: St
     await admin.done("PUT", f"{path}/limits", [ONE_CLIP])
     await stack.submit()
     await refused(stack, 402, "over_budget")
-    told = await admin.done("POST", f"{path}/credits", {"amount_usd": "1.40", "reason": " a gift "})
-    assert told == {"team": stack.account.team.id, "done": "credit", "amount_usd": "1.40", "reason": "a gift"}
+    answer = await admin.done("POST", f"{path}/credits", {"amount_usd": "1.40", "reason": " a gift "})
+    assert answer == {"team": stack.account.team.id, "done": "credit", "amount_usd": "1.40", "reason": "a gift"}
     await stack.submit()
     await refused(stack, 402, "over_budget")
     (entry,) = [
@@ -122,8 +122,8 @@ async def test_a_correction_counts_as_spent_and_can_be_taken_back(admin: Adminis
     """Three dollars more, then three less; one more less would go below zero: 409, and nothing changes."""
     path = path_of("team", stack)
     for amount, spent in (("3.10", "3.10"), ("-3.00", "0.10")):
-        told = await admin.done("POST", f"{path}/credits", {"correction_usd": amount, "reason": "a bill"})
-        assert (told["done"], told["correction_usd"]) == ("correction", amount)
+        answer = await admin.done("POST", f"{path}/credits", {"correction_usd": amount, "reason": "a bill"})
+        assert (answer["done"], answer["correction_usd"]) == ("correction", amount)
         assert (await stack.api.get("/v1/me")).json()["usage"]["spent_usd"] == spent
     async with nothing_changes(stack):
         reply = await admin.call("POST", f"{path}/credits", {"correction_usd": "-0.11", "reason": "too much"})
@@ -136,8 +136,8 @@ async def test_a_jobs_charge_becomes_what_it_really_cost(admin: Administrator, s
     job = await pipeline.ended()
     path = f"{path_of('team', stack)}/credits"
     body = {"job": job.id, "actual_usd": "1.25", "reason": "fal's invoice"}
-    told = await admin.done("POST", path, body)
-    assert told == {**body, "team": stack.account.team.id, "done": "corrected"}
+    answer = await admin.done("POST", path, body)
+    assert answer == {**body, "team": stack.account.team.id, "done": "corrected"}
     assert (await admin.done("POST", path, body))["done"] == "same"
     assert (await stack.job(job.id))["charged_usd"] == "1.25"
     assert await pipeline.money() == (0, 1_250_000)

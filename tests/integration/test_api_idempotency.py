@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.concurrency import concurrently
-from tests.integration.refusals import assert_problem, books, nothing_changes
+from tests.integration.refusals import assert_problem, nothing_changes, store_digests
 from tests.support.callers import second_account
 from tests.support.stack import Stack
 from workers.finalize import finalize
@@ -122,7 +122,7 @@ async def test_a_repeat_after_the_end_shows_the_job_as_it_is(stack: Stack) -> No
     for erase in (False, True):
         if erase:
             assert (await stack.api.delete(f"/v1/jobs/{job['id']}")).status_code == 204
-        before = await books(stack)
+        before = await store_digests(stack)
         repeat = await stack.api.post("/v1/jobs", json=stack.body(), headers=headers)
         assert repeat.json()["status"] == "canceled"
         assert repeat.json()["id"] == job["id"]
@@ -130,7 +130,7 @@ async def test_a_repeat_after_the_end_shows_the_job_as_it_is(stack: Stack) -> No
         assert repeat.status_code == 202
         waited = await stack.api.post("/v1/jobs", json=stack.body(), headers={**headers, "Prefer": "wait=5"})
         assert waited.status_code == 200  # with a wait for the end, the answer is that of an ended job
-        assert await books(stack) == before
+        assert await store_digests(stack) == before
 
 
 async def test_a_repeat_while_it_runs_buys_nothing(stack: Stack) -> None:

@@ -15,7 +15,7 @@ from app.store import keys
 from app.store.jobs import BILLING_MS
 from app.store.lanes import LEASE_MS
 from tests.integration.held_jobs import pipeline_on
-from tests.integration.refusals import books
+from tests.integration.refusals import store_digests
 from tests.support.checks import ledger_faults
 from tests.support.emulator import Emulator
 from tests.support.pipeline import DAY_MS, Pipeline
@@ -175,12 +175,12 @@ async def test_a_late_event_is_waited_for(pipeline: Pipeline, historian: Emulato
     """Nothing changes, and the job is compared again; once the event exists, it counts."""
     job = await pipeline.ended("[emu:bill:1000000]")
     await historian.trouble_platform(lag_seconds=3600)
-    before = await books(pipeline.stack)
+    before = await store_digests(pipeline.stack)
     assert await reconciled(pipeline, job) == []
     due = await due_in_ms(pipeline, job)
     assert due is not None
     assert MINUTE_MS - 10_000 < due <= MINUTE_MS
-    assert {name for name, value in (await books(pipeline.stack)).items() if before.get(name) != value} == {
+    assert {name for name, value in (await store_digests(pipeline.stack)).items() if before.get(name) != value} == {
         keys.due("billing")
     }
     await aged(pipeline, job, 600_000)
@@ -197,14 +197,14 @@ async def test_pauses_grow_until_a_day_after_the_end(pipeline: Pipeline) -> None
     """From a minute to six hours, about ten reads, the last one exactly a day later."""
     job = await pipeline.ended()
     end_ms = job.completed_ms or 0
-    looks = [end_ms + BILLING_MS]
-    while looks[-1] < end_ms + DAY_MS:
-        looks.append(next_check_ms(job, looks[-1]))
-    pauses = [after - before for before, after in pairwise(looks[:-1])]
-    assert looks[-1] == end_ms + DAY_MS
+    times = [end_ms + BILLING_MS]
+    while times[-1] < end_ms + DAY_MS:
+        times.append(next_check_ms(job, times[-1]))
+    pauses = [after - before for before, after in pairwise(times[:-1])]
+    assert times[-1] == end_ms + DAY_MS
     assert pauses == sorted(pauses)
     assert set(pauses) == set(PAUSES_MS)
-    assert len(looks) <= 15
+    assert len(times) <= 15
     assert events(await reconciled(pipeline, job)) == []
 
 
@@ -241,7 +241,7 @@ async def test_no_usable_answer_changes_nothing(
     job = await pipeline.ended("[emu:bill:1000000]")
     await historian.trouble_platform(**trouble)
     reconciler = billing_task(pipeline.gateway)
-    before = await books(pipeline.stack)
+    before = await store_digests(pipeline.stack)
     with capture_logs() as lines:
         for _ in range(1 if "delay_seconds" in trouble else 2):
             await pipeline.make_due("billing", pipeline.ref(job.id))
@@ -250,7 +250,7 @@ async def test_no_usable_answer_changes_nothing(
         ("billing.away", "warning", reason)
     ]
     assert not reconciler.is_due()
-    after = await books(pipeline.stack)
+    after = await store_digests(pipeline.stack)
     assert {name for name in before | after if before.get(name) != after.get(name)} == {keys.due("billing")}
     due = await due_in_ms(pipeline, job)
     assert due is not None

@@ -41,7 +41,7 @@ async def bought_no_more(pipeline: Pipeline, job_id: str) -> bool:
     return kept and idle and await pipeline.posts() == before
 
 
-async def marks(pipeline: Pipeline) -> list[tuple[str, float]]:
+async def virtual_times(pipeline: Pipeline) -> list[tuple[str, float]]:
     """The teams that wait, with their virtual times."""
     found: list[tuple[str, float]] = await pipeline.redis.zrange(f"{keys.PREFIX}line:teams", 0, -1, withscores=True)
     return found
@@ -51,7 +51,7 @@ async def marks(pipeline: Pipeline) -> list[tuple[str, float]]:
 async def test_what_was_granted_before_the_stop_is_not_bought_after_it(pipeline: Pipeline, stop: str) -> None:
     """A pause, or an open breaker: each job returns its slot, keeps its position, and is bought afterwards."""
     ids = [await pipeline.admit() for _ in range(3)]
-    before = await marks(pipeline)
+    before = await virtual_times(pipeline)
     assert await grants(pipeline) == 3
     if stop in {"all", "team"}:
         await pipeline.gateway.operations.pause(
@@ -62,7 +62,7 @@ async def test_what_was_granted_before_the_stop_is_not_bought_after_it(pipeline:
             await pipeline.gateway.stores.buying.report("account" if stop == "account" else "failed", ACCOUNT)
     for job_id in ids:
         assert await bought_no_more(pipeline, job_id)
-    assert await marks(pipeline) == before
+    assert await virtual_times(pipeline) == before
     await pipeline.gateway.operations.resume("test", team=pipeline.team if stop == "team" else None)
     assert await grants(pipeline) == 3
     assert (await pipeline.submit(ids[0])).status is Status.RUNNING

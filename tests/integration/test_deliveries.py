@@ -9,7 +9,7 @@ import pytest
 from app.domain.accounts import USER_SCOPES, Scope
 from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import calling, colleague, token
-from tests.support.endpoints import change, endpoint, later, sent, taken, team_admin
+from tests.support.endpoints import acquired, change, endpoint, later, sent, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.stack import Stack
@@ -120,7 +120,7 @@ async def test_dead_letters_of_one_moment_are_all_in_the_list(pipeline: Pipeline
         made = await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
         jobs = [await pipeline.admit() for _ in range(5)]
         await api.delete(f"/v1/webhook-endpoints/{made['id']}")
-        assert await taken(pipeline) == []
+        assert await acquired(pipeline) == []
         dead = await log(api, status="dead")
         assert {one["job"] for one in dead} == set(jobs)
         assert len({one["dead_at"] for one in dead}) == 1

@@ -52,11 +52,11 @@ async def test_a_delivery_is_found_by_its_id(pipeline: Pipeline, receiver: Recei
     receiver.answers([Reply(200, body=b"hello")])
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
-        told = (await api.post(f"/v1/webhook-endpoints/{made['id']}/test")).json()["delivery"]
+        delivery_id = (await api.post(f"/v1/webhook-endpoints/{made['id']}/test")).json()["delivery"]
         await sent(pipeline)
-        found = await read(api, f"/v1/deliveries/{told}")
+        found = await read(api, f"/v1/deliveries/{delivery_id}")
         (attempt,) = found["attempts"]
-        assert (found["id"], found["status"], attempt["answer"]) == (told, "delivered", "hello")
+        assert (found["id"], found["status"], attempt["answer"]) == (delivery_id, "delivered", "hello")
         assert_problem(await api.get("/v1/deliveries/msg_0"), 404, "not_found")
 
 

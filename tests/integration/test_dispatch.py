@@ -123,8 +123,8 @@ async def test_what_is_handed_out_is_hidden_and_comes_back(pipeline: Pipeline) -
     ids = [await pipeline.admit() for _ in range(6)]
     await pipeline.gateway.stores.slots.grant()
     stores = pipeline.gateway.stores
-    taken = await asyncio.gather(*(stores.due.take("submit", limit=3, visibility_ms=60_000) for _ in range(4)))
-    refs = [ref for _, found in taken for ref in found]
+    acquired = await asyncio.gather(*(stores.due.take("submit", limit=3, visibility_ms=60_000) for _ in range(4)))
+    refs = [ref for _, found in acquired for ref in found]
     assert sorted(refs) == sorted(pipeline.ref(job_id) for job_id in ids)
     assert not await stores.due.any("submit")
     hidden = dict(await pipeline.redis.zrange(keys.due("submit"), 0, -1, withscores=True))
@@ -140,8 +140,8 @@ async def test_one_of_many_takes_a_ref_up(pipeline: Pipeline) -> None:
     job_id = await pipeline.grant()
     ref, stores = pipeline.ref(job_id), pipeline.gateway.stores
     await stores.due.take("submit", limit=1, visibility_ms=ENQUEUED_HIDDEN_MS)
-    taken = await asyncio.gather(*(stores.quarantine.acquire("submit", ref, hidden_ms=30_000) for _ in range(8)))
-    assert sorted(bool(now_ms) for now_ms in taken) == [False] * 7 + [True]
+    acquired = await asyncio.gather(*(stores.quarantine.acquire("submit", ref, hidden_ms=30_000) for _ in range(8)))
+    assert sorted(bool(now_ms) for now_ms in acquired) == [False] * 7 + [True]
     assert await stores.quarantine.acquire("submit", "team/job_unknown", hidden_ms=1) == 0
     assert await pipeline.due("submit") == [ref]
 
@@ -161,9 +161,9 @@ async def test_what_is_no_longer_due_stays_away(pipeline: Pipeline) -> None:
 async def test_a_lane_has_one_slice(pipeline: Pipeline) -> None:
     """Of many tokens one acquires the lane; only that one renews it, passes it on, or leaves it."""
     stores = pipeline.gateway.stores
-    taken = await asyncio.gather(*(stores.lanes.take(0, f"slice-{n}") for n in range(8)))
-    assert sum(taken) == 1
-    mine, other = f"slice-{taken.index(True)}", "slice-x"
+    acquired = await asyncio.gather(*(stores.lanes.take(0, f"slice-{n}") for n in range(8)))
+    assert sum(acquired) == 1
+    mine, other = f"slice-{acquired.index(True)}", "slice-x"
     assert not await stores.lanes.renew(0, other)
     assert not await stores.lanes.hand_over(0, other)
     await stores.lanes.leave(0, other)

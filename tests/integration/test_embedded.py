@@ -131,13 +131,13 @@ def test_any_path_of_the_data_directory_works(tmp_path: Path, stores: list[Embed
 
 def test_a_start_says_what_it_waits_for(tmp_path: Path, stores: list[EmbeddedStore]) -> None:
     """For a server of an earlier run to end, and then for its own to answer."""
-    said: list[str] = []
+    printed: list[str] = []
     folder = tmp_path / "data"
     first = EmbeddedStore(folder, engine=engine_under_test())
-    stores += [first, EmbeddedStore(folder, engine=engine_under_test(), patience=0.3, on_wait=said.append)]
+    stores += [first, EmbeddedStore(folder, engine=engine_under_test(), patience=0.3, on_wait=printed.append)]
     first.start()
     stores[1].start()
-    assert next(words for words in said if "answer" not in words) == (
+    assert next(words for words in printed if "answer" not in words) == (
         "the store of an earlier run, which is still there"
     )
 
@@ -309,9 +309,9 @@ def test_valkeys_data_is_refused_by_redis(tmp_path: Path) -> None:
 def test_a_machine_without_a_server_is_told_the_remedies(tmp_path: Path) -> None:
     """Too old, not runnable, a different program, missing: one sentence with three remedies."""
 
-    def program(name: str, said: str) -> Path:
+    def program(name: str, version: str) -> Path:
         path = tmp_path / name
-        path.write_text(f"#!/bin/sh\necho '{said}'\n")
+        path.write_text(f"#!/bin/sh\necho '{version}'\n")
         path.chmod(0o700)
         return path
 

@@ -52,8 +52,8 @@ async def test_a_request_of_a_lost_job_is_an_alarm(server: RedisServer, tmp_path
     async with restored_store(server, tmp_path, bought=1, lost=1) as (pipeline, jobs, ids):
         async with restarted(pipeline.stack) as gateway:
             await recover_epoch(gateway)
-            told = [alarm for alarm in await gateway.stores.alarms.newest(9) if alarm.kind == "epoch_unknown"]
-        assert [(alarm.job, alarm.upstream_request_id) for alarm in told] == [(jobs[1], ids[1])]
+            alarms = [alarm for alarm in await gateway.stores.alarms.newest(9) if alarm.kind == "epoch_unknown"]
+        assert [(alarm.job, alarm.upstream_request_id) for alarm in alarms] == [(jobs[1], ids[1])]
 
 
 async def test_a_job_that_may_have_been_bought_keeps_buying_stopped(server: RedisServer, tmp_path: Path) -> None:

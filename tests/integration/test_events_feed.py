@@ -46,13 +46,13 @@ async def test_the_feed_tells_everything_once_and_in_order(pipeline: Pipeline) -
     assert (first["sequence"], first["data"]["id"], first["data"]["status"]) == (1, job.id, "queued")
     assert "input" not in first["data"]
     for limit in (1, 2, 5, 6):
-        told, cursor, more = [], dict[str, str](), True
+        collected, cursor, more = [], dict[str, str](), True
         while more:
             part = await page(pipeline.stack.api, limit=limit, **cursor)
             assert 0 < len(part["data"]) <= limit
-            told += part["data"]
+            collected += part["data"]
             cursor, more = {"cursor": part["next_cursor"]}, part["has_more"]
-        assert told == whole["data"]
+        assert collected == whole["data"]
     async with nothing_changes(pipeline.stack):
         rest = await page(pipeline.stack.api, cursor=whole["next_cursor"])
     assert rest == {"data": [], "next_cursor": whole["next_cursor"], "has_more": False}
@@ -109,17 +109,17 @@ async def test_an_alert_goes_to_the_team_and_to_the_user_it_is_about(stack: Stac
     )
     await stack.submit()
 
-    async def told(api: httpx.AsyncClient, key: str | None = None) -> list[tuple[str, int]]:
+    async def collected(api: httpx.AsyncClient, key: str | None = None) -> list[tuple[str, int]]:
         found = (await api.get("/v1/events", headers=headers(key) if key else None)).json()["data"]
         alerts = [event for event in found if event["type"] == "budget.threshold"]
         assert all(event["sequence"] is None and event["id"] and event["timestamp"] for event in alerts)
         return [(event["data"]["owner"], event["data"]["threshold"]) for event in alerts]
 
-    assert await told(stack.api, made.key) == [("team", 50), ("user", 50)]
-    assert await told(stack.api) == [("user", 50)]
-    assert await told(stack.api, token) == []
+    assert await collected(stack.api, made.key) == [("team", 50), ("user", 50)]
+    assert await collected(stack.api) == [("user", 50)]
+    assert await collected(stack.api, token) == []
     async with second_account(stack, same_team=True) as colleague:
-        assert await told(colleague) == []
+        assert await collected(colleague) == []
 
 
 async def test_what_is_not_for_the_caller_moves_the_cursor(pipeline: Pipeline) -> None:

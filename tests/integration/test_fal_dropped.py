@@ -53,8 +53,8 @@ async def test_fields_and_parameters_are_told_in_one_header(stack: Stack) -> Non
     """The submission is accepted, and the misspelt webhook parameter is reported."""
     reply = await fal_queue.post(stack, json=given(stack, seed=1), params={"webhook": "https://consumer.example"})
     assert reply.status_code == 200
-    told = "dropped unknown fields: seed; dropped unknown query parameters: webhook"
-    assert reply.headers.get_list(WARNING) == [told]
+    warning = "dropped unknown fields: seed; dropped unknown query parameters: webhook"
+    assert reply.headers.get_list(WARNING) == [warning]
 
 
 async def test_many_long_and_odd_names_stay_short_and_plain(stack: Stack) -> None:
@@ -64,12 +64,12 @@ async def test_many_long_and_odd_names_stay_short_and_plain(stack: Stack) -> Non
     query = "&".join(f"{name}=secret" for name in [*names, "a%0d%0aSet-Cookie:x", "%f0%9f%98%80", "=", "a;b"])
     reply = await fal_queue.post(stack, json=body, params=query)
     assert reply.status_code == 200
-    told = reply.headers[WARNING]
-    assert len(told) <= LONGEST
-    assert told.isascii()
-    assert told.isprintable()
-    assert re.fullmatch(r"dropped unknown fields: [\w, -]+ and \d+ more; dropped [\w, :-]+ and \d+ more", told)
-    assert "secret" not in told
+    warning = reply.headers[WARNING]
+    assert len(warning) <= LONGEST
+    assert warning.isascii()
+    assert warning.isprintable()
+    assert re.fullmatch(r"dropped unknown fields: [\w, -]+ and \d+ more; dropped [\w, :-]+ and \d+ more", warning)
+    assert "secret" not in warning
     odd = await fal_queue.post(stack, "odd", params="a%0d%0ab=1&%f0%9f%98%80=1&ok=1")
     assert odd.headers[WARNING] == "dropped unknown query parameters: ?, ok"
 

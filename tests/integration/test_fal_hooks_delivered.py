@@ -28,8 +28,8 @@ async def test_a_key_rotated_while_we_run_is_found(store: RedisServer, emulator:
     """Fal signs with a new key: refused until the key set is fetched again, within half a minute."""
     later = [0.0]
     async with (
-        Receiver() as taken,
-        open_stack(store, emulator, FILMGATE_FAL_WEBHOOKS="on", FILMGATE_PUBLIC_URL=taken.url) as stack,
+        Receiver() as receiver,
+        open_stack(store, emulator, FILMGATE_FAL_WEBHOOKS="on", FILMGATE_PUBLIC_URL=receiver.url) as stack,
     ):
         pipeline, own = Pipeline(stack), stack.gateway
         verifier = Verifier(stack.settings.jwks_url, user_id="user_emulator", clock=lambda: later[0])
@@ -39,7 +39,7 @@ async def test_a_key_rotated_while_we_run_is_found(store: RedisServer, emulator:
 
         async def arrives(count: int) -> None:
             """The newest delivery, once there are this many."""
-            one = (await taken.wait_for(count))[-1]
+            one = (await receiver.wait_for(count))[-1]
             marker = read_marker(
                 await own.stores.secrets.of_markers(), one.target.removeprefix("/fal/hooks/").replace("/", ".")
             )
@@ -71,14 +71,16 @@ async def test_fal_is_given_the_address_of_the_attempt(
 ) -> None:
     """Job, nonce and mac below the public URL; with `off` no URL, and the tag still has the marker."""
     async with (
-        Receiver() as taken,
-        open_stack(store, emulator, FILMGATE_FAL_WEBHOOKS=choice, FILMGATE_PUBLIC_URL=f"{taken.url}/base") as stack,
+        Receiver() as receiver,
+        open_stack(
+            store, emulator, FILMGATE_FAL_WEBHOOKS=choice, FILMGATE_PUBLIC_URL=f"{receiver.url}/base"
+        ) as stack,
     ):
         pipeline = Pipeline(stack)
         job = await pipeline.bought()
         marker = make_marker(await stack.gateway.stores.secrets.of_markers(), job.id, job.nonce or "")
         request = await emulator.request(job.upstream_request_id or "")
-        address = f"{taken.url}/base/fal/hooks/{marker.job}/{marker.nonce}/{marker.mac}"
+        address = f"{receiver.url}/base/fal/hooks/{marker.job}/{marker.nonce}/{marker.mac}"
         assert request["webhook"] == (address if asked else "")
         assert request["tags"] == {"filmgate": str(marker)}
 

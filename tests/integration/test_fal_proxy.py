@@ -96,17 +96,17 @@ async def test_every_answer_is_that_of_the_route_itself(stack: Stack, pipeline: 
         through = await ask(stack.api, method, url, **more)
         direct = await stack.api.request(method, ROOMS[host] + url.removeprefix(host), **plain)
         assert through.status_code == status, f"{method} {url}: {through.text}"
-        told = [dict(reply.headers) for reply in (through, direct)]
-        assert told[0].pop("x-fal-request-id"), url
-        named = told[1].pop("x-fal-request-id", None)
+        both = [dict(reply.headers) for reply in (through, direct)]
+        assert both[0].pop("x-fal-request-id"), url
+        named = both[1].pop("x-fal-request-id", None)
         if status < 400 and named is not None:
             assert through.headers["x-fal-request-id"] == named
-        for headers in told:
+        for headers in both:
             for name in ITS_OWN:
                 headers.pop(name, None)
-        replayed = told[1].pop("idempotent-replayed", None)  # the second of the two that were submitted
+        replayed = both[1].pop("idempotent-replayed", None)  # the second of the two that were submitted
         assert (replayed == "true") == (url == QUEUE and status == 200)
-        assert told[0] == told[1], f"{method} {url}"
+        assert both[0] == both[1], f"{method} {url}"
         assert (direct.status_code, direct.json()) == (status, through.json()), f"{method} {url}"
 
 
@@ -121,9 +121,9 @@ async def test_a_cancellation_with_an_empty_body_works(stack: Stack) -> None:
 
 async def test_the_headers_of_fals_clients_are_honoured(stack: Stack) -> None:
     """Priority, time in line, a deliberate second submission, and a webhook in the query."""
-    said = {"x-fal-queue-priority": "low", "x-fal-request-timeout": "90", "x-filmgate-new": "1"}
+    sent = {"x-fal-queue-priority": "low", "x-fal-request-timeout": "90", "x-filmgate-new": "1"}
     url = f"{QUEUE}?fal_webhook=http%3A%2F%2F127.0.0.1%3A9%2Fhook%3Fx%3D1"
-    replies = [await ask(stack.api, "POST", url, json=given(stack), headers=said) for _ in range(2)]
+    replies = [await ask(stack.api, "POST", url, json=given(stack), headers=sent) for _ in range(2)]
     ids = {reply.json()["request_id"] for reply in replies}
     assert len(ids) == 2
     for request_id in ids:
@@ -185,8 +185,8 @@ async def test_the_status_is_streamed_as_it_changes(stack: Stack, pipeline: Pipe
 # --- whose key, whose request ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("said", [{}, {"Authorization": "Key undefined"}, {"Authorization": "Key a:b"}])
-async def test_there_is_no_key_to_lend(stack: Stack, said: dict[str, str]) -> None:
+@pytest.mark.parametrize("sent", [{}, {"Authorization": "Key undefined"}, {"Authorization": "Key a:b"}])
+async def test_there_is_no_key_to_lend(stack: Stack, sent: dict[str, str]) -> None:
     """Without the caller's own key every route is 401; nothing is written, nothing is bought."""
     request_id = await submitted(stack)
     asked = [
@@ -205,7 +205,7 @@ async def test_there_is_no_key_to_lend(stack: Stack, said: dict[str, str]) -> No
     ]
     async with without_key(stack) as web, nothing_changes(stack):
         for method, url in asked:
-            assert_fals(await ask(web, method, url, headers=said, content=b"not even JSON"), 401)
+            assert_fals(await ask(web, method, url, headers=sent, content=b"not even JSON"), 401)
 
 
 async def test_another_customers_request_is_not_there(stack: Stack) -> None:
@@ -304,12 +304,12 @@ async def test_a_preflight_lets_fals_client_through(server: Server) -> None:
     """Every method and header that the client sends from a page; a page that is not listed gets nothing."""
     async with httpx.AsyncClient(base_url=server.url, trust_env=False) as web:
         for method in ("GET", "POST", "PUT"):
-            wish = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": ",".join(SENT)}
-            reply = await web.options(PROXY, headers={"Origin": PAGE, **wish})
+            requested = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": ",".join(SENT)}
+            reply = await web.options(PROXY, headers={"Origin": PAGE, **requested})
             assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, PAGE), reply.text
             assert method in reply.headers["access-control-allow-methods"].split(", ")
             assert set(SENT) <= set(reply.headers["access-control-allow-headers"].lower().split(", "))
-            other = await web.options(PROXY, headers={"Origin": "https://evil.example.com", **wish})
+            other = await web.options(PROXY, headers={"Origin": "https://evil.example.com", **requested})
             assert other.status_code == 400
             assert "access-control-allow-origin" not in other.headers
 
@@ -320,8 +320,8 @@ async def test_a_page_can_read_what_the_client_reads(stack: Stack, server: Serve
         *("x-fal-request-id", "x-fal-request-timeout-type", "x-fal-error-type", "x-fal-billable-units"),
         *("x-filmgate-warning", "idempotent-replayed", "retry-after"),
     }
-    said = {"Origin": PAGE, "Authorization": f"Key {stack.account.key}"}
-    async with httpx.AsyncClient(base_url=server.url, headers=said, trust_env=False) as web:
+    sent = {"Origin": PAGE, "Authorization": f"Key {stack.account.key}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=sent, trust_env=False) as web:
         replies = [
             (200, await ask(web, "POST", QUEUE, json={**given(stack), "mask": 1})),
             (422, await ask(web, "POST", QUEUE, json={})),

@@ -41,8 +41,13 @@ async def test_nothing_is_ever_sent_to_a_target(stack: Stack, receiver: Receiver
     place = f"127.0.0.1:{receiver.port}"
     for target in (f"https://{place}/{MODEL}", f"http://{place}/{MODEL}", f"https://fal.run@{place}/{MODEL}"):
         assert_fals(await ask(stack.api, "POST", target, json=given(stack)), 400)
-    said = {"Host": place, "X-Forwarded-Host": place, "Forwarded": f"host={place}", "X-Original-URL": f"//{place}/"}
-    reply = await ask(stack.api, "POST", QUEUE, json=given(stack), headers=said)
+    extra = {
+        "Host": place,
+        "X-Forwarded-Host": place,
+        "Forwarded": f"host={place}",
+        "X-Original-URL": f"//{place}/",
+    }
+    reply = await ask(stack.api, "POST", QUEUE, json=given(stack), headers=extra)
     assert reply.status_code == 200, reply.text
     assert reply.json()["status_url"].startswith(fal_queue.BASE)
     assert receiver.connections == 0

@@ -13,7 +13,7 @@ from app.store import keys
 from tests.integration import fal_queue
 from tests.integration.fal_queue import MODEL, given
 from tests.support.callers import another_key, calling, colleague, stranger, token
-from tests.support.endpoints import taken
+from tests.support.endpoints import acquired
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
 from tests.support.server import running_server
@@ -33,10 +33,10 @@ async def unanswered(stack: Stack, prompt: str) -> str:
     """A job whose answer was never sent: its process died between admission and answer."""
     caller = await stack.gateway.accounts.authenticate(stack.account.key)
     request = FalRequest(MODEL, given(stack, prompt), priority=Priority.NORMAL)
-    taken = await stack.gateway.fal_compat.submit(
+    accepted = await stack.gateway.fal_compat.submit(
         caller, request, surface="queue", idempotency_key=None, trace_id="dead"
     )
-    return taken.job.id
+    return accepted.job.id
 
 
 async def test_a_repost_is_the_same_job(stack: Stack, pipeline: Pipeline) -> None:
@@ -88,7 +88,7 @@ async def test_a_webhook_that_arrived_tells_the_id(pipeline: Pipeline, receiver:
     job, error = await pipeline.job(first), JobError("upstream_error", "It failed at fal.", retryable=True)
     assert await pipeline.store.end(job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=error)
     for wanted in (True, False):
-        ((ref, destination),) = await taken(pipeline)
+        ((ref, destination),) = await acquired(pipeline)
         await deliver(pipeline.gateway, ref, destination=destination)
         again = (await fal_queue.submitted(pipeline.stack, "told", params=params))["request_id"]
         assert (again == first) is wanted
@@ -110,12 +110,12 @@ async def test_a_poll_that_comes_before_the_answer_is_noted_counts(stack: Stack)
     """The order of the two does not matter."""
     caller = await stack.gateway.accounts.authenticate(stack.account.key)
     request = FalRequest(MODEL, given(stack, "order"))
-    taken = await stack.gateway.fal_compat.submit(
+    accepted = await stack.gateway.fal_compat.submit(
         caller, request, surface="queue", idempotency_key=None, trace_id="order"
     )
-    await fal_queue.status(stack, taken.job.id)
-    await stack.gateway.fal_compat.acknowledge(taken, surface="queue")
-    assert (await fal_queue.submitted(stack, "order"))["request_id"] != taken.job.id
+    await fal_queue.status(stack, accepted.job.id)
+    await stack.gateway.fal_compat.acknowledge(accepted, surface="queue")
+    assert (await fal_queue.submitted(stack, "order"))["request_id"] != accepted.job.id
 
 
 async def test_reposts_at_the_same_time_are_one_job(stack: Stack) -> None:

@@ -40,14 +40,14 @@ async def real_url(api: httpx.AsyncClient, address: str) -> str:
 
 async def test_python_uploads_with_a_token_that_holds_no_key(stack: Stack) -> None:
     """Token, then raw bytes: the URL is fal's, and serves the same bytes."""
-    told = (await stack.api.post(AUTH, json={})).json()
-    assert (told["token_type"], told["base_url"]) == ("Bearer", "http://filmgate.test/fal/cdn")
-    assert told["expires_at"].endswith("+00:00")  # what Python 3.10 can parse
-    lasts_s = datetime.fromisoformat(told["expires_at"]).timestamp() - time.time()
+    answer = (await stack.api.post(AUTH, json={})).json()
+    assert (answer["token_type"], answer["base_url"]) == ("Bearer", "http://filmgate.test/fal/cdn")
+    assert answer["expires_at"].endswith("+00:00")  # what Python 3.10 can parse
+    lasts_s = datetime.fromisoformat(answer["expires_at"]).timestamp() - time.time()
     assert 3500 < lasts_s <= 3605
-    assert stack.account.key not in str(told)
-    assert stack.digest not in told["token"]  # nor the digest that the store has
-    headers = {**bearing(told["token"]), "X-Fal-File-Name": "x/../a.png", "Content-Type": "image/png"}
+    assert stack.account.key not in str(answer)
+    assert stack.digest not in answer["token"]  # nor the digest that the store has
+    headers = {**bearing(answer["token"]), "X-Fal-File-Name": "x/../a.png", "Content-Type": "image/png"}
     async with without_key(stack) as web:
         reply = await web.post("/fal/cdn/files/upload", content=picture(), headers=headers)
     assert reply.status_code == 200, reply.text
@@ -74,28 +74,28 @@ async def test_a_key_brings_a_file_too(stack: Stack, header: str) -> None:
 async def test_a_promised_place_takes_the_bytes_by_its_signature(stack: Stack, storage: str, keyed: bool) -> None:  # noqa: FBT001  a case of the table
     """`file_url` is known before the bytes, and redirects its owner to them afterwards."""
     asked = {"content_type": "image/png", "file_name": "my holiday.png"}
-    place = (await stack.api.post(INITIATE.replace("fal-cdn-v3", storage), json=asked)).json()
-    assert urlsplit(place["file_url"]).path.startswith("/fal/cdn/files/file_")
-    assert place["file_url"].endswith("/my_holiday.png")
-    assert stack.account.key not in str(place)
-    assert (await stack.api.get(place["file_url"])).status_code == 404
+    upload = (await stack.api.post(INITIATE.replace("fal-cdn-v3", storage), json=asked)).json()
+    assert urlsplit(upload["file_url"]).path.startswith("/fal/cdn/files/file_")
+    assert upload["file_url"].endswith("/my_holiday.png")
+    assert stack.account.key not in str(upload)
+    assert (await stack.api.get(upload["file_url"])).status_code == 404
     async with without_key(stack) as web:
         headers = {"Authorization": f"Key {stack.account.key}"} if keyed else {}
         for _ in range(2):  # after a lost answer the client sends the same bytes again
-            reply = await web.put(place["upload_url"], content=picture(), headers=headers)
+            reply = await web.put(upload["upload_url"], content=picture(), headers=headers)
             assert (reply.status_code, reply.content) == (200, b"")
-    assert await content_at(await real_url(stack.api, place["file_url"])) == picture()
+    assert await content_at(await real_url(stack.api, upload["file_url"])) == picture()
 
 
 async def test_a_place_is_good_for_one_file(stack: Stack) -> None:
     """Different bytes for the same URL are refused, and the first are kept."""
-    place = await initiated(stack.api)
+    upload = await initiated(stack.api)
     async with without_key(stack) as web:
-        assert (await web.put(place["upload_url"], content=picture())).status_code == 200
-        reply = await web.put(place["upload_url"], content=picture(colour=9))
+        assert (await web.put(upload["upload_url"], content=picture())).status_code == 200
+        reply = await web.put(upload["upload_url"], content=picture(colour=9))
     assert reply.status_code == 403
     assert "before" in reply.json()["detail"]
-    assert await content_at(await real_url(stack.api, place["file_url"])) == picture()
+    assert await content_at(await real_url(stack.api, upload["file_url"])) == picture()
 
 
 async def test_python_brings_parts_in_any_order(stack: Stack) -> None:
@@ -118,36 +118,36 @@ async def test_python_brings_parts_in_any_order(stack: Stack) -> None:
 
 async def test_javascript_brings_parts_by_signature(stack: Stack) -> None:
     """`initiate-multipart`, then parts with a JSON answer; a part that is sent again replaces the first."""
-    place = await initiated(stack.api, where=IN_PARTS)
+    upload = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 3)
     async with without_key(stack) as web:
-        await put_parts(web, place["upload_url"], {2: b"cut off"})
-        named = await put_parts(web, place["upload_url"], parts)
-        assert (await completed(web, place["upload_url"], named)).status_code == 200
-    assert await content_at(await real_url(stack.api, place["file_url"])) == picture()
+        await put_parts(web, upload["upload_url"], {2: b"cut off"})
+        named = await put_parts(web, upload["upload_url"], parts)
+        assert (await completed(web, upload["upload_url"], named)).status_code == 200
+    assert await content_at(await real_url(stack.api, upload["file_url"])) == picture()
 
 
 async def test_parts_are_there_for_every_process_of_the_machine(stack: Stack) -> None:
     """No state of an upload is in one process's memory: another gateway with the same folder completes it."""
     from app.main import create_app  # noqa: PLC0415  the second process
 
-    place = await initiated(stack.api, where=IN_PARTS)
+    upload = await initiated(stack.api, where=IN_PARTS)
     async with without_key(stack) as web:
-        named = await put_parts(web, place["upload_url"], cut(picture(), 2))
+        named = await put_parts(web, upload["upload_url"], cut(picture(), 2))
     app = create_app(stack.settings)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://filmgate.test") as other:
-            assert (await completed(other, place["upload_url"], named)).status_code == 200
+            assert (await completed(other, upload["upload_url"], named)).status_code == 200
 
 
 async def test_a_browser_token_uploads_for_the_jobs_it_makes(stack: Stack) -> None:
     """A page's token gets an upload URL and an upload token, and both work."""
     page = await token(stack.api)
     async with calling(stack, page["token"]) as api:
-        place = await initiated(api)
-        assert (await api.put(place["upload_url"], content=picture())).status_code == 200
-        assert (await api.get(place["file_url"])).status_code == 307
+        upload = await initiated(api)
+        assert (await api.put(upload["upload_url"], content=picture())).status_code == 200
+        assert (await api.get(upload["file_url"])).status_code == 307
         credential = await upload_token(api)
         reply = await api.post("/fal/cdn/files/upload", content=picture(), headers=bearing(credential))
         assert reply.status_code == 200
@@ -158,15 +158,15 @@ async def test_a_browser_token_uploads_for_the_jobs_it_makes(stack: Stack) -> No
 
 async def test_a_job_is_sent_with_fals_own_url(stack: Stack) -> None:
     """One of our URLs in the input is replaced by fal's before it is checked; the job shows the image."""
-    place = await initiated(stack.api)
+    upload = await initiated(stack.api)
     async with without_key(stack) as web:
-        assert (await web.put(place["upload_url"], content=picture())).status_code == 200
+        assert (await web.put(upload["upload_url"], content=picture())).status_code == 200
     body = stack.body()
-    body["input"]["image_url"] = place["file_url"]
+    body["input"]["image_url"] = upload["file_url"]
     reply = await stack.api.post("/v1/jobs", json=body, headers={"Idempotency-Key": "once"})
     assert reply.status_code == 202, reply.text
     shown = reply.json()["input"]["image_url"]
-    assert shown["url"] == await real_url(stack.api, place["file_url"])
+    assert shown["url"] == await real_url(stack.api, upload["file_url"])
     assert shown["size"] == len(picture())
     body["input"]["image_url"] = shown["url"]
     again = await stack.api.post("/v1/jobs", json=body, headers={"Idempotency-Key": "once"})
@@ -175,27 +175,29 @@ async def test_a_job_is_sent_with_fals_own_url(stack: Stack) -> None:
 
 async def test_a_blob_in_the_input_is_bought_with_fals_own_url(stack: Stack, pipeline: Pipeline) -> None:
     """What JavaScript's client does with a Blob: initiate, upload, then a submission with the URL."""
-    place = await initiated(stack.api)
+    upload = await initiated(stack.api)
     async with without_key(stack) as web:
-        assert (await web.put(place["upload_url"], content=picture())).status_code == 200
+        assert (await web.put(upload["upload_url"], content=picture())).status_code == 200
     model = "/fal/queue/fal-ai/kling-video/v2/master/image-to-video"
-    asked = {"prompt": "a lake", "image_url": place["file_url"]}
+    asked = {"prompt": "a lake", "image_url": upload["file_url"]}
     first, again = [(await stack.api.post(model, json=asked)).json() for _ in range(2)]  # the answer was lost
     assert first["request_id"] == again["request_id"]
     job = await pipeline.job(first["request_id"])
     assert job.input is not None
-    assert job.input["image_url"] == await real_url(stack.api, place["file_url"])
-    refused = await stack.api.post(model, json={**asked, "image_url": place["file_url"].replace("file_", "file_0")})
+    assert job.input["image_url"] == await real_url(stack.api, upload["file_url"])
+    refused = await stack.api.post(
+        model, json={**asked, "image_url": upload["file_url"].replace("file_", "file_0")}
+    )
     assert refused.status_code == 422
     assert refused.json()["detail"][0]["loc"] == ["body", "image_url"]
 
 
 async def test_only_addresses_of_ours_are_replaced(stack: Stack) -> None:
     """In the model's fields for URLs, nested ones too; everything else in an input is unchanged."""
-    place = await initiated(stack.api)
+    upload = await initiated(stack.api)
     async with without_key(stack) as web:
-        assert (await web.put(place["upload_url"], content=picture())).status_code == 200
-    ours, real = place["file_url"], await real_url(stack.api, place["file_url"])
+        assert (await web.put(upload["upload_url"], content=picture())).status_code == 200
+    ours, real = upload["file_url"], await real_url(stack.api, upload["file_url"])
     caller = await stack.gateway.accounts.authenticate(stack.account.key)
     other = "https://example.com/fal/cdn/files/file_x/a.png"
     given = {

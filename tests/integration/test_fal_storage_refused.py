@@ -34,10 +34,10 @@ NEVER = "file_" + "0" * 32
 
 async def put_file(stack: Stack) -> str:
     """A file of the stack's own user: its URL."""
-    place = await initiated(stack.api)
+    upload = await initiated(stack.api)
     async with without_key(stack) as web:
-        assert (await web.put(place["upload_url"], content=picture())).status_code == 200
-    return place["file_url"]
+        assert (await web.put(upload["upload_url"], content=picture())).status_code == 200
+    return upload["file_url"]
 
 
 # --- permissions -------------------------------------------------------------------------------------------------
@@ -83,11 +83,11 @@ async def test_an_expired_token_is_401_and_says_so(stack: Stack) -> None:
     secret = await stack.gateway.stores.secrets.of_markers()
     team = stack.account.team.id
     token = write_upload_token(secret, UploadToken(team, "pass_" + "0" * 32, 1_700_000_000_000))
-    place = write_upload_token(secret, UploadToken(team, NEVER, 1_700_000_000_000))
+    upload = write_upload_token(secret, UploadToken(team, NEVER, 1_700_000_000_000))
     async with without_key(stack) as web:
         headers = bearing("fg_up_" + token)
         assert_refused(await web.post("/fal/cdn/files/upload", content=picture(), headers=headers), 401, "passed")
-        reply = await web.put(f"/fal/cdn/uploads/{NEVER}?signature={place}", content=picture())
+        reply = await web.put(f"/fal/cdn/uploads/{NEVER}?signature={upload}", content=picture())
         assert_refused(reply, 401, "passed")
 
 
@@ -95,12 +95,12 @@ async def test_what_a_revoked_key_began_ends_with_it(stack: Stack) -> None:
     """Its upload token and its signed upload URL accept no more bytes."""
     key = await another_key(stack)
     async with calling(stack, key.key) as api:
-        credential, place = await upload_token(api), await initiated(api)
+        credential, upload = await upload_token(api), await initiated(api)
     await stack.gateway.administration.revoke_key("test", key.record.id)
     async with without_key(stack) as web:
         reply = await web.post("/fal/cdn/files/upload", content=picture(), headers=bearing(credential))
         assert_refused(reply, 401, "revoked")
-        assert_refused(await web.put(place["upload_url"], content=picture()), 401, "revoked")
+        assert_refused(await web.put(upload["upload_url"], content=picture()), 401, "revoked")
 
 
 async def test_a_signature_opens_its_own_place_only(stack: Stack) -> None:
@@ -179,15 +179,15 @@ WRONG = {
 async def test_what_is_no_image_for_kling_is_refused(stack: Stack, case: str) -> None:
     """By a token, and at a signed URL: nothing is stored, and the URL can still be used for the right file."""
     content, kind, status = WRONG[case]
-    place = await initiated(stack.api)
+    upload = await initiated(stack.api)
     credential = await upload_token(stack.api)
     async with without_key(stack) as web, nothing_changes(stack):
         headers = {**bearing(credential), "Content-Type": kind}
         assert_refused(await web.post("/fal/cdn/files/upload", content=content, headers=headers), status)
         if status != 415:
-            assert_refused(await web.put(place["upload_url"], content=content), status)
+            assert_refused(await web.put(upload["upload_url"], content=content), status)
     async with without_key(stack) as web:
-        assert (await web.put(place["upload_url"], content=picture())).status_code == 200
+        assert (await web.put(upload["upload_url"], content=picture())).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["video/mp4", "text/plain", "application/pdf"])
@@ -259,9 +259,9 @@ async def test_a_key_for_some_models_gives_tokens_for_those(stack: Stack) -> Non
 
 async def test_a_wrong_list_of_parts_is_422_and_may_be_corrected(stack: Stack) -> None:
     """A wrong ETag, a gap, a duplicate, one missing, one too many, none, nonsense; then the right list."""
-    place = await initiated(stack.api, where=IN_PARTS)
+    upload = await initiated(stack.api, where=IN_PARTS)
     async with without_key(stack) as web:
-        one, two, three = named = await put_parts(web, place["upload_url"], cut(picture(), 3))
+        one, two, three = named = await put_parts(web, upload["upload_url"], cut(picture(), 3))
         unknown: list[list[dict[str, object]]] = [
             [one, two, {**three, "etag": one["etag"]}],
             [one, three],
@@ -273,19 +273,19 @@ async def test_a_wrong_list_of_parts_is_422_and_may_be_corrected(stack: Stack) -
         unreadable = [[], [{"partNumber": "1", "etag": "x"}], [{"partNumber": 0, "etag": "x"}], [{"etag": "x"}]]
         async with nothing_changes(stack):
             for wrong in unknown:
-                assert_refused(await completed(web, place["upload_url"], wrong), 422, "parts")
+                assert_refused(await completed(web, upload["upload_url"], wrong), 422, "parts")
             for wrong in unreadable:
-                assert_refused(await completed(web, place["upload_url"], wrong), 422)
-        assert (await completed(web, place["upload_url"], named[::-1])).status_code == 200
-        path, _, query = place["upload_url"].partition("?")
+                assert_refused(await completed(web, upload["upload_url"], wrong), 422)
+        assert (await completed(web, upload["upload_url"], named[::-1])).status_code == 200
+        path, _, query = upload["upload_url"].partition("?")
         assert_refused(await web.put(f"{path}/4?{query}", content=b"x"), 403, "complete")
 
 
 @pytest.mark.parametrize("number", ["0", "101", "x", "-1", "1e3", "٣", "00000001"])
 async def test_a_part_has_a_number(stack: Stack, number: str) -> None:
     """From 1 to 100, in plain digits."""
-    place = await initiated(stack.api, where=IN_PARTS)
-    path, _, query = place["upload_url"].partition("?")
+    upload = await initiated(stack.api, where=IN_PARTS)
+    path, _, query = upload["upload_url"].partition("?")
     async with without_key(stack) as web, nothing_changes(stack):
         assert_refused(await web.put(f"{path}/{number}?{query}", content=b"x"), 422)
         assert_refused(await web.put(f"{path}/1?{query}", content=b""), 422)
@@ -311,31 +311,31 @@ async def test_parts_together_are_no_larger_than_an_image_may_be(stack: Stack) -
 async def test_an_unfinished_upload_leaves_the_store_by_itself(stack: Stack) -> None:
     """An unfinished upload expires after an hour; a stored file after its week, and its URL with it."""
     credential = await upload_token(stack.api)
-    place = await initiated(stack.api, where=IN_PARTS)
+    upload = await initiated(stack.api, where=IN_PARTS)
     async with (
         without_key(stack) as web,
         stack.redis.client() as redis,
     ):
-        named = await put_parts(web, place["upload_url"], cut(picture(), 2))
+        named = await put_parts(web, upload["upload_url"], cut(picture(), 2))
         names = [name async for name in redis.scan_iter("fg:upload:*")]
         assert len(names) == 2
         assert all([3500 < await redis.ttl(name) <= 3660 for name in names])
-        assert (await completed(web, place["upload_url"], named)).status_code == 200
+        assert (await completed(web, upload["upload_url"], named)).status_code == 200
         assert max([await redis.ttl(name) for name in names]) > 6 * 86_400
         await redis.delete(*names)
         headers = bearing(credential)
         assert_refused(await web.post("/fal/cdn/files/upload", content=picture(), headers=headers), 401, "expired")
-        assert_refused(await web.put(place["upload_url"], content=picture()), 404)
+        assert_refused(await web.put(upload["upload_url"], content=picture()), 404)
 
 
 async def test_a_part_that_is_on_another_machine_is_named(stack: Stack) -> None:
     """Complete names the missing part; once it is sent again, the file is complete."""
-    place = await initiated(stack.api, where=IN_PARTS)
+    upload = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 2)
     async with without_key(stack) as web:
-        named = await put_parts(web, place["upload_url"], parts)
+        named = await put_parts(web, upload["upload_url"], parts)
         (part,) = (stack.settings.data_dir / "uploads").rglob("2-*")
         part.unlink()
-        assert_refused(await completed(web, place["upload_url"], named), 422, "Part 2")
-        await put_parts(web, place["upload_url"], {2: parts[2]})
-        assert (await completed(web, place["upload_url"], named)).status_code == 200
+        assert_refused(await completed(web, upload["upload_url"], named), 422, "Part 2")
+        await put_parts(web, upload["upload_url"], {2: parts[2]})
+        assert (await completed(web, upload["upload_url"], named)).status_code == 200

@@ -53,9 +53,9 @@ async def test_the_stream_tells_each_state_and_closes(stack: Stack, pipeline: Pi
             await pipeline.to(request_id, "succeeded")
     words = [one["status"] for one in seen]
     assert (words[0], words[-1], words.count("COMPLETED")) == ("IN_QUEUE", "COMPLETED", 1)
-    told = [log["message"] for one in seen for log in one["logs"]]
-    assert told == [log["message"] for log in (await stack.job(request_id))["logs"]]
-    assert told
+    messages = [log["message"] for one in seen for log in one["logs"]]
+    assert messages == [log["message"] for log in (await stack.job(request_id))["logs"]]
+    assert messages
 
 
 async def test_the_stream_ends_when_its_key_does(stack: Stack, server: Server) -> None:

@@ -282,9 +282,9 @@ async def test_the_private_half_is_in_no_log_and_no_reply(pipeline: Pipeline, re
     seed: str = await pipeline.redis.get(keys.WEBHOOK_KEY)
     raw = bytes.fromhex(seed)
     forms = [seed, base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).rstrip(b"=").decode(), repr(raw)]
-    said = repr(logs) + shown.decode() + repr([(one.headers, one.body) for one in receiver.requests])
-    assert "webhook.attempt" in said
-    assert [form for form in forms if form in said] == []
+    text = repr(logs) + shown.decode() + repr([(one.headers, one.body) for one in receiver.requests])
+    assert "webhook.attempt" in text
+    assert [form for form in forms if form in text] == []
     assert seed not in repr(await pipeline.gateway.stores.secrets.of_webhooks())
 
 

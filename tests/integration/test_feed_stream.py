@@ -72,8 +72,8 @@ async def test_a_follower_hears_what_the_feed_holds(server: Server, pipeline: Pi
         events = await read(reader, 5)
     assert [event["event"] for event in events] == LIFE
     assert {event["data"]["data"]["id"] for event in events} == {job.id}
-    told = [{"id": event["id"], **event["data"]} for event in events]
-    assert told == await page(pipeline.stack.api, cursor=start)
+    streamed = [{"id": event["id"], **event["data"]} for event in events]
+    assert streamed == await page(pipeline.stack.api, cursor=start)
     assert "kan4rie" not in str(events)
 
 
@@ -168,8 +168,8 @@ async def test_a_slow_follower_misses_nothing(pipeline: Pipeline) -> None:
     caller = await pipeline.gateway.accounts.authenticate(pipeline.stack.account.key)
     await pipeline.admit()
     name, total = keys.events(pipeline.team), 2 * BACKLOG + 10
-    told = pipeline.gateway.feed.follow(caller, cursor=None)
-    first = await anext(told)
+    following = pipeline.gateway.feed.follow(caller, cursor=None)
+    first = await anext(following)
     ((_, row),) = await pipeline.redis.xrevrange(name, count=1)
     pipe = pipeline.redis.pipeline(transaction=False)
     for _ in range(total):
@@ -177,10 +177,10 @@ async def test_a_slow_follower_misses_nothing(pipeline: Pipeline) -> None:
     ids = await pipe.execute()
     found: list[Frame] = []
     while len(found) < total:
-        found.append(await asyncio.wait_for(anext(told), 10))
+        found.append(await asyncio.wait_for(anext(following), 10))
         if len(found) == 1:
             await asyncio.sleep(1)  # meanwhile the queue overflows
-    await told.aclose()
+    await following.aclose()
     assert first.event is None
     assert [one.cursor for one in found] == ids
 

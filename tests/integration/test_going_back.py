@@ -37,13 +37,13 @@ async def test_only_a_newer_versions_list_lets_a_start_go_on(stack: Stack, tmp_p
     await names.note(NEWER, [NAME, "FILMGATE_PORT"])
     log = tmp_path / "log"
     async with running_server(settings, log=log), stack.workers(**{NAME: "1"}):
-        said = [json.loads(line) for line in log.read_text().splitlines()]
-        assert [NAME] in [line.get("names") for line in said if line["level"] == "warning"]
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert [NAME] in [line.get("names") for line in lines if line["level"] == "warning"]
         assert "FILMGATE_HOST" in await names.newer_than("0.0.1")  # what the server wrote for older versions
         assert NAME not in await names.newer_than(NEWER)
-    told = await run_command("teams", "list", "--json", environment=clean_environment(**settings))
-    assert (told.returncode, len(json.loads(told.stdout))) == (0, 1)
-    assert NAME in told.stderr
+    result = await run_command("teams", "list", "--json", environment=clean_environment(**settings))
+    assert (result.returncode, len(json.loads(result.stdout))) == (0, 1)
+    assert NAME in result.stderr
 
 
 async def test_a_name_that_no_version_knows_is_refused_beside_one_that_a_newer_knows(store: RedisServer) -> None:

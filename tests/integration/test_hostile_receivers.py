@@ -71,8 +71,8 @@ async def test_all_of_them_together_cost_less_than_5_mb(certificates: Certificat
         for name, case, tls in cases:
             async with serving(case.script, tls=tls) as url:
                 made = await attempt_by(sender, url)
-            told = (made["status"], made["outcome"], made["error"])
-            assert told == (case.status, case.outcome, case.error), name
+            found = (made["status"], made["outcome"], made["error"])
+            assert found == (case.status, case.outcome, case.error), name
             assert made["duration_ms"] < (seconds + SPARE_SECONDS) * 1000, name
             assert case.slow or made["duration_ms"] < max(seconds, 3) * 1000, name
             assert len(made["answer"]) <= MAX_BODY_KEPT_BYTES, name
@@ -90,7 +90,7 @@ async def one(case: Hostile, *, tls: ssl.SSLContext | None, trusts: ssl.SSLConte
 
 async def test_no_more_than_its_share_is_read_of_an_answer() -> None:
     """64 KB of a body, 128 KB in total; the kernel's buffers may fill in addition."""
-    taken: dict[str, int] = {}
+    received: dict[str, int] = {}
 
     async def body(writer: Writer) -> None:
         await pour(writer, "body", b"HTTP/1.1 200 OK\r\n\r\n")
@@ -102,17 +102,17 @@ async def test_no_more_than_its_share_is_read_of_an_answer() -> None:
         sock = writer.get_extra_info("socket")
         writer.transport.set_write_buffer_limits(0)
         writer.write(first)
-        taken[name] = len(first)
+        received[name] = len(first)
         while True:
             writer.write(then)
             await writer.drain()
-            taken[name] += len(then)
+            received[name] += len(then)
             assert sock.fileno() >= 0
 
     assert await one(Hostile(body, 200, "", None), tls=None, trusts=None) == (200, "delivered", None)
     assert await one(Hostile(news, 200, "", None), tls=None, trusts=None) == (None, "retry", "too_large")
-    assert MAX_BODY_READ_BYTES <= taken["body"] < 50_000_000
-    assert MAX_ANSWER_BYTES <= taken["news"] < 50_000_000
+    assert MAX_BODY_READ_BYTES <= received["body"] < 50_000_000
+    assert MAX_ANSWER_BYTES <= received["news"] < 50_000_000
 
 
 async def test_others_are_served_while_twenty_of_the_worst_are(certificates: Certificates) -> None:

@@ -44,7 +44,7 @@ async def token_client_job(pipeline: Pipeline) -> None:
 
 async def test_books_are_right_after_work_of_every_kind(pipeline: Pipeline) -> None:
     """Successes, failures, cancels, disputes, corrections up and down, credits, tokens, another user and team."""
-    books, team = pipeline.gateway.ledger, pipeline.team
+    ledger, team = pipeline.gateway.ledger, pipeline.team
     chance = random.Random(3)  # noqa: S311  a repeatable order, no secret
 
     async def cancelled() -> None:
@@ -53,7 +53,7 @@ async def test_books_are_right_after_work_of_every_kind(pipeline: Pipeline) -> N
     async def corrected() -> None:
         job = await pipeline.ended()
         actual = chance.choice([0, 700_000, 2 * PRICE])
-        assert await books.correct_job("test", team, job.id, actual=actual, reason="x") is Correction.CORRECTED
+        assert await ledger.correct_job("test", team, job.id, actual=actual, reason="x") is Correction.CORRECTED
 
     async def disputed() -> None:
         job = await pipeline.ended("[emu:422_content_policy]")
@@ -75,8 +75,8 @@ async def test_books_are_right_after_work_of_every_kind(pipeline: Pipeline) -> N
         by_others,
         lambda: token_client_job(pipeline),
         lambda: pipeline.ended("[emu:500_downstream]"),
-        lambda: books.credit("test", team, micro=chance.randrange(10**6), reason="x"),
-        lambda: books.correct("test", team, micro=chance.randrange(10**6), reason="x"),
+        lambda: ledger.credit("test", team, micro=chance.randrange(10**6), reason="x"),
+        lambda: ledger.correct("test", team, micro=chance.randrange(10**6), reason="x"),
     ]
     steps = kinds * 2
     chance.shuffle(steps)

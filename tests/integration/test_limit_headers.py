@@ -80,19 +80,19 @@ async def test_t_is_the_time_until_the_window_begins_anew(bounds: Bounds) -> Non
     _, states = both(await bounds.submit())
     after = await bounds.stack.gateway.stores.clock.now_ms()
     for window, period in periods(before, "UTC").items():
-        told = states[f"team-jobs-{window}"]["t"]
-        assert math.ceil((period.end_ms - after) / 1000) <= told <= math.ceil((period.end_ms - before) / 1000)
+        seconds = states[f"team-jobs-{window}"]["t"]
+        assert math.ceil((period.end_ms - after) / 1000) <= seconds <= math.ceil((period.end_ms - before) / 1000)
 
 
 async def test_t_of_a_rate_is_the_time_until_it_is_full_or_has_room_again(bounds: Bounds) -> None:
     """Three an hour: each accepted one adds 20 minutes until all three are free; then 20 for the next."""
     await bounds.allow("user", submits_hour=3)
-    told = []
+    seconds = []
     for _ in range(4):
         reply = await bounds.submit()
         state = both(reply)[1]["user-submits-hour"]
-        told.append((reply.status_code, state["r"], round(state["t"] / 60)))
-    assert told == [(202, 2, 20), (202, 1, 40), (202, 0, 20), (429, 0, 20)]
+        seconds.append((reply.status_code, state["r"], round(state["t"] / 60)))
+    assert seconds == [(202, 2, 20), (202, 1, 40), (202, 0, 20), (429, 0, 20)]
 
 
 async def test_a_repeat_tells_the_limits_as_they_stand_now(bounds: Bounds) -> None:
@@ -134,8 +134,8 @@ async def test_retry_after_is_not_before_the_window_begins_anew(bounds: Bounds, 
     reply = await bounds.submit()
     after = await bounds.stack.gateway.stores.clock.now_ms()
     end = periods(before, "UTC")[window].end_ms
-    told = int(reply.headers["retry-after"])
-    assert math.ceil((end - after) / 1000) <= told <= math.ceil((end - before) / 1000)
+    seconds = int(reply.headers["retry-after"])
+    assert math.ceil((end - after) / 1000) <= seconds <= math.ceil((end - before) / 1000)
 
 
 async def test_who_waits_for_retry_after_meets_no_rate_any_more(bounds: Bounds) -> None:
@@ -147,12 +147,12 @@ async def test_who_waits_for_retry_after_meets_no_rate_any_more(bounds: Bounds) 
     await bounds.redis.set(name, due_ms * 1000, px=120_000)
     reply = await bounds.submit()
     after = await bounds.stack.gateway.stores.clock.now_ms()
-    told = int(reply.headers["retry-after"])
+    seconds = int(reply.headers["retry-after"])
     assert reply.status_code == 429
-    assert math.ceil((room_ms - after) / 1000) <= told <= 30
+    assert math.ceil((room_ms - after) / 1000) <= seconds <= 30
     (limit,) = reply.json()["limits"]
     assert limit["resets_at"] == iso(room_ms)
-    await bounds.redis.set(name, (due_ms - told * 1000) * 1000, px=120_000)  # as if that time had passed
+    await bounds.redis.set(name, (due_ms - seconds * 1000) * 1000, px=120_000)  # as if that time had passed
     assert (await bounds.submit()).status_code == 202
 
 

@@ -128,13 +128,13 @@ async def test_each_threshold_of_a_money_limit_is_told_once(bounds: Bounds) -> N
     await bounds.allow("team", usd_total=10 * PRICE, jobs_total=10)
     job_ids = [await bounds.accepted() for _ in range(10)]
     await bounds.refused()
-    told = await notices(bounds)
-    assert [(one.threshold, one.used, one.held) for one in told] == [
+    alerts = await notices(bounds)
+    assert [(one.threshold, one.used, one.held) for one in alerts] == [
         (50, 0, 5 * PRICE),
         (80, 0, 8 * PRICE),
         (100, 0, 10 * PRICE),
     ]
-    assert {(one.owner, one.window, one.amount, one.user, one.resets_ms) for one in told} == {
+    assert {(one.owner, one.window, one.amount, one.user, one.resets_ms) for one in alerts} == {
         (Owner.TEAM, "total", 10 * PRICE, None, None)
     }
     for job_id in job_ids[:6]:
@@ -151,8 +151,8 @@ async def test_another_amount_is_told_anew(bounds: Bounds) -> None:
         await bounds.accepted()
     await bounds.allow("team", usd_total=10 * PRICE)
     await bounds.accepted()
-    told = [(one.threshold, one.amount // PRICE) for one in await notices(bounds)]
-    assert told == [(50, 5), (80, 5), (100, 5), (50, 10)]
+    alerts = [(one.threshold, one.amount // PRICE) for one in await notices(bounds)]
+    assert alerts == [(50, 5), (80, 5), (100, 5), (50, 10)]
 
 
 async def test_a_jump_over_two_thresholds_tells_the_higher_one(bounds: Bounds) -> None:
@@ -169,8 +169,8 @@ async def test_a_new_period_is_told_anew(bounds: Bounds) -> None:
     await bounds.accepted()
     await bounds.backdate(now_ms, 1)
     await bounds.accepted()
-    told = await notices(bounds)
-    assert [one.threshold for one in told] == [100, 100]
+    alerts = await notices(bounds)
+    assert [one.threshold for one in alerts] == [100, 100]
 
 
 async def test_a_users_limit_tells_the_team_whose_it_is(bounds: Bounds) -> None:
@@ -178,5 +178,5 @@ async def test_a_users_limit_tells_the_team_whose_it_is(bounds: Bounds) -> None:
     await bounds.allow("user", usd_month=2 * PRICE, jobs_day=1)
     await bounds.allow("gateway", usd_total=PRICE, usd_day=PRICE)
     await bounds.accepted()
-    (told,) = await notices(bounds)
-    assert (told.owner, told.user, told.threshold) == (Owner.USER, bounds.ids["user"], 50)
+    (alerts,) = await notices(bounds)
+    assert (alerts.owner, alerts.user, alerts.threshold) == (Owner.USER, bounds.ids["user"], 50)

@@ -10,7 +10,7 @@ from app.domain.limits import CALENDAR, UNITS, Unit, Window, format_amount, peri
 from app.domain.times import iso
 from app.store import keys
 from tests.integration.limits import PRICE, SIZE, Bounds, limit
-from tests.integration.refusals import assert_problem, books, nothing_changes
+from tests.integration.refusals import assert_problem, nothing_changes, store_digests
 from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 
@@ -197,8 +197,8 @@ async def test_a_week_begins_on_monday_by_the_teams_clock_and_for_the_gateway_by
     problem = await bounds.refused()
     again = {found["owner"]: datetime.fromisoformat(found["resets_at"]) for found in problem["limits"]}
     assert again.keys() == {"team", "gateway"}
-    for owner, place in (("team", zone), ("gateway", "UTC")):
-        monday = again[owner].astimezone(ZoneInfo(place))
+    for owner, zone_name in (("team", zone), ("gateway", "UTC")):
+        monday = again[owner].astimezone(ZoneInfo(zone_name))
         assert (monday.isoweekday(), monday.hour, monday.minute) == (1, 0, 0)
     assert (await bounds.states())["team jobs/week"]["held"] == 1
     assert "a week" in problem["detail"]
@@ -232,9 +232,9 @@ async def test_only_the_rate_is_spent_by_a_refusal_over_another_limit(bounds: Bo
     """The one key that differs is the rate's, with one more submission."""
     await bounds.allow("team", jobs_total=0, submits_hour=2)
     await bounds.refused()
-    first, before = await bounds.rate("team", "hour"), await books(bounds.stack)
+    first, before = await bounds.rate("team", "hour"), await store_digests(bounds.stack)
     assert await bounds.blocking() == {"team jobs/total"}
-    after = await books(bounds.stack)
+    after = await store_digests(bounds.stack)
     assert {name for name in before | after if before.get(name) != after.get(name)} == {
         keys.rate(bounds.ids["team"], "hour")
     }

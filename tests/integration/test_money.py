@@ -18,8 +18,8 @@ PRICE = 1_400_000
 
 async def charges(pipeline: Pipeline, upstream_request_id: str | None) -> list[int]:
     """The emulator's charge for a request."""
-    books = await pipeline.stack.emulator.ledger()
-    return [one["cost_micro"] for one in books["charges"] if one["request_id"] == upstream_request_id]
+    ledger = await pipeline.stack.emulator.ledger()
+    return [one["cost_micro"] for one in ledger["charges"] if one["request_id"] == upstream_request_id]
 
 
 async def test_a_success_is_spent_at_the_quoted_price(pipeline: Pipeline) -> None:

@@ -32,9 +32,9 @@ async def shown(stack: Stack, job_id: str) -> dict[str, Any]:
     """The job as its own page shows it; it is also in its user's list and in the feed, all of it strict JSON."""
     pages = {path: await stack.api.get(path) for path in (f"/v1/jobs/{job_id}", "/v1/jobs", "/v1/events")}
     assert {path: reply.status_code for path, reply in pages.items()} == dict.fromkeys(pages, 200)
-    alone, listed, told = (strict(reply.text) for reply in pages.values())
+    alone, listed, events = (strict(reply.text) for reply in pages.values())
     assert job_id in {job["id"] for job in listed["data"]}
-    assert job_id in {event["data"]["id"] for event in told["data"] if event["type"].startswith("job.")}
+    assert job_id in {event["data"]["id"] for event in events["data"] if event["type"].startswith("job.")}
     found: dict[str, Any] = alone
     return found
 

@@ -227,16 +227,16 @@ async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: St
     """In jobs, lists and quotes, while it waits in line; other teams' jobs continue; resumed, all is as before."""
     running = await pipeline.bought()
     waiting = await pipeline.admit()
-    told = {"reason": WHY}
+    expected = {"reason": WHY}
     answer = await acted(admin, "POST", "pause", {"team": pipeline.team, "reason": WHY})
-    assert answer == {"team": pipeline.team, "upstream_paused": told}
-    assert (await stack.job(waiting))["upstream_paused"] == told
+    assert answer == {"team": pipeline.team, "upstream_paused": expected}
+    assert (await stack.job(waiting))["upstream_paused"] == expected
     assert (await stack.job(running.id))["upstream_paused"] is None
     listed = {job["id"]: job["upstream_paused"] for job in (await stack.api.get("/v1/jobs")).json()["data"]}
-    assert listed == {waiting: told, running.id: None}
+    assert listed == {waiting: expected, running.id: None}
     quote = (await stack.api.post("/v1/quotes", json=stack.body())).json()
-    assert quote["queue"]["upstream_paused"] == told
-    assert (await stack.submit("a further one"))["upstream_paused"] == told
+    assert quote["queue"]["upstream_paused"] == expected
+    assert (await stack.submit("a further one"))["upstream_paused"] == expected
     assert (await stack.api.get("/readyz")).json().get("upstream_paused") is None
     async with calling(stack, await stranger(stack)) as theirs:
         other = (await theirs.post("/v1/jobs", json=stack.body())).json()
@@ -393,8 +393,8 @@ async def test_a_trusted_store_that_is_paused_is_not_said_to_buy(pipeline: Pipel
     """`epoch show` names what else stops buying, and the command that ends it."""
     await pipeline.gateway.operations.pause("test", team=None, reason=WHY)
     seen = (await asyncio.to_thread(command, "epoch", "show", "--json")).json
-    told = {"trusted": True, "buying": False, "stopped": WHY, "lifted_by": "filmgate resume"}
-    assert seen | told == seen
+    expected = {"trusted": True, "buying": False, "stopped": WHY, "lifted_by": "filmgate resume"}
+    assert seen | expected == seen
     await pipeline.gateway.operations.resume("test", team=None)
     seen = (await asyncio.to_thread(command, "epoch", "show", "--json")).json
     assert seen | {"trusted": True, "buying": True, "stopped": None, "lifted_by": None} == seen

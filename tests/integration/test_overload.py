@@ -341,12 +341,12 @@ async def test_a_flood_of_submissions_is_refused_in_part_and_a_status_is_not(ser
         writer.close()
         assert after.startswith(b"HTTP/1.1 200 "), after[:200]
         assert b"x-content-type-options: nosniff" in answer
-        told: dict[str, str] = json.loads(answer.partition(b"\r\n\r\n")[2])
-        assert (b"retry-after: " in answer) == ("code" in told)
-        if told.get("code") == "overloaded":
-            assert b"\r\nx-request-id: %b\r\n" % told["trace_id"].encode() in answer
-            traces.append(told["trace_id"])
-        return told.get("code", "accepted")
+        problem: dict[str, str] = json.loads(answer.partition(b"\r\n\r\n")[2])
+        assert (b"retry-after: " in answer) == ("code" in problem)
+        if problem.get("code") == "overloaded":
+            assert b"\r\nx-request-id: %b\r\n" % problem["trace_id"].encode() in answer
+            traces.append(problem["trace_id"])
+        return problem.get("code", "accepted")
 
     flood = [asyncio.create_task(one()) for _ in range(many)]
     statuses = []

@@ -54,7 +54,7 @@ def assert_refused(reply: httpx.Response, status: int, code: str) -> None:
     assert {"detail", "message"} <= reply.json().keys() <= {"detail", "message", "status"}
 
 
-def looks(reply: httpx.Response) -> dict[str, Any]:
+def comparable(reply: httpx.Response) -> dict[str, Any]:
     """All that a caller can compare: status, headers, and the document except for the request's own ids."""
     own = {"x-request-id", "x-fal-request-id", "content-length"}
     headers = sorted((name, value) for name, value in reply.headers.items() if name not in own)
@@ -132,7 +132,7 @@ async def test_what_is_anothers_looks_like_nothing(stack: Stack, route: str, who
             assert_refused(nothing, 404, "not_found")
             for found in (there, *MALFORMED):
                 reply = await ask(api, route, found)
-                assert looks(reply) == looks(nothing), found
+                assert comparable(reply) == comparable(nothing), found
 
 
 @pytest.mark.parametrize("who", STRANGERS)
@@ -204,7 +204,7 @@ async def test_nobody_and_a_revoked_key_are_told_nothing(stack: Stack, route: st
             replies = [await ask(api, route, one) for one in (found, re.sub("[0-9a-f]{32}", NEVER, found))]
         for reply in replies:
             assert_refused(reply, 401, "unauthenticated")
-        assert looks(replies[0]) == looks(replies[1])
+        assert comparable(replies[0]) == comparable(replies[1])
 
 
 async def test_lists_hold_nothing_of_anothers(stack: Stack, app: FastAPI) -> None:
@@ -246,7 +246,7 @@ async def test_what_is_a_teams_is_seen_and_changed_with_the_teams_scopes(stack: 
                     replies = [await ask(api, route, one) for one in (found, re.sub("[0-9a-f]{32}", NEVER, found))]
             for reply in replies:
                 assert_problem(reply, 403, "forbidden")
-            assert looks(replies[0]) == looks(replies[1])
+            assert comparable(replies[0]) == comparable(replies[1])
         if entry.acts:
             assert_problem(await ask(reads, route, found), 403, "forbidden")
             assert_problem(await ask(reads, route, re.sub("[0-9a-f]{32}", NEVER, found)), 404, "not_found")
@@ -271,7 +271,7 @@ async def test_what_is_another_teams_looks_like_nothing(stack: Stack, route: str
             nothing = await ask(api, route, re.sub("[0-9a-f]{32}", NEVER, there))
             assert_problem(nothing, 404, "not_found")
             for found in (there, *MALFORMED):
-                assert looks(await ask(api, route, found)) == looks(nothing), found
+                assert comparable(await ask(api, route, found)) == comparable(nothing), found
 
 
 # --- what belongs to the administrator ---------------------------------------------------------------------------
@@ -291,7 +291,7 @@ async def test_only_the_administrator_learns_which_ids_there_are(stack: Stack, r
                 replies = [await ask(api, route, one) for one in (found, never, "x", "a" * 300)]
             for reply in replies:
                 assert_refused(reply, 403, "forbidden")
-                assert looks(reply) == looks(replies[0])
+                assert comparable(reply) == comparable(replies[0])
             overridden = {"X-HTTP-Method-Override": "GET", "X-Original-URL": "/v1/me", "X-Admin": "1"}
             method, address = asked(route, found)
             assert (await api.request(method, address, headers=overridden)).status_code == 403

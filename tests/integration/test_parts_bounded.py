@@ -35,17 +35,17 @@ async def first_part(stack: Stack, address: str, status: int, *words: str) -> No
 
 async def test_a_team_may_have_so_many_uploads_in_parts(stack: Stack) -> None:
     """One more is refused, whichever key asks; parts of an open one are accepted, and complete makes room."""
-    places = [await initiated(stack.api, where=IN_PARTS) for _ in range(MAX_UNFINISHED_PER_TEAM)]
-    for place in places:
-        await first_part(stack, place["upload_url"], 200)
+    uploads = [await initiated(stack.api, where=IN_PARTS) for _ in range(MAX_UNFINISHED_PER_TEAM)]
+    for upload in uploads:
+        await first_part(stack, upload["upload_url"], 200)
     async with calling(stack, (await another_key(stack)).key) as other:
         further = await initiated(other, where=IN_PARTS)
     await first_part(stack, further["upload_url"], 403, "unfinished")
     async with calling(stack, await stranger(stack)) as theirs:
         await first_part(stack, (await initiated(theirs, where=IN_PARTS))["upload_url"], 200)
     async with without_key(stack) as web:
-        named = await put_parts(web, places[0]["upload_url"], cut(picture(), 2))
-        assert (await completed(web, places[0]["upload_url"], named)).status_code == 200
+        named = await put_parts(web, uploads[0]["upload_url"], cut(picture(), 2))
+        assert (await completed(web, uploads[0]["upload_url"], named)).status_code == 200
     await first_part(stack, further["upload_url"], 200)
 
 
@@ -61,35 +61,35 @@ async def test_all_teams_share_one_bound(stack: Stack) -> None:
 
 async def test_another_host_says_that_it_has_not_got_the_parts(stack: Stack, tmp_path: Path) -> None:
     """A host with another folder refuses parts and the complete call with a remedy; the first host continues."""
-    place = await initiated(stack.api, where=IN_PARTS)
+    upload = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 2)
     async with without_key(stack) as web:
-        named = await put_parts(web, place["upload_url"], parts)
+        named = await put_parts(web, upload["upload_url"], parts)
     async with (
         open_stack(stack.redis, stack.emulator, FILMGATE_DATA_DIR=str(tmp_path)) as other,
         without_key(other) as elsewhere,
     ):
-        path, _, query = place["upload_url"].partition("?")
+        path, _, query = upload["upload_url"].partition("?")
         again = await elsewhere.put(f"{path}/2?{query}", content=parts[2])
         assert_refused(again, 400, "Another host", "one host")
-        assert_refused(await completed(elsewhere, place["upload_url"], named), 400, "Another host")
+        assert_refused(await completed(elsewhere, upload["upload_url"], named), 400, "Another host")
     async with without_key(stack) as web:
-        assert (await completed(web, place["upload_url"], named)).status_code == 200
+        assert (await completed(web, upload["upload_url"], named)).status_code == 200
 
 
 async def test_hosts_may_share_one_folder(stack: Stack) -> None:
     """A second host on the same data directory accepts the other parts and the complete call."""
-    place = await initiated(stack.api, where=IN_PARTS)
+    upload = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 2)
     async with without_key(stack) as web:
-        named = await put_parts(web, place["upload_url"], {1: parts[1]})
+        named = await put_parts(web, upload["upload_url"], {1: parts[1]})
     shared = str(stack.settings.data_dir)
     async with (
         open_stack(stack.redis, stack.emulator, FILMGATE_DATA_DIR=shared) as other,
         without_key(other) as web,
     ):
-        named += await put_parts(web, place["upload_url"], {2: parts[2]})
-        assert (await completed(web, place["upload_url"], named)).status_code == 200
+        named += await put_parts(web, upload["upload_url"], {2: parts[2]})
+        assert (await completed(web, upload["upload_url"], named)).status_code == 200
 
 
 async def test_a_host_that_can_keep_no_parts_says_so(stack: Stack, tmp_path: Path) -> None:

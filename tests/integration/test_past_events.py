@@ -19,14 +19,14 @@ class Ears:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
-        self.told: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
 
     async def listen(self) -> None:
         """Read new events; earlier ones must not have changed."""
         now = await self.feed()
-        assert now[: len(self.told)] == self.told
-        assert len(now) > len(self.told)
-        self.told = now
+        assert now[: len(self.events)] == self.events
+        assert len(now) > len(self.events)
+        self.events = now
 
     async def feed(self) -> list[dict[str, Any]]:
         """All stored events."""
@@ -41,7 +41,7 @@ async def ears(pipeline: Pipeline) -> AsyncIterator[Ears]:
     """A listener; at the end every event still reads the same."""
     ears = Ears(pipeline)
     yield ears
-    assert await ears.feed() == ears.told
+    assert await ears.feed() == ears.events
 
 
 async def succeeded(ears: Ears) -> None:
@@ -56,11 +56,11 @@ async def succeeded(ears: Ears) -> None:
     await ears.listen()
     job = await pipeline.finalized(job_id)
     await ears.listen()
-    last = ears.told[-1]["data"]
+    last = ears.events[-1]["data"]
     assert last["output"]["video"]
     assert (last["charged_usd"], last["status"]) == ("1.40", "succeeded")
-    assert [event["data"]["output"] for event in ears.told[:-1]] == [None] * 4
-    assert [event["data"]["submitted_at"] is None for event in ears.told] == [True, True, False, False, False]
+    assert [event["data"]["output"] for event in ears.events[:-1]] == [None] * 4
+    assert [event["data"]["submitted_at"] is None for event in ears.events] == [True, True, False, False, False]
     await pipeline.gateway.ledger.correct_job("test", pipeline.team, job.id, actual=0, reason="x")
 
 
@@ -68,8 +68,8 @@ async def disputed(ears: Ears) -> None:
     """A job whose charge is decided after its end."""
     job = await ears.pipeline.ended("[emu:422_content_policy]")
     await ears.listen()
-    assert ears.told[-1]["data"]["charged_usd"] is None
-    assert ears.told[-1]["data"]["error"]
+    assert ears.events[-1]["data"]["charged_usd"] is None
+    assert ears.events[-1]["data"]["error"]
     await ears.pipeline.gateway.stores.ledger.decide_dispute(ears.pipeline.ref(job.id), spend=True)
     assert (await ears.pipeline.job(job.id)).charged_micro
 
@@ -79,10 +79,10 @@ async def held(ears: Ears) -> None:
     job = await ears.pipeline.bought("[emu:drop_after_accept]")
     assert job.status is Status.HELD
     await ears.listen()
-    assert ears.told[-1]["data"]["held_reason"] == job.held_reason
+    assert ears.events[-1]["data"]["held_reason"] == job.held_reason
     await ears.pipeline.gateway.operations.resolve("test", job.id, "resubmit")
     await ears.listen()
-    assert ears.told[-1]["data"]["held_reason"] is None
+    assert ears.events[-1]["data"]["held_reason"] is None
 
 
 async def cancelled(ears: Ears) -> None:
@@ -97,7 +97,7 @@ async def cancelled(ears: Ears) -> None:
 async def test_what_an_event_said_it_says_for_ever(ears: Ears, story: Callable[[Ears], Awaitable[None]]) -> None:
     """Whatever happens to the job: each event keeps its state, clip, error, charge and reason."""
     await story(ears)
-    assert len(ears.told) > 1
+    assert len(ears.events) > 1
 
 
 async def test_an_event_holds_little(pipeline: Pipeline) -> None:
@@ -113,23 +113,23 @@ async def test_an_erased_job_is_erased_in_its_past(pipeline: Pipeline) -> None:
     """Its events are still listed, without anything of its caller's."""
     job = await pipeline.ended(SECRET, metadata={"a": SECRET})
     assert (await pipeline.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
-    told = (await pipeline.stack.api.get("/v1/events")).json()["data"]
-    assert [event["data"]["status"] for event in told][-1] == "succeeded"
-    assert all(event["data"]["output"] is None and not event["data"]["logs"] for event in told)
-    assert SECRET not in str(told)
+    feed = (await pipeline.stack.api.get("/v1/events")).json()["data"]
+    assert [event["data"]["status"] for event in feed][-1] == "succeeded"
+    assert all(event["data"]["output"] is None and not event["data"]["logs"] for event in feed)
+    assert SECRET not in str(feed)
 
 
 async def test_an_event_is_forgotten_with_its_job(pipeline: Pipeline) -> None:
     """When the record expires, its events do too; the cursor moves past them."""
     gone, there = await pipeline.ended(), await pipeline.ended()
     assert await pipeline.redis.delete(keys.job(pipeline.ref(gone.id)))
-    told = (await pipeline.stack.api.get("/v1/events")).json()
-    assert {event["data"]["id"] for event in told["data"]} == {there.id}
+    feed = (await pipeline.stack.api.get("/v1/events")).json()
+    assert {event["data"]["id"] for event in feed["data"]} == {there.id}
     newest = await pipeline.gateway.stores.events.newest_id(pipeline.team)
-    assert (told["next_cursor"], told["has_more"]) == (newest, False)
+    assert (feed["next_cursor"], feed["has_more"]) == (newest, False)
     assert await pipeline.redis.xdel(keys.events(pipeline.team), newest)
-    told = (await pipeline.stack.api.get("/v1/events", params={"cursor": "0-0", "limit": 1})).json()
-    assert (len(told["data"]), told["has_more"]) == (1, True)
+    feed = (await pipeline.stack.api.get("/v1/events", params={"cursor": "0-0", "limit": 1})).json()
+    assert (len(feed["data"]), feed["has_more"]) == (1, True)
 
 
 async def test_events_of_an_older_version_are_read_and_erased(pipeline: Pipeline) -> None:

@@ -13,7 +13,7 @@ from app.domain.jobs import Money, Status
 from app.store import keys
 from app.store.quarantine import Quarantined
 from tests.support.emulator import Emulator
-from tests.support.endpoints import endpoint, later, sent, taken, team_admin
+from tests.support.endpoints import acquired, endpoint, later, sent, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.processes import clean_environment, run_command
 from tests.support.receiver import Receiver, Reply
@@ -157,14 +157,14 @@ async def test_a_delivery_that_ends_its_workers_is_a_dead_letter(
         made = await endpoint(api, receiver.url, events=["job.queued"])
         await pipeline.admit()
         for _ in range(2):
-            ((ref, destination),) = await taken(pipeline)
+            ((ref, destination),) = await acquired(pipeline)
             stores = pipeline.gateway.stores
             assert await stores.quarantine.acquire(
                 "deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination
             )
             await later(pipeline, made["id"], ms=ATTEMPT_LEASE_MS)
         await pipeline.admit()  # one slot for the destination: it waits behind the poisonous delivery
-        assert [handed[0] for handed in await taken(pipeline)] == [ref]
+        assert [handed[0] for handed in await acquired(pipeline)] == [ref]
         with pytest.raises(Quarantined):
             await deliver(pipeline.gateway, ref, destination=destination)
         assert await sent(pipeline) == 1

@@ -151,11 +151,11 @@ async def test_a_quote_is_what_is_settled_and_what_fal_charges(stack: Stack) -> 
         body = {"model": case.model, "input": case.given}
         quoted = await stack.api.post("/v1/quotes", json=body)
         assert quoted.status_code == 200, f"{case.name}: {quoted.text}"
-        said = (quoted.json()["quoted_usd"], quoted.json()["price_version"])
-        assert said == (format_usd(case.micro), case.price_version), case.name
+        quote = (quoted.json()["quoted_usd"], quoted.json()["price_version"])
+        assert quote == (format_usd(case.micro), case.price_version), case.name
         submitted = await stack.api.post("/v1/jobs", json=body)
         assert submitted.status_code == 202, f"{case.name}: {submitted.text}"
-        assert submitted.json()["quoted_usd"] == said[0]
+        assert submitted.json()["quoted_usd"] == quote[0]
         ids.append(submitted.json()["id"])
     jobs = await pushed_through(pipeline, ids)
     charges = await charged_by_fal(stack.emulator)

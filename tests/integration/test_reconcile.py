@@ -25,7 +25,7 @@ from tests.integration.held_jobs import (
     pipeline_on,
     resolve_once,
 )
-from tests.integration.refusals import books
+from tests.integration.refusals import store_digests
 from tests.integration.uploads import uploaded
 from tests.support.emulator import Emulator, FalCaller
 from tests.support.pipeline import DAY_MS, Pipeline
@@ -258,17 +258,19 @@ async def test_without_a_whole_listing_nothing_is_decided(
     await resolve_due(pipeline, job)
     await historian.trouble_platform(**trouble)
     resolver = history_task(pipeline.gateway)
-    before = await books(pipeline.stack)
+    before = await store_digests(pipeline.stack)
     with capture_logs() as lines:
         for _ in range(1 if "delay_seconds" in trouble else 2):
             await pipeline.make_due("resolve", pipeline.ref(job.id))
             await resolver.run()
-    told = [one for one in lines if one["event"] != "fal.no_answer"]  # without the line on the connection's fault
-    assert [(one["event"], one["log_level"], one["reason"]) for one in told] == [
+    warnings = [
+        one for one in lines if one["event"] != "fal.no_answer"
+    ]  # without the line on the connection's fault
+    assert [(one["event"], one["log_level"], one["reason"]) for one in warnings] == [
         ("history.away", "warning", reason)
     ]
     assert not resolver.is_due()
-    after = await books(pipeline.stack)
+    after = await store_digests(pipeline.stack)
     assert {name for name in before | after if before.get(name) != after.get(name)} == {keys.due("resolve")}
     due = await due_in_ms(pipeline, job)
     assert due is not None

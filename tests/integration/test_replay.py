@@ -19,7 +19,7 @@ from app.store import keys
 from app.store.delivery_log import REPLAYS_PER_SCRIPT
 from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import calling, colleague
-from tests.support.endpoints import change, endpoint, later, sent, taken, team_admin
+from tests.support.endpoints import acquired, change, endpoint, later, sent, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply
 from tests.support.stack import Stack
@@ -261,7 +261,7 @@ async def test_what_is_on_its_way_is_not_replayed(pipeline: Pipeline) -> None:
     async with team_admin(pipeline.stack) as api:
         await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
         await pipeline.admit()
-        ((ref, _),) = await taken(pipeline)
+        ((ref, _),) = await acquired(pipeline)
         reply = await api.post(f"/v1/deliveries/{ref.partition('/')[2]}/replay")
         assert_problem(reply, 409, "conflict")
         assert await replay(api, status="due") == {"replayed": 0, "skipped": 1, "more": False, "next_cursor": None}

@@ -107,8 +107,8 @@ async def test_with_two_replicas_expected_both_must_confirm(pair: Pair, emulator
             assert (await stack.api.post("/v1/jobs", json=stack.body())).status_code == 202
             for one in (pair, other):
                 one.part()
-                told = await stack.api.post("/v1/jobs", json=stack.body(), headers=key)
-                assert_problem(told, 503, "outcome_unknown")
+                answer = await stack.api.post("/v1/jobs", json=stack.body(), headers=key)
+                assert_problem(answer, 503, "outcome_unknown")
                 one.join()
                 await other.in_step(replicas=2)
             known = await stack.api.post("/v1/jobs", json=stack.body(), headers=key)

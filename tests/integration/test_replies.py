@@ -209,9 +209,9 @@ async def test_a_parameter_that_is_given_twice_is_said_to_be(stack: Stack) -> No
 async def test_an_odd_name_is_told_as_a_pointer_tells_it(stack: Stack) -> None:
     """A slash or tilde is escaped in the pointer (RFC 6901), not in the sentence; a malformed name is a `?`."""
     reply = await stack.api.get("/v1/models?a/b=1&c~d=2&=3")
-    told = assert_problem(reply, 422, "unknown_parameter")
-    assert told["detail"] == "This route does not know the query parameter a/b, c~d, ?; it takes none."
-    assert [error["pointer"] for error in told["errors"]] == ["/query/a~1b", "/query/c~0d", "/query/?"]
+    found = assert_problem(reply, 422, "unknown_parameter")
+    assert found["detail"] == "This route does not know the query parameter a/b, c~d, ?; it takes none."
+    assert [error["pointer"] for error in found["errors"]] == ["/query/a~1b", "/query/c~0d", "/query/?"]
 
 
 async def test_what_changes_something_reads_its_query_as_strictly(stack: Stack) -> None:
@@ -261,18 +261,18 @@ async def test_an_event_source_ends_with_its_job(stack: Stack) -> None:
     job_id = (await stack.submit())["id"]
     first = (await stack.api.get("/v1/events")).json()["data"][0]["id"]
     await stack.api.post(f"/v1/jobs/{job_id}/cancel")
-    status, told = await frames(stack.api, job_id, **{"Last-Event-ID": first})
-    assert (status, [kind for kind, _ in told]) == (200, ["job.canceled"])
-    end = told[0][1]
+    status, found = await frames(stack.api, job_id, **{"Last-Event-ID": first})
+    assert (status, [kind for kind, _ in found]) == (200, ["job.canceled"])
+    end = found[0][1]
     assert await frames(stack.api, job_id, **{"Last-Event-ID": end}) == (204, [])
     await stack.submit("something else happens")
     assert await frames(stack.api, job_id, **{"Last-Event-ID": end}) == (204, [])
     later = (await stack.api.get("/v1/events")).json()["next_cursor"]
     assert await frames(stack.api, job_id, **{"Last-Event-ID": later}) == (204, [])
     for elsewhere in ("1-0", "99999999999999-0"):  # trimmed, and of another store: the current state, then 204
-        status, told = await frames(stack.api, job_id, **{"Last-Event-ID": elsewhere})
-        assert (status, [kind for kind, _ in told]) == (200, ["job.canceled"])
-        assert await frames(stack.api, job_id, **{"Last-Event-ID": told[0][1]}) == (204, [])
+        status, found = await frames(stack.api, job_id, **{"Last-Event-ID": elsewhere})
+        assert (status, [kind for kind, _ in found]) == (200, ["job.canceled"])
+        assert await frames(stack.api, job_id, **{"Last-Event-ID": found[0][1]}) == (204, [])
 
 
 async def test_null_is_absent(stack: Stack) -> None:

@@ -116,12 +116,12 @@ ENDS: dict[str, Callable[[Stack, NewAccount], Awaitable[None]]] = {
 async def as_if_ended(stack: Stack, account: NewAccount, job_id: str) -> AsyncIterator[None]:
     """An owner of live jobs cannot be deleted: inside, the job is not counted; afterwards it is again."""
     redis = Pipeline(stack).redis
-    places = [keys.live(account.team.id), keys.live(account.user.id)]
-    for place in places:
-        assert await redis.srem(place, job_id) == 1
+    indexes = [keys.live(account.team.id), keys.live(account.user.id)]
+    for index in indexes:
+        assert await redis.srem(index, job_id) == 1
     yield
-    for place in places:
-        await redis.sadd(place, job_id)
+    for index in indexes:
+        await redis.sadd(index, job_id)
 
 
 @pytest.mark.parametrize("how", ENDS)

@@ -157,10 +157,10 @@ async def test_no_door_for_uploads_opens_without_the_scope(stack: Stack) -> None
     reads = await another_key(stack, scopes=frozenset({Scope.JOBS_READ}))
     writes = await another_key(stack, scopes=frozenset({Scope.JOBS_WRITE}))
     async with calling(stack, reads.key) as reader, calling(stack, writes.key) as writer, without_key(stack) as web:
-        place = await initiated(writer)
-        assert (await web.put(place["upload_url"], content=picture())).status_code == 200
-        assert (await writer.get(place["file_url"])).status_code == 403
-        assert (await reader.get(place["file_url"])).status_code == 307
+        upload = await initiated(writer)
+        assert (await web.put(upload["upload_url"], content=picture())).status_code == 200
+        assert (await writer.get(upload["file_url"])).status_code == 403
+        assert (await reader.get(upload["file_url"])).status_code == 307
         refused = await reader.post("/v1/files", files={"file": ("a.png", picture(), "image/png")})
         assert refused.status_code == 403
         assert "jobs:write" in refused.json()["detail"]

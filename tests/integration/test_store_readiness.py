@@ -32,7 +32,7 @@ ENCODED = "a-password-with-%40%2F%23%25%3A-in-it"
 
 
 HANDSHAKE = b"\x16"  # the first byte of a TLS client
-LOOK_S = 0.005
+CHECK_S = 0.005
 
 
 @asynccontextmanager
@@ -90,10 +90,10 @@ async def _first_byte(caller: socket.socket) -> bytes:
     while True:
         with contextlib.suppress(BlockingIOError):
             return caller.recv(1, socket.MSG_PEEK)
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(CHECK_S)
 
 
-async def look(url: str, *, patience: float = 0) -> list[str]:
+async def check(url: str, *, patience: float = 0) -> list[str]:
     """The result of a start's check."""
     client = connect(url)
     try:
@@ -105,7 +105,7 @@ async def look(url: str, *, patience: float = 0) -> list[str]:
 async def refusal(url: str) -> str:
     """The sentence that refuses the store; it has no secret."""
     with pytest.raises(StoreRefused) as refused:
-        await look(url)
+        await check(url)
     assert PASSWORD not in str(refused.value)
     assert ENCODED not in str(refused.value)
     return str(refused.value)
@@ -144,7 +144,7 @@ async def test_passwords_are_named_when_they_are_wrong(locked: RedisServer) -> N
     assert await refusal(f"redis://{where}") == f"the store at {where} wants a password, and none is given"
     assert "refuses the user or the password" in await refusal(f"redis://:wrong@{where}")
     assert "refuses the user or the password" in await refusal(f"redis://nobody:{ENCODED}@{where}")
-    assert await look(f"redis://:{ENCODED}@{where}/3") == []
+    assert await check(f"redis://:{ENCODED}@{where}/3") == []
     with connect_rq(f"redis://:{ENCODED}@{where}/3") as client:
         assert client.ping()
 
@@ -155,11 +155,11 @@ async def test_each_missing_right_is_named(redis_server: RedisServer) -> None:
     rule = acl("limited").split()[1:]
     assert redis_server.command("ACL", "SETUSER", *rule, f">{PASSWORD}") == b"+OK\r\n"
     try:
-        assert await look(url) == []
+        assert await check(url) == []
         for name in ["multi", *COMMANDS]:
             assert redis_server.command("ACL", "SETUSER", "limited", f"-{name}") == b"+OK\r\n"
-            said = await refusal(url)
-            assert name.replace("|", " ") in said.lower().replace("|", " "), name
+            sentence = await refusal(url)
+            assert name.replace("|", " ") in sentence.lower().replace("|", " "), name
             assert redis_server.command("ACL", "SETUSER", "limited", f"+{name}") == b"+OK\r\n"
         assert redis_server.command("ACL", "SETUSER", "limited", "resetkeys", "~fg:*") == b"+OK\r\n"
         assert "BLMOVE" in await refusal(url)
@@ -177,8 +177,8 @@ async def test_a_job_ends_with_the_least_rights_over_tls(emulator: Emulator, cer
             async with open_stack(redis, emulator, FILMGATE_REDIS_URL=url) as stack, stack.workers():
                 job = await stack.submit()
                 await stack.until(job["id"], "succeeded", timeout=60)
-        said = redis.command("ACL", "LOG")
-        assert said == b"*0\r\n", "nothing was refused"
+        sentence = redis.command("ACL", "LOG")
+        assert sentence == b"*0\r\n", "nothing was refused"
 
 
 async def test_tls_is_named_when_it_is_wrong(redis_server: RedisServer, certificates: Certificates) -> None:
@@ -189,12 +189,12 @@ async def test_tls_is_named_when_it_is_wrong(redis_server: RedisServer, certific
         assert "certificate that is not trusted" in await refusal(f"rediss://127.0.0.1:{port}")
         assert "speaks TLS; write rediss://" in await refusal(f"redis://127.0.0.1:{port}")
         assert "does not speak TLS" in await refusal(f"rediss://{plain}?{trusted}")
-        assert await look(f"rediss://localhost:{port}/0?{trusted}") == []
+        assert await check(f"rediss://localhost:{port}/0?{trusted}") == []
         with connect_rq(f"rediss://localhost:{port}/0?{trusted}") as client:
             assert await asyncio.to_thread(client.ping)
     async with with_tls(redis_server.port, certificates, authority=certificates.authority) as port:
         with pytest.raises((StoreRefused, StoreUnavailable), match="ssl_certfile"):  # some servers hang up silently
-            await look(f"rediss://127.0.0.1:{port}?{trusted}")
+            await check(f"rediss://127.0.0.1:{port}?{trusted}")
     assert "ssl_ca_certs" in await refusal(f"rediss://{plain}?ssl_ca_certs=/nowhere.pem")
     assert "ssl_certfile" in await refusal(f"rediss://{plain}?ssl_certfile=/nowhere.pem&ssl_keyfile=/nowhere.pem")
 
@@ -228,7 +228,7 @@ async def test_sentinels_are_named_when_they_are_wrong(
         assert "wants a password" in await refusal(f"sentinel://{host}/films?{own}")
         nobody = f"127.0.0.1:{free_port()}"
         good = f"sentinel://:{ENCODED}@{nobody},{host}/films?db=2&{own}"
-        assert await look(good) == []
+        assert await check(good) == []
         with connect_rq(good) as client:
             assert client.ping()
         async with with_tls(port, certificates) as tls_port:
@@ -239,11 +239,11 @@ async def test_a_service_without_a_primary_is_waited_for(tmp_path: Path) -> None
     """Sentinels that are down, or have no primary for the service yet: waited for, and not refused."""
     why = "not there yet: no sentinel names a primary for it"
     with pytest.raises(StoreUnavailable, match=why):
-        await look(f"sentinel://127.0.0.1:{free_port()}/films")
+        await check(f"sentinel://127.0.0.1:{free_port()}/films")
     with sentinel(tmp_path) as port:
         await watching(port)
         with pytest.raises(StoreUnavailable, match=why):
-            await look(f"sentinel://127.0.0.1:{port}/films")
+            await check(f"sentinel://127.0.0.1:{port}/films")
 
 
 async def test_a_store_on_the_network_without_a_password_is_a_fault() -> None:
@@ -252,7 +252,7 @@ async def test_a_store_on_the_network_without_a_password_is_a_fault() -> None:
         url = f"redis://{_own_address()}:{server.port}"
         if _own_address().startswith("127."):
             pytest.skip("this machine has no address but its own loopback")
-        assert ["no password" in fault for fault in await look(url)] == [True]
+        assert ["no password" in fault for fault in await check(url)] == [True]
 
 
 def _own_address() -> str:
@@ -314,12 +314,12 @@ async def test_sentinels_and_their_primary_may_speak_tls(
                 where = f"sentinel://:{ENCODED}@127.0.0.1:{port}/films?tls=1"
                 trusted = f"ssl_ca_certs={certificates.authority}"
                 for ca in ("", f"&ssl_ca_certs={other}"):
-                    said = await refusal(f"{where}&sentinel_password={own}{ca}")
-                    assert f"the sentinel 127.0.0.1:{port} shows a certificate that is not trusted" in said
+                    sentence = await refusal(f"{where}&sentinel_password={own}{ca}")
+                    assert f"the sentinel 127.0.0.1:{port} shows a certificate that is not trusted" in sentence
                 for password in ("", "&sentinel_password=wrong"):
-                    said = await refusal(f"{where}&{trusted}{password}")
-                    assert f"the sentinel 127.0.0.1:{port}" in said
-                    assert "password" in said
+                    sentence = await refusal(f"{where}&{trusted}{password}")
+                    assert f"the sentinel 127.0.0.1:{port}" in sentence
+                    assert "password" in sentence
                 wrong = where.replace(ENCODED, "wrong")
                 assert "refuses the user or the password" in await refusal(
                     f"{wrong}&{trusted}&sentinel_password={own}"

@@ -137,9 +137,9 @@ async def test_bad_keys_of_our_form_are_looked_up_together(stack: Stack) -> None
         began, found = time.monotonic(), list[int]()
         for _ in range(10):
             found += await asyncio.gather(*(show(web, unknown()) for _ in range(AT_A_TIME)))
-        looks = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - before
+        calls = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - before
         took = time.monotonic() - began
-        assert looks <= 1.5 * took / BATCH_S + 5, "and each of 400 keys by itself would be 400"
+        assert calls <= 1.5 * took / BATCH_S + 5, "and each of 400 keys by itself would be 400"
         assert found.count(429) >= len(found) - took / PACE_S - 1, "as many are let through as come due meanwhile"
         bad = [show(web, unknown()) for _ in range(AT_A_TIME)]
         assert (await asyncio.gather(*bad, show(web, new.key)))[-1] == 200
@@ -201,10 +201,10 @@ async def test_a_key_has_a_thousand_browser_tokens_at_most(stack: Stack) -> None
 async def test_a_key_has_two_hundred_promised_uploads_at_most(stack: Stack) -> None:
     """One more is refused on fal's API, until the bytes of one have arrived."""
     asked = {"file_name": "a.png", "content_type": "image/png"}
-    places = [
+    uploads = [
         await stack.api.post("/fal/rest/storage/upload/initiate", json=asked) for _ in range(fal_uploads.MAX_UNUSED)
     ]
-    assert {place.status_code for place in places} == {200}
+    assert {upload.status_code for upload in uploads} == {200}
     refused = await stack.api.post("/fal/rest/storage/upload/initiate", json=asked)
     assert refused.status_code == 403, "an hour is too long for a client that repeats by itself"
     assert "send those first" in refused.json()["detail"]
@@ -212,7 +212,7 @@ async def test_a_key_has_two_hundred_promised_uploads_at_most(stack: Stack) -> N
     assert token.status_code == 403
     async with httpx.AsyncClient(trust_env=False) as web:
         image = (await web.get(stack.emulator.sample_image)).content
-    url = places[0].json()["upload_url"].removeprefix("http://filmgate.test")
+    url = uploads[0].json()["upload_url"].removeprefix("http://filmgate.test")
     assert (await stack.api.put(url, content=image)).status_code == 200
     assert (await stack.api.post("/fal/rest/storage/upload/initiate", json=asked)).status_code == 200
 

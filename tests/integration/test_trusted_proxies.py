@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 PEER = "127.0.0.1"
-SAID: dict[str, tuple[list[str], str]] = {
+EXPECTED: dict[str, tuple[list[str], str]] = {
     "one address": (["203.0.113.9"], "203.0.113.9"),
     "what the caller wrote stands left of it": (["8.8.8.8, 203.0.113.9"], "203.0.113.9"),
     "proxies of ours stand right of it": (["8.8.8.8, 203.0.113.9, 10.1.2.3,10.1.2.4"], "203.0.113.9"),
@@ -69,8 +69,8 @@ async def addresses(server: Server, log: Path, calls: list[list[str]], *, peer: 
 
 async def test_a_call_comes_from_the_last_address_that_is_no_proxys(behind: Server, log: Path) -> None:
     """In the log: the rightmost address of all headers that is no trusted proxy; malformed ones do no harm."""
-    found = await addresses(behind, log, [values for values, _ in SAID.values()])
-    assert dict(zip(SAID, found, strict=True)) == {name: wanted for name, (_, wanted) in SAID.items()}
+    found = await addresses(behind, log, [values for values, _ in EXPECTED.values()])
+    assert dict(zip(EXPECTED, found, strict=True)) == {name: wanted for name, (_, wanted) in EXPECTED.items()}
 
 
 async def test_nobody_else_is_believed(behind: Server, log: Path) -> None:

@@ -192,8 +192,8 @@ async def test_a_word_that_nobody_knows_is_said_once(pipeline: Pipeline) -> None
     job = await pipeline.bought("[emu:unknown_status][emu:run:0.6]")
     with capture_logs() as lines:
         await pipeline.completed(job.id)
-    told = [line["word"] for line in lines if line["event"] == "upstream.unknown_status"]
-    assert told == ["WARMING_UP"]
+    words = [line["word"] for line in lines if line["event"] == "upstream.unknown_status"]
+    assert words == ["WARMING_UP"]
     assert (await pipeline.finalized(job.id)).status is Status.SUCCEEDED
     assert await paid(pipeline, job) == 1
 

@@ -21,7 +21,7 @@ from app.domain.ids import split_ref
 from app.domain.limits import DAY_MS, Limit, Unit, Window
 from app.store import keys
 from app.views.message import message_body
-from tests.support.endpoints import change, deliveries, endpoint, later, sent, taken, team_admin
+from tests.support.endpoints import acquired, change, deliveries, endpoint, later, sent, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Received, Receiver
 from workers.deliver import deliver
@@ -270,7 +270,7 @@ async def test_a_paused_endpoint_lets_its_deliveries_wait(pipeline: Pipeline, re
         made = await endpoint(api, receiver.url)
         await change(api, made["id"], paused=True)
         await pipeline.ended()
-        assert await taken(pipeline) == []
+        assert await acquired(pipeline) == []
         (delivery,) = await deliveries(pipeline, endpoint=made["id"])
         assert (delivery.status, delivery.attempts) == ("due", ())
         assert (
@@ -286,7 +286,7 @@ async def test_a_pause_in_the_last_moment_holds(pipeline: Pipeline, receiver: Re
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
         await pipeline.ended()
-        ((ref, destination),) = await taken(pipeline)
+        ((ref, destination),) = await acquired(pipeline)
         await change(api, made["id"], paused=True)
         await deliver(pipeline.gateway, ref, destination=destination)
     assert receiver.connections == 0

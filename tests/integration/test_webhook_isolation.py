@@ -27,7 +27,7 @@ from app.store import keys
 from app.store.deliveries import DESTINATION_RETRY_MS
 from app.store.due import ENQUEUED_HIDDEN_MS
 from tests.support.callers import calling
-from tests.support.endpoints import change, deliveries, endpoint, later, sent, taken, team_admin
+from tests.support.endpoints import acquired, change, deliveries, endpoint, later, sent, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Received, Receiver, Reply
 from tests.support.stack import Stack
@@ -47,8 +47,8 @@ async def hangs(_: asyncio.StreamWriter) -> None:
 
 def delay_s(request: Received) -> float:
     """The time from the event to the arrival of its message, on one machine's clock."""
-    told = datetime.fromisoformat(json.loads(request.body)["timestamp"])
-    return request.at - told.timestamp()
+    event_at = datetime.fromisoformat(json.loads(request.body)["timestamp"])
+    return request.at - event_at.timestamp()
 
 
 @asynccontextmanager
@@ -127,14 +127,14 @@ async def test_one_destination_has_a_few_places_and_never_all(pipeline: Pipeline
             await pipeline.store.cancel_queued(await pipeline.job(job_id))
     host = receiver.url.removeprefix("http://")
     wanted = {f"{pipeline.team}/{one['id']}" for one in made} | {f"{pipeline.team}/host:{host}"}
-    first = await taken(pipeline)
+    first = await acquired(pipeline)
     assert Counter(destination.partition("#")[0] for _, destination in first) == dict.fromkeys(wanted, 1)
-    assert await taken(pipeline) == []
+    assert await acquired(pipeline) == []
     for ref, destination in first:
         await deliver(pipeline.gateway, ref, destination=destination)
-    again = Counter(destination.partition("#")[0] for _, destination in await taken(pipeline))
+    again = Counter(destination.partition("#")[0] for _, destination in await acquired(pipeline))
     assert again == dict.fromkeys(wanted, MAX_IN_FLIGHT)
-    assert await taken(pipeline) == []
+    assert await acquired(pipeline) == []
 
 
 async def test_the_addresses_of_one_host_share_places(pipeline: Pipeline, receiver: Receiver) -> None:
@@ -142,14 +142,14 @@ async def test_the_addresses_of_one_host_share_places(pipeline: Pipeline, receiv
     for number in range(30):
         job_id = await pipeline.admit(webhook_url=f"{receiver.url}/jobs/{number}")
         await pipeline.store.cancel_queued(await pipeline.job(job_id))
-    first = await taken(pipeline)
+    first = await acquired(pipeline)
     assert len(first) == len({destination for _, destination in first}) == MAX_IN_FLIGHT_PER_HOST
-    assert await taken(pipeline) == []
+    assert await acquired(pipeline) == []
     for ref, destination in first:
         await deliver(pipeline.gateway, ref, destination=destination)
 
     async def all_sent() -> bool:
-        for ref, destination in await taken(pipeline):
+        for ref, destination in await acquired(pipeline):
             await deliver(pipeline.gateway, ref, destination=destination)
         return len(receiver.requests) == 30
 
@@ -226,7 +226,7 @@ async def test_one_that_failed_or_was_slow_has_one_place(pipeline: Pipeline, rec
         receiver.answers(answers)
         assert await sent(pipeline) == 1
         await canceled(pipeline, count=3)
-        assert await taken(pipeline, quick=True) == []
+        assert await acquired(pipeline, quick=True) == []
         await later(pipeline, made["id"], ms=DESTINATION_RETRY_MS)
         assert await sent(pipeline) == 1
         assert await sent(pipeline) == 2
@@ -242,16 +242,16 @@ async def test_ten_failures_open_the_breaker_and_a_probe_closes_it(pipeline: Pip
             pass
         assert len(receiver.requests) == BREAKER_FAILURES
         untried = [one for one in await deliveries(pipeline, endpoint=made["id"]) if not one.attempts]
-        assert (len(untried), await taken(pipeline)) == (5, [])
+        assert (len(untried), await acquired(pipeline)) == (5, [])
         await canceled(pipeline)
-        assert await taken(pipeline) == []  # new ones wait too
+        assert await acquired(pipeline) == []  # new ones wait too
         receiver.answers([500])
         await later(pipeline, made["id"], ms=BREAKER_PAUSE_MS)
         assert await sent(pipeline) == 1  # a probe, which fails
-        assert await taken(pipeline) == []
+        assert await acquired(pipeline) == []
         await later(pipeline, made["id"], ms=BREAKER_PAUSE_MS)
-        handed = await taken(pipeline)
-        assert (len(handed), await taken(pipeline)) == (1, [])  # during a probe nothing else is sent
+        handed = await acquired(pipeline)
+        assert (len(handed), await acquired(pipeline)) == (1, [])  # during a probe nothing else is sent
         await deliver(pipeline.gateway, handed[0][0], destination=handed[0][1])
         while await sent(pipeline):
             pass
@@ -279,11 +279,11 @@ async def test_an_edit_neither_closes_the_breaker_nor_forgets_failures(
         assert before["failures"] == str(BREAKER_FAILURES)
         await change(api, made["id"], description="the shop", paused=False, url=receiver.url)
         assert (await api.post(f"/v1/webhook-endpoints/{made['id']}/rotate-secret")).status_code == 200
-        assert (await pipeline.redis.hgetall(state), await taken(pipeline)) == (before, [])
+        assert (await pipeline.redis.hgetall(state), await acquired(pipeline)) == (before, [])
         for wanted in changes:
             await change(api, made["id"], **wanted)
         assert await pipeline.redis.exists(state) == 0
-        assert len(await taken(pipeline)) == 1
+        assert len(await acquired(pipeline)) == 1
 
 
 async def test_any_answer_is_a_sign_of_life_of_a_host(pipeline: Pipeline, receiver: Receiver) -> None:
@@ -302,11 +302,11 @@ async def test_what_a_dead_worker_had_in_hand_is_given_out_again(pipeline: Pipel
     await canceled(pipeline)
     assert await sent(pipeline) == 1
     await canceled(pipeline, count=MAX_IN_FLIGHT + 1)
-    ((ref, destination), *_) = await taken(pipeline)
+    ((ref, destination), *_) = await acquired(pipeline)
     assert await pipeline.gateway.stores.quarantine.acquire(
         "deliver", ref, hidden_ms=ATTEMPT_LEASE_MS, destination=destination
     )
-    assert await taken(pipeline) == []
+    assert await acquired(pipeline) == []
     await later(pipeline, made["id"], ms=ATTEMPT_LEASE_MS)
     while await sent(pipeline):
         pass

@@ -129,11 +129,11 @@ def takes(verify: Callable[..., Any], *given: Any) -> bool:
 
 def test_python_takes_what_is_genuine_and_nothing_else() -> None:
     """Both packages and the page: changed in body, id, time or signature, or late, it is refused."""
-    told = []
+    verified = []
     given, expected = cases()
     for case in given:
         raw = case.body.encode()
-        told.append(
+        verified.append(
             {
                 "svix": takes(svix.webhooks.Webhook(case.secret).verify, raw, case.headers),
                 "standardwebhooks": takes(Webhook(case.secret).verify, raw, case.headers),
@@ -142,7 +142,7 @@ def test_python_takes_what_is_genuine_and_nothing_else() -> None:
                 "fal": takes(DOCUMENTED["verify_fal"], case.jwks, case.headers, raw),
             }
         )
-    assert told == expected
+    assert verified == expected
 
 
 @pytest.mark.anyio

@@ -62,9 +62,9 @@ async def until_bought(stack: Stack) -> tuple[float, float]:
 
     job = await wait_until(accepted, "a job is accepted", timeout=40, interval=0.05)
     assert job is not None
-    taken = time.monotonic()
+    accepted_at = time.monotonic()
     bought = await stack.until(job["id"], "running", "finalizing", "succeeded", timeout=90)
-    return taken - began, bought_after_s(bought)
+    return accepted_at - began, bought_after_s(bought)
 
 
 @pytest.mark.parametrize("how", [RedisServer.kill, RedisServer.freeze], ids=["killed", "frozen"])

@@ -62,12 +62,12 @@ async def leave_alone(redis: RedisServer, *, full: bool) -> None:
 
 async def stand_in_the_way(redis: RedisServer, *, full: bool) -> None:
     """MISCONF: a folder is in the snapshot's place."""
-    place = redis.dir / "dump.rdb"
+    folder = redis.dir / "dump.rdb"
     if full:
         set_to(redis, "save", "3600 1")
-        place.mkdir()
+        folder.mkdir()
     else:
-        place.rmdir()
+        folder.rmdir()
     await saved(redis, b"err" if full else b"ok")
 
 
@@ -110,8 +110,8 @@ async def test_a_host_says_once_what_its_store_cannot_promise(fragile: Stack, tm
     log = tmp_path / "workers.log"
     async with fragile.workers(log):
         pass
-    said = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.startswith("{")]
-    warned = [line["process"] for line in said if line["event"] == "store.not_durable"]
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.startswith("{")]
+    warned = [line["process"] for line in lines if line["event"] == "store.not_durable"]
     assert warned == ["supervisor"]
 
 

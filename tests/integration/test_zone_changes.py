@@ -47,7 +47,7 @@ async def moved(admin: Administrator, bounds: Bounds, zone: str) -> None:
     await admin.done("PATCH", f"teams/{bounds.ids['team']}", {"time_zone": zone})
 
 
-async def books_are_right(stack: Stack) -> None:
+async def ledger_is_right(stack: Stack) -> None:
     """`filmgate ledger verify` finds no difference."""
     assert (await stack.gateway.ledger.verify()).differences == []
 
@@ -67,7 +67,7 @@ async def test_a_budget_that_is_used_up_stays_so_in_every_zone_and_back(stack: S
             await moved(admin, bounds, zone)
             assert await bounds.blocking() == MONEY, zone
             assert shown(await bounds.states(), "held") == {"2.80"}, zone
-    await books_are_right(stack)
+    await ledger_is_right(stack)
 
 
 async def test_what_is_held_is_settled_and_comes_back_in_the_new_zone(stack: Stack) -> None:
@@ -90,7 +90,7 @@ async def test_what_is_held_is_settled_and_comes_back_in_the_new_zone(stack: Sta
         await bounds.stack.api.post(f"/v1/jobs/{waits}/cancel")
         await bounds.accepted()
         await bounds.refused()
-    await books_are_right(stack)
+    await ledger_is_right(stack)
 
 
 async def test_submissions_beside_changes_take_the_budget_once(stack: Stack) -> None:
@@ -105,7 +105,7 @@ async def test_submissions_beside_changes_take_the_budget_once(stack: Stack) -> 
         replies, _ = await asyncio.gather(asyncio.gather(*(bounds.submit() for _ in range(60))), change())
     assert sorted({reply.status_code for reply in replies}) == [202, 402]
     assert sum(reply.status_code == 202 for reply in replies) == 7
-    await books_are_right(stack)
+    await ledger_is_right(stack)
 
 
 async def wrote_earlier(bounds: Bounds, at_ms: int, zone: str, *, spent: bool) -> None:
@@ -166,4 +166,4 @@ async def test_what_was_bought_since_the_new_midnight_counts_though_it_was_yeste
             "used": "0.00",
             "held": "1.40",
         }
-    await books_are_right(stack)
+    await ledger_is_right(stack)

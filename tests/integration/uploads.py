@@ -62,8 +62,8 @@ async def initiated(api: httpx.AsyncClient, *, name: str = "a.png", where: str =
     """The reply of `initiate`: `upload_url` and `file_url`."""
     reply = await api.post(where, json={"file_name": name, "content_type": "image/png"})
     assert reply.status_code == 200, reply.text
-    place: dict[str, str] = reply.json()
-    return place
+    upload: dict[str, str] = reply.json()
+    return upload
 
 
 async def started(api: httpx.AsyncClient, token: str) -> str:

@@ -41,7 +41,7 @@ async def change(api: httpx.AsyncClient, endpoint_id: str, **changes: Any) -> di
     return changed
 
 
-async def taken(pipeline: Pipeline, *, limit: int = 100, quick: bool = False) -> list[tuple[str, str]]:
+async def acquired(pipeline: Pipeline, *, limit: int = 100, quick: bool = False) -> list[tuple[str, str]]:
     """What a round of deliveries would acquire now."""
     return await pipeline.gateway.stores.deliveries.take(
         limit=limit, handed_ms=ENQUEUED_HIDDEN_MS, hidden_ms=ATTEMPT_LEASE_MS, quick=quick
@@ -50,7 +50,7 @@ async def taken(pipeline: Pipeline, *, limit: int = 100, quick: bool = False) ->
 
 async def sent(pipeline: Pipeline, *, limit: int = 100) -> int:
     """One attempt for everything that a round acquires, in turn; how many there were."""
-    handed = await taken(pipeline, limit=limit)
+    handed = await acquired(pipeline, limit=limit)
     for ref, destination in handed:
         await deliver(pipeline.gateway, ref, destination=destination)
     return len(handed)

@@ -61,8 +61,8 @@ async def verifier_setup(*answers: Answer, user_id: str | None = None) -> AsyncI
             await verifier.aclose()
 
 
-async def reason_refused(taken: Awaitable[VerifiedWebhook]) -> str:
+async def reason_refused(verification: Awaitable[VerifiedWebhook]) -> str:
     """Why the delivery was refused."""
     with pytest.raises(NotGenuine) as caught:
-        await taken
+        await verification
     return caught.value.reason

@@ -20,18 +20,18 @@ def test_keys_have_their_form_and_differ() -> None:
 
 
 @given(st.integers(8, 56), st.sampled_from(ALPHABET))
-def test_one_wrong_letter_is_seen(place: int, letter: str) -> None:
+def test_one_wrong_letter_is_seen(at: int, letter: str) -> None:
     """A key with one letter replaced is not well formed, so a typo costs no lookup."""
     key = new_key()
-    changed = key[:place] + letter + key[place + 1 :]
+    changed = key[:at] + letter + key[at + 1 :]
     assert well_formed(changed) == (changed == key)
 
 
 @given(st.integers(8, 55))
-def test_two_letters_swapped_are_seen(place: int) -> None:
+def test_two_letters_swapped_are_seen(at: int) -> None:
     """A key with two neighbours swapped is not well formed."""
     key = new_key()
-    changed = key[:place] + key[place + 1] + key[place] + key[place + 2 :]
+    changed = key[:at] + key[at + 1] + key[at] + key[at + 2 :]
     assert well_formed(changed) == (changed == key)
 
 

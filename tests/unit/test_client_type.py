@@ -20,8 +20,8 @@ def test_redis_py_has_each_method_that_its_type_names(ours: type, theirs: type) 
             continue
         known = inspect.signature(getattr(theirs, name)).parameters.values()
         names = {one.name for one in known}
-        told: Any = SimpleNamespace(__module__=ours.__module__, __qualname__=f"{ours.__name__}.{name}")
-        for form in get_overloads(told) or [method]:
+        stand_in: Any = SimpleNamespace(__module__=ours.__module__, __qualname__=f"{ours.__name__}.{name}")
+        for form in get_overloads(stand_in) or [method]:
             given = inspect.signature(form).parameters.values()
             missing += [
                 f"{name}({one.name})"

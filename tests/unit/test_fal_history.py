@@ -27,7 +27,7 @@ def page(*rows: Any, **more: Any) -> bytes:
     return json.dumps({"items": rows, "next_cursor": None, "has_more": False, **more}).encode()
 
 
-def marks(payload: Any) -> tuple[str, ...]:
+def markers(payload: Any) -> tuple[str, ...]:
     """What is parsed from this payload."""
     read = read_history(page(row(json_input=payload)))
     assert isinstance(read, PlatformPage)
@@ -61,7 +61,7 @@ def test_a_request_has_its_id_its_time_and_its_markers() -> None:
 )
 def test_a_marker_stands_in_the_query_of_an_address(payload: dict[str, Any], expected: tuple[str, ...]) -> None:
     """Anywhere in the payload, but only there: a prompt with a marker's text does not count."""
-    assert marks(payload) == expected
+    assert markers(payload) == expected
 
 
 @pytest.mark.parametrize(

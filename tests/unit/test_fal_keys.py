@@ -199,8 +199,8 @@ async def test_a_fal_that_is_away_gives_no_keys() -> None:
 
 async def _drip(writer: asyncio.StreamWriter) -> None:
     reply = jwks_reply(NEWER).encoded()
-    for place in range(len(reply)):
-        writer.write(reply[place : place + 1])
+    for at in range(len(reply)):
+        writer.write(reply[at : at + 1])
         await writer.drain()
         await asyncio.sleep(0.2)
 

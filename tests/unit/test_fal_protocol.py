@@ -173,7 +173,7 @@ def test_a_status_is_a_word_we_know_or_running(body: bytes, status: str, positio
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("given", "shown"),
     [
         ("2026-11-29T10:44:51.123456", "2026-11-29T10:44:51.123456Z"),
         ("2026-11-29T10:44:51", "2026-11-29T10:44:51Z"),
@@ -183,9 +183,9 @@ def test_a_status_is_a_word_we_know_or_running(body: bytes, status: str, positio
         (None, ""),
     ],
 )
-def test_the_time_of_a_log_line_has_a_zone(said: str | None, shown: str) -> None:
+def test_the_time_of_a_log_line_has_a_zone(given: str | None, shown: str) -> None:
     """Fal writes UTC, with and without a zone; an invalid time is unchanged."""
-    assert read_logs([{"message": "m", "timestamp": said}]) == [{"message": "m", "timestamp": shown}]
+    assert read_logs([{"message": "m", "timestamp": given}]) == [{"message": "m", "timestamp": shown}]
 
 
 def test_logs_are_few_short_and_of_known_shape() -> None:

@@ -62,7 +62,7 @@ def turns(zone: str, year: int) -> tuple[int, ...]:
 
 
 @st.composite
-def places_and_moments(draw: st.DrawFn) -> tuple[str, int]:
+def zones_and_times(draw: st.DrawFn) -> tuple[str, int]:
     """A time zone and a moment (ms): anywhere in a year, or within a day or so of a turn of the clock."""
     zone, year = draw(st.sampled_from(ZONES)), draw(st.integers(FIRST_YEAR, LAST_YEAR))
     if draw(st.booleans()) and turns(zone, year):
@@ -70,11 +70,11 @@ def places_and_moments(draw: st.DrawFn) -> tuple[str, int]:
     return zone, draw(st.integers(at(f"{year}-01-01 00:00"), at(f"{year + 1}-01-01 00:00")))
 
 
-@given(places_and_moments())
+@given(zones_and_times())
 @settings(max_examples=500)
-def test_a_moment_lies_in_its_periods(place: tuple[str, int]) -> None:
+def test_a_moment_lies_in_its_periods(drawn: tuple[str, int]) -> None:
     """Each window contains the time, and the smaller windows are within the larger ones."""
-    zone, now_ms = place
+    zone, now_ms = drawn
     found = periods(now_ms, zone)
     assert list(found) == list(CALENDAR)
     for period in found.values():
@@ -87,11 +87,11 @@ def test_a_moment_lies_in_its_periods(place: tuple[str, int]) -> None:
         assert 0.8 * length_ms <= found[window].end_ms - found[window].start_ms <= 1.2 * length_ms
 
 
-@given(places_and_moments())
+@given(zones_and_times())
 @settings(max_examples=500)
-def test_a_period_ends_where_the_next_one_begins(place: tuple[str, int]) -> None:
+def test_a_period_ends_where_the_next_one_begins(drawn: tuple[str, int]) -> None:
     """No time is between two periods or in both; a window is the same for every time in it."""
-    zone, now_ms = place
+    zone, now_ms = drawn
     found = periods(now_ms, zone)
     for window, period in found.items():
         if window is Window.HOUR and zone in HALF_HOURS:
@@ -101,10 +101,10 @@ def test_a_period_ends_where_the_next_one_begins(place: tuple[str, int]) -> None
             assert periods(moment, zone)[window] == period
 
 
-@given(places_and_moments())
-def test_days_weeks_and_months_begin_with_the_zones_calendar(place: tuple[str, int]) -> None:
+@given(zones_and_times())
+def test_days_weeks_and_months_begin_with_the_zones_calendar(drawn: tuple[str, int]) -> None:
     """The first moment of the local date; of the ISO week, on its Monday; of the local month, on its first day."""
-    zone, now_ms = place
+    zone, now_ms = drawn
     here = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(zone))
     found = periods(now_ms, zone)
     day, week, month = (

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from app.domain.line import LinePosition, QueueState, TeamWaiting, UserWaiting, position
 
 PRICE = 1_400_000
-MARKS = st.integers(0, 12).map(lambda turns: float(turns * 233_333))
+VIRTUAL_TIMES = st.integers(0, 12).map(lambda turns: float(turns * 233_333))
 USERS = st.dictionaries(
-    st.sampled_from(["user_1", "user_2", "user_3"]), st.tuples(MARKS, st.integers(1, 6)), min_size=1
+    st.sampled_from(["user_1", "user_2", "user_3"]), st.tuples(VIRTUAL_TIMES, st.integers(1, 6)), min_size=1
 )
 WAITING = st.dictionaries(
-    st.sampled_from(["team_a", "team_b", "team_c"]), st.tuples(st.integers(1, 9), MARKS, USERS), min_size=1
+    st.sampled_from(["team_a", "team_b", "team_c"]), st.tuples(st.integers(1, 9), VIRTUAL_TIMES, USERS), min_size=1
 )
 
 
@@ -19,7 +19,7 @@ def serve(queue: QueueState, micro: int) -> list[tuple[str, str, int]]:
     """Team, user and rank of each turn: the lowest virtual time first, then the name that sorts first."""
     teams = {name: team.virtual_time for name, team in queue.items()}
     users = {(team, name): user.virtual_time for team, found in queue.items() for name, user in found.users.items()}
-    left = {place: queue[place[0]].users[place[1]].jobs for place in users}
+    left = {ours_at: queue[ours_at[0]].users[ours_at[1]].jobs for ours_at in users}
     order = []
     while left:
         team = min({team for team, _ in left}, key=lambda name: (teams[name], name))
@@ -33,36 +33,36 @@ def serve(queue: QueueState, micro: int) -> list[tuple[str, str, int]]:
     return order
 
 
-def standing(asked: dict[str, tuple[int, float, dict[str, tuple[float, int]]]]) -> QueueState:
+def waiting(asked: dict[str, tuple[int, float, dict[str, tuple[float, int]]]]) -> QueueState:
     """The waiting jobs, from the drawn example."""
     return {
-        team: TeamWaiting(weight, mark, {user: UserWaiting(*row) for user, row in users.items()})
-        for team, (weight, mark, users) in asked.items()
+        team: TeamWaiting(weight, virtual_time, {user: UserWaiting(*row) for user, row in users.items()})
+        for team, (weight, virtual_time, users) in asked.items()
     }
 
 
-def place_in(queue: QueueState, team: str, user: str, rank: int) -> LinePosition:
+def position_in(queue: QueueState, team: str, user: str, rank: int) -> LinePosition:
     """A job's position."""
     own = queue[team]
     return LinePosition(team, own.weight, own.virtual_time, user, own.users[user].virtual_time, rank)
 
 
-@given(WAITING.map(standing), st.sampled_from([PRICE, 233_333, 1, 0]))
+@given(WAITING.map(waiting), st.sampled_from([PRICE, 233_333, 1, 0]))
 def test_each_place_is_the_number_of_turns_before_it(queue: QueueState, micro: int) -> None:
     """For any waiting jobs, virtual times and weights, and jobs of one price."""
     order = serve(queue, micro)
-    places = [position(queue, place_in(queue, *turn), micro=micro) for turn in order]
-    assert places == list(range(len(order)))
+    positions = [position(queue, position_in(queue, *turn), micro=micro) for turn in order]
+    assert positions == list(range(len(order)))
 
 
 def test_a_paused_team_is_not_ahead_of_anybody() -> None:
     """Its jobs are not served before ours, however low its virtual time."""
     one = {"user": UserWaiting(0, 5)}
     ours, theirs = TeamWaiting(1, 7.0, one), TeamWaiting(1, 0.0, one)
-    place = LinePosition("team_b", 1, 7.0, "user", 0, 0)
-    assert position({"team_a": theirs, "team_b": ours}, place, micro=PRICE) == 1
+    ours_at = LinePosition("team_b", 1, 7.0, "user", 0, 0)
+    assert position({"team_a": theirs, "team_b": ours}, ours_at, micro=PRICE) == 1
     paused = TeamWaiting(1, 0.0, one, paused=True)
-    assert position({"team_a": paused, "team_b": ours}, place, micro=PRICE) == 0
+    assert position({"team_a": paused, "team_b": ours}, ours_at, micro=PRICE) == 0
 
 
 def test_an_empty_line_has_nobody_before_anybody() -> None:

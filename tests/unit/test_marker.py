@@ -78,9 +78,9 @@ def test_any_text_can_be_read(text: str) -> None:
 
 
 @given(st.integers(min_value=0, max_value=len(str(OURS)) - 1), st.sampled_from("0123456789abcdef"))
-def test_one_other_digit_is_not_ours(place: int, digit: str) -> None:
+def test_one_other_digit_is_not_ours(at: int, digit: str) -> None:
     """Wherever it is."""
-    changed = str(OURS)[:place] + digit + str(OURS)[place + 1 :]
+    changed = str(OURS)[:at] + digit + str(OURS)[at + 1 :]
     assert (read_marker(SECRET, changed) == OURS) == (changed == str(OURS))
 
 

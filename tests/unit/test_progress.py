@@ -11,11 +11,11 @@ from app.cli.progress import StartProgress, WorkersLog, describe_missing
 def test_a_quick_start_says_nothing_and_a_slow_one_why() -> None:
     """Silent for three seconds, then what it waits for, again every five."""
     times = iter((100.0, 101.0, 102.9, 103.1, 104.0, 108.0, 108.2))  # the first is the start
-    said: list[str] = []
-    start = StartProgress(said.append, clock=lambda: next(times))
+    printed: list[str] = []
+    start = StartProgress(printed.append, clock=lambda: next(times))
     for _ in range(6):
         start.report("the store")
-    assert said == ["Waiting for the store (3 s) …", "Waiting for the store (8 s) …"]
+    assert printed == ["Waiting for the store (3 s) …", "Waiting for the store (8 s) …"]
 
 
 @pytest.mark.parametrize(

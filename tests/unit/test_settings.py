@@ -169,12 +169,12 @@ def test_what_is_not_known_is_held_unless_it_is_said() -> None:
     """By default nothing is resubmitted, fal's account may be any, and the store makes the markers' secret."""
     made = load_settings({})
     assert (made.on_unknown_outcome, made.fal_webhook_user, made.hook_secret) == ("hold", None, None)
-    said = load_settings({"FILMGATE_ON_UNKNOWN_OUTCOME": "resubmit", "FILMGATE_FAL_WEBHOOK_USER": "google|1"})
-    assert (said.on_unknown_outcome, said.fal_webhook_user) == ("resubmit", "google|1")
+    settings = load_settings({"FILMGATE_ON_UNKNOWN_OUTCOME": "resubmit", "FILMGATE_FAL_WEBHOOK_USER": "google|1"})
+    assert (settings.on_unknown_outcome, settings.fal_webhook_user) == ("resubmit", "google|1")
 
 
 EMULATED = {"FILMGATE_FAL_QUEUE_URL": "http://127.0.0.1:9000"}
-HEARS = {
+RECEIVES = {
     "nothing set": ({}, False),
     "a public name": ({"FILMGATE_PUBLIC_URL": "https://videos.example.com/base"}, True),
     "a public name with a port": ({"FILMGATE_PUBLIC_URL": "https://videos.example.com:8443"}, True),
@@ -208,11 +208,11 @@ HEARS = {
 }
 
 
-@pytest.mark.parametrize("case", HEARS)
+@pytest.mark.parametrize("case", RECEIVES)
 def test_fal_is_asked_for_webhooks_where_it_can_reach_us(case: str) -> None:
     """Https and public, or the emulator on this machine, unless the operator sets on or off (contract.md 2)."""
-    environment, hears = HEARS[case]
-    assert load_settings(environment).receives_fal_webhooks is hears
+    environment, receives = RECEIVES[case]
+    assert load_settings(environment).receives_fal_webhooks is receives
 
 
 SECRETS = {

@@ -24,8 +24,8 @@ def test_a_pass_of_another_secret_is_none() -> None:
 def test_no_character_of_a_pass_can_be_changed() -> None:
     """Team, item, time and mac are all signed."""
     text = write_upload_token(SECRET, ONE)
-    for place, letter in enumerate(text):
-        changed = text[:place] + ("0" if letter != "0" else "1") + text[place + 1 :]
+    for at, letter in enumerate(text):
+        changed = text[:at] + ("0" if letter != "0" else "1") + text[at + 1 :]
         assert read_upload_token(SECRET, changed) is None, changed
 
 

@@ -51,11 +51,11 @@ def test_what_an_attempt_says_of_its_destination(
     outcome: str, status: int | None, duration_ms: int, of_endpoint: str, of_host: str
 ) -> None:
     """An endpoint fails with anything but 2xx; a host only without an answer."""
-    said = [
+    verdicts = [
         verdict(is_endpoint=is_endpoint, outcome=outcome, status=status, duration_ms=duration_ms)
         for is_endpoint in (True, False)
     ]
-    assert said == [of_endpoint, of_host]
+    assert verdicts == [of_endpoint, of_host]
 
 
 @pytest.mark.parametrize(

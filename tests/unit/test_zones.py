@@ -44,7 +44,7 @@ class Team:
         """The sums of one period."""
         return sum(job.amount.jobs for job in self.jobs if job.starts[window] == start)
 
-    def look(self, window: Window) -> int:
+    def counted_in(self, window: Window) -> int:
         """The sums that count in the current window."""
         start = self.periods[window].start_ms
         mine = self.shares.get((window, start), CarriedOver())
@@ -57,7 +57,7 @@ class Team:
 
     def buy(self) -> bool:
         """One job, if the limit allows it."""
-        if self.look(self.limited) >= BUDGET:
+        if self.counted_in(self.limited) >= BUDGET:
             return False
         starts = {window: period.start_ms for window, period in self.periods.items()}
         self.jobs.append(CountedJob(USER, self.now_ms, starts, WindowSums(1, 1, 1)))
@@ -124,7 +124,7 @@ def test_no_window_of_the_zone_in_force_takes_more_than_its_budget(
                     assert team.really(window) <= BUDGET
         else:
             team.end(value, spent=what == "settle")
-        assert all(team.look(each) >= team.really(each) for each in CALENDAR)
+        assert all(team.counted_in(each) >= team.really(each) for each in CALENDAR)
 
 
 @settings(max_examples=200, deadline=None)
@@ -150,7 +150,7 @@ def test_changes_count_nothing_twice(now_ms: int, zone: str, others: list[str]) 
     for other in [*others, zone]:
         bought += team.buy()
         team.move(other)
-        counted = defaultdict(int, {window: team.look(window) for window in CALENDAR[1:]})
+        counted = defaultdict(int, {window: team.counted_in(window) for window in CALENDAR[1:]})
         assert set(counted.values()) == {bought}, (other, counted)
 
 

@@ -82,9 +82,9 @@ async def test_openapi_python_client(customers: Customers, tmp_path: Path) -> No
     ]
     await run(tmp_path, *check, str(PROGRAM), str(tmp_path / "fal_surface"), MYPYPATH=str(tmp_path))
     prompt = customers.prompt().strip()  # it is the idempotency key too
-    told = {**environment(customers, prompt), "SSL_CERT_FILE": str(customers.certificates.authority)}
+    variables = {**environment(customers, prompt), "SSL_CERT_FILE": str(customers.certificates.authority)}
     path_of_modules = f"{tmp_path}:{GENERATOR}"
-    ended = await run(tmp_path, sys.executable, str(PROGRAM), PYTHONPATH=path_of_modules, **told)
+    ended = await run(tmp_path, sys.executable, str(PROGRAM), PYTHONPATH=path_of_modules, **variables)
     await assert_typed(customers, prompt, ended.outcome)
 
 
@@ -103,6 +103,6 @@ async def test_openapi_typescript_with_openapi_fetch(customers: Customers, tmp_p
         tmp_path, node, str(modules / "typescript" / "bin" / "tsc"), *STRICT, "generated.ts", "fal_surface.ts"
     )
     prompt = customers.prompt().strip()
-    told = {**environment(customers, prompt), "NODE_EXTRA_CA_CERTS": str(customers.certificates.authority)}
-    ended = await run(tmp_path, node, "generated.js", **told)
+    variables = {**environment(customers, prompt), "NODE_EXTRA_CA_CERTS": str(customers.certificates.authority)}
+    ended = await run(tmp_path, node, "generated.js", **variables)
     await assert_typed(customers, prompt, ended.outcome)

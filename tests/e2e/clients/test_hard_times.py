@@ -136,10 +136,10 @@ async def test_an_outage_of_the_store_is_survived(customers: Customers, how: str
 async def test_a_request_that_is_cancelled_elsewhere_ends_for_who_waits(customers: Customers) -> None:
     """The result is 499 with its type, soon; no interpreter hangs, and nothing is charged."""
     async with everybody(customers, "subscribe", "slow") as crowd:
-        told = await asyncio.gather(*(one.program.until("enqueued") for one in crowd))
+        enqueued = await asyncio.gather(*(one.program.until("enqueued") for one in crowd))
         await asyncio.gather(*(one.progress() for one in crowd))
         cancelled = time.monotonic()
-        for line in told:
+        for line in enqueued:
             reply = await customers.web.post(f"/v1/jobs/{line['enqueued']}/cancel")
             assert reply.status_code == 202, reply.text
         await asyncio.gather(*(one.refused(499, "client_cancelled") for one in crowd))
@@ -210,7 +210,7 @@ def is_genuine(delivery: Received, body: bytes, keys: list[dict[str, str]]) -> b
     return False
 
 
-async def told_of(customers: Customers, *scenarios: str) -> list[tuple[Customer, dict[str, Any]]]:
+async def webhook_bodies(customers: Customers, *scenarios: str) -> list[tuple[Customer, dict[str, Any]]]:
     """Each client's webhook: once, signed, with the request id that the client has."""
     keys = (await customers.web.get("/.well-known/jwks.json")).json()["keys"]
     team = (await customers.web.get("/v1/me")).json()["team"]["id"]
@@ -227,21 +227,21 @@ async def told_of(customers: Customers, *scenarios: str) -> list[tuple[Customer,
         assert delivery.headers["x-fal-webhook-user-id"] == team
         assert is_genuine(delivery, delivery.body, keys)
         assert not is_genuine(delivery, delivery.body + b" ", keys)
-        said = json.loads(delivery.body)
-        assert said["request_id"] == said["gateway_request_id"] == ended.outcome["request_id"]
-        found.append((one, said))
+        sent = json.loads(delivery.body)
+        assert sent["request_id"] == sent["gateway_request_id"] == ended.outcome["request_id"]
+        found.append((one, sent))
     return found
 
 
 async def test_a_webhook_brings_the_clip_as_fal_would(customers: Customers) -> None:
     """`status` is OK and `payload` the model's output."""
-    for one, said in await told_of(customers):
-        assert (said["status"], said.get("error")) == ("OK", None)
-        await customers.assert_one_purchase(one.prompt, said["payload"])
+    for one, sent in await webhook_bodies(customers):
+        assert (sent["status"], sent.get("error")) == ("OK", None)
+        await customers.assert_one_purchase(one.prompt, sent["payload"])
 
 
 async def test_a_webhook_brings_the_models_refusal_as_fal_would(customers: Customers) -> None:
     """`status` is ERROR, `error` names the HTTP status, and `payload` has the list of errors."""
-    for _, said in await told_of(customers, "422_image_load"):
-        assert (said["status"], said["error"]) == ("ERROR", "Invalid status code: 422")
-        assert said["payload"]["detail"][0]["type"] == "image_load_error"
+    for _, sent in await webhook_bodies(customers, "422_image_load"):
+        assert (sent["status"], sent["error"]) == ("ERROR", "Invalid status code: 422")
+        assert sent["payload"]["detail"][0]["type"] == "image_load_error"

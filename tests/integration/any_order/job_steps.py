@@ -179,7 +179,7 @@ class JobSteps(StateMachine):
                 case Status.FINALIZING, _:
                     charge, end = ENDINGS[turn]
                     self.end(0, None, end, charge, None)
-            self.the_books_are_right()
+            self.the_ledger_is_right()
         self._pushed = None
 
     @some_jobs

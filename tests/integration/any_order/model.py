@@ -85,11 +85,11 @@ class Bill:
 
     def counted(self) -> Counter[str]:
         """What it adds to each of its sums."""
-        taken = {"jobs": 1, "usd": self.quote.micro, "video_seconds": self.quote.seconds}
+        amounts = {"jobs": 1, "usd": self.quote.micro, "video_seconds": self.quote.seconds}
         if self.open:
-            return Counter({f"held:{unit}": count for unit, count in taken.items()})
+            return Counter({f"held:{unit}": count for unit, count in amounts.items()})
         settled = any(kind == "settle" for kind, _ in self.entries)
-        counted = Counter({f"used:{unit}": count for unit, count in taken.items() if settled})
+        counted = Counter({f"used:{unit}": count for unit, count in amounts.items() if settled})
         counted["used:usd"] = self.charged or 0
         return counted
 

@@ -217,9 +217,9 @@ class StateMachine(RuleBasedStateMachine):
             else:
                 assert one == here
         rates = [one for one in answer.limits if one.unit is Unit.SUBMITS]
-        for told, (kind, owner, limit) in zip(rates, self.model.rates_of(quote), strict=True):
-            assert (told.owner, told.window) == (kind, limit.window)
-            assert self.model.rate_is_over(owner, limit, now_ms) in {told.over, None}
+        for reported, (kind, owner, limit) in zip(rates, self.model.rates_of(quote), strict=True):
+            assert (reported.owner, reported.window) == (kind, limit.window)
+            assert self.model.rate_is_over(owner, limit, now_ms) in {reported.over, None}
         assert admitted == (not any(one.over for one in answer.limits))
         if not any(one.over for one in rates):
             self.model.take_rates(quote, now_ms)
@@ -280,7 +280,7 @@ class StateMachine(RuleBasedStateMachine):
     # --- after every step --------------------------------------------------------------------------------------
 
     @invariant()
-    def the_books_are_right(self) -> None:
+    def the_ledger_is_right(self) -> None:
         """The store equals the model; sums, entries, reservations, places and slots agree."""
         assert self.model.faults(self.snapshot) == []
         assert book_faults(self.snapshot) == []
