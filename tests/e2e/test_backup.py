@@ -54,7 +54,7 @@ async def bought(installation: Installation) -> int:
     return len(await installation.emulator.requests())
 
 
-async def test_a_restored_backup_buys_nothing_until_somebody_has_looked(
+async def test_a_restored_backup_buys_nothing_until_a_person_allows_it(
     installation: Installation, tmp_path: Path
 ) -> None:
     """Copied under load; jobs bought after the copy are in line again, and are not bought again."""
@@ -106,7 +106,7 @@ async def test_a_restored_backup_buys_nothing_until_somebody_has_looked(
     assert await installation.faults() == []
 
 
-async def test_kills_and_restarts_go_on_buying(installation: Installation) -> None:
+async def test_kills_and_restarts_do_not_stop_buying(installation: Installation) -> None:
     """Kill -9 of the store and a restart of the workers do not count as going back in time."""
     for number in range(2):
         installation.redis.kill()

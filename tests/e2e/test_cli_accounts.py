@@ -191,7 +191,7 @@ def test_a_changed_store_is_noticed(store: RedisServer, command: On) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_books_are_corrected(stack: Stack, command: On) -> None:
+async def test_the_ledger_is_corrected(stack: Stack, command: On) -> None:
     """A credit, a correction of today, and a job's real cost are entries with a reason, and usage."""
     team = stack.account.team.id
     job = await stack.submit("paid [emu:drop_after_accept]")

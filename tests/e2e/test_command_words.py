@@ -51,7 +51,7 @@ def _in_shell(shell: str, script: str) -> str:
     return _run(path, "-c", script)
 
 
-def test_the_help_says_of_each_word_what_the_word_says_of_itself() -> None:
+def test_the_help_has_each_commands_own_sentence() -> None:
     """The table that is shown without loading any command has each command's own sentence."""
     untrue = []
     for name, word in COMMANDS.items():
@@ -61,7 +61,7 @@ def test_the_help_says_of_each_word_what_the_word_says_of_itself() -> None:
     assert untrue == []
 
 
-def test_each_word_that_holds_words_says_what_they_are_for() -> None:
+def test_each_group_of_commands_describes_them() -> None:
     """Every command in a group has its sentence."""
     silent = []
     for name in COMMANDS:
@@ -72,7 +72,7 @@ def test_each_word_that_holds_words_says_what_they_are_for() -> None:
     assert silent == []
 
 
-def test_the_version_and_the_help_load_no_word() -> None:
+def test_the_version_and_the_help_load_no_command() -> None:
     """The slow imports are skipped: the store's client, FastAPI, the gateway."""
     for option in ("--version", "--help"):
         done = _run(sys.executable, "-c", LOADED.format(option=option))

@@ -295,7 +295,7 @@ async def test_a_second_ctrl_c_leaves_the_job_to_be_picked_up(up: UpWithJobs, ph
     assert len(await up.jobs()) == before
 
 
-async def test_a_pause_is_told_while_the_job_waits(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
+async def test_a_pause_is_shown_while_the_job_waits(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
     """An administrator's reason is next to the state; when buying continues, the clip comes."""
     paused = await run_command("pause", "--reason", "fal is being watched", environment=up.environment)
     assert paused.returncode == 0, paused.stderr

@@ -165,7 +165,7 @@ async def test_a_second_one_in_the_same_directory_says_who_holds_it(gateway: Up,
 
 
 @pytest.mark.parametrize("taken", ["FILMGATE_PORT", "the emulator's port, FILMGATE_PORT + 1"])
-async def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path, taken: str) -> None:
+async def test_a_port_in_use_is_reported_in_one_sentence(tmp_path: Path, taken: str) -> None:
     """Exit 1, and the sentence names the port and the setting; nothing was started."""
     port = free_port()
     with socket.socket() as other:

@@ -184,7 +184,7 @@ async def upgraded(tmp_path: Path) -> AsyncIterator[Upgraded]:
             await up.clean_up()
 
 
-async def test_everything_in_an_older_installation_goes_on(upgraded: Upgraded) -> None:
+async def test_an_older_installation_continues_completely(upgraded: Upgraded) -> None:
     """Jobs end as they should, bought once, or wait for a person; the ledger is right, due deliveries arrive."""
     repeated = await upgraded.post("ada", "jobs", ONCE, **{"Idempotency-Key": "once-1"})
     assert (repeated["id"], repeated["repeated"]) == (upgraded.old.ids["canceled"], True)

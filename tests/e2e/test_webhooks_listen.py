@@ -129,7 +129,7 @@ async def test_events_arrive_signed_until_ctrl_c(server: Server, stack: Stack) -
     assert first.headers["webhook-id"] != second.headers["webhook-id"]
 
 
-async def test_nobody_there_is_said_and_stops_nothing(server: Server, stack: Stack) -> None:
+async def test_a_failed_forward_is_printed_and_stops_nothing(server: Server, stack: Stack) -> None:
     """A failed forward is one line; the next event is forwarded, with the given secret."""
     async with Receiver() as mine:
         port = mine.port
@@ -207,7 +207,7 @@ async def test_no_gateway_is_a_sentence() -> None:
     assert f"No gateway answers at {url}" in ended.stderr
 
 
-async def test_what_was_sent_is_listed_and_sent_again(server: Server, stack: Stack) -> None:
+async def test_deliveries_are_listed_and_replayed(server: Server, stack: Stack) -> None:
     """Endpoints, deliveries with their attempts, a replay of one and of many."""
     pipeline, made = Pipeline(stack), await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
     async with Receiver() as mine, team_admin(stack) as api:

@@ -5,7 +5,7 @@ import ast
 from tests.support.repo import parsed, python_files
 
 
-def test_no_act_outside_of_the_store_brings_commands() -> None:
+def test_no_act_outside_of_the_store_passes_commands() -> None:
     """Others log acts; a method of the store's decides what an act writes, and under which condition."""
     found = [
         f"{path}:{node.lineno}"

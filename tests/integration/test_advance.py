@@ -150,7 +150,7 @@ async def test_a_held_job_has_no_deadline(pipeline: Pipeline) -> None:
     assert await pipeline.due("expire") == []
 
 
-async def test_a_held_job_that_is_adopted_goes_on(pipeline: Pipeline) -> None:
+async def test_a_held_job_that_is_adopted_runs_on(pipeline: Pipeline) -> None:
     """The operator gives fal's id; the clip is delivered and charged once."""
     job = await pipeline.bought("[emu:submit_garbage]")
     request = (await pipeline.stack.emulator.requests())[-1]
@@ -175,7 +175,7 @@ async def test_a_held_job_cancelled_before_its_adoption_is_cancelled_at_fal(pipe
     assert (await pipeline.finalized(job.id)).status is Status.CANCELED
 
 
-async def test_a_held_job_that_is_resubmitted_stands_at_its_old_place(pipeline: Pipeline) -> None:
+async def test_a_held_job_that_is_resubmitted_is_at_its_old_position_in_line(pipeline: Pipeline) -> None:
     """The operator says that fal has nothing: it is bought again, with a new nonce, before later jobs."""
     job = await held(pipeline)
     later = await pipeline.admit()
@@ -231,7 +231,7 @@ async def test_a_held_job_is_ended_with_the_money_the_operator_says(
         ("fail", {"charged": True, "upstream_request_id": "x"}),
     ],
 )
-async def test_a_half_said_resolution_is_refused_and_changes_nothing(
+async def test_an_incomplete_resolution_is_refused_and_changes_nothing(
     pipeline: Pipeline, action: Any, more: dict[str, Any]
 ) -> None:
     """Each action takes exactly its own members."""

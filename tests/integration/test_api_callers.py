@@ -103,7 +103,7 @@ OF_A_PROXY = ["Basic dXNlcjpwYXNz", 'Digest username="u"', "Negotiate abc", "Bea
 
 
 @pytest.mark.parametrize("authorization", OF_A_PROXY)
-async def test_what_a_proxy_says_of_itself_does_not_hide_the_key(stack: Stack, authorization: str) -> None:
+async def test_a_proxys_authorization_does_not_hide_the_key(stack: Stack, authorization: str) -> None:
     """`X-API-Key` is read next to an `Authorization` that is not ours; on the fal-compatible API too."""
     headers = {"Authorization": authorization, "X-API-Key": stack.account.key}
     async with httpx.AsyncClient(transport=stack.api._transport, base_url="http://filmgate.test") as bare:

@@ -90,7 +90,7 @@ async def test_an_ended_job_has_one_frame(server: Server, stack: Stack, status: 
 
 
 @pytest.mark.parametrize("seen", [1, 2, 3, 4])
-async def test_a_watcher_that_comes_back_misses_nothing(server: Server, stack: Stack, seen: int) -> None:
+async def test_a_watcher_that_reconnects_misses_nothing(server: Server, stack: Stack, seen: int) -> None:
     """After a break at any point, while the job ran to its end, the missing events come once and in order."""
     job = await stack.submit()
     async with watching(server, stack, job["id"]) as reader:
@@ -105,7 +105,7 @@ async def test_a_watcher_that_comes_back_misses_nothing(server: Server, stack: S
     assert [event["event"] for event in rest] == LIFE[seen:]
 
 
-async def test_a_watcher_that_comes_back_early_goes_on_live(server: Server, stack: Stack) -> None:
+async def test_a_watcher_that_reconnects_early_gets_live_events(server: Server, stack: Stack) -> None:
     """Reconnected before any new event: no frame is repeated, and new ones arrive."""
     job = await stack.submit()
     async with watching(server, stack, job["id"]) as reader:

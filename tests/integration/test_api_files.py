@@ -54,7 +54,7 @@ async def test_an_uploaded_image_can_be_read_by_fal(stack: Stack, case: str) -> 
     assert "evil" not in url
 
 
-async def test_an_image_of_almost_30_mb_is_taken(stack: Stack) -> None:
+async def test_an_image_of_almost_30_mb_is_accepted(stack: Stack) -> None:
     """Kling's largest image is accepted unchanged."""
     content = picture(size=(3150, 3150), compress_level=0)
     assert 29_000_000 < len(content) < 30_000_000

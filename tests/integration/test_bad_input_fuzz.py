@@ -99,7 +99,7 @@ async def test_no_value_of_a_field_is_an_error_of_ours(stack: Stack, field: str,
 
 @given(name=st.sampled_from(NAMES), value=values)
 @QUICK
-async def test_no_value_beside_the_input_is_an_error_of_ours(stack: Stack, name: str, value: Any) -> None:
+async def test_no_value_next_to_the_input_is_an_error_of_ours(stack: Stack, name: str, value: Any) -> None:
     """A valid submission with one member replaced."""
     content = json.dumps(stack.body(**{name: value}) if name != "input" else {"input": value}).encode()
     assert_sane(await stack.api.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"}))

@@ -326,7 +326,7 @@ async def test_a_bill_has_pages(pipeline: Pipeline, historian: Emulator) -> None
     assert await fal.bill(ids, **span, page_size=1) == UnusableAnswer("too_long")
 
 
-async def test_the_books_of_a_mixed_day_are_fals(store: RedisServer, historian: Emulator) -> None:
+async def test_the_ledger_of_a_mixed_day_matches_fals_bill(store: RedisServer, historian: Emulator) -> None:
     """Invariant B9: after successes, failures, refusals, cancels and surprises we have spent what fal billed."""
     kinds = [
         *["", "", "", "", "[emu:500_downstream]", "[emu:503_runner_disconnected]", "[emu:504_request_timeout]"],

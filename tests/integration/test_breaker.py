@@ -210,7 +210,7 @@ async def probe_of_ended(pipeline: Pipeline) -> str:
     return job_id
 
 
-async def test_a_success_in_between_begins_the_count_anew(pipeline: Pipeline, offline: Stack) -> None:
+async def test_a_success_in_between_resets_the_count(pipeline: Pipeline, offline: Stack) -> None:
     """Four failures, a success, four failures: the breaker stays closed."""
     await fail(pipeline, offline, FAILURES_TO_OPEN - 1)
     assert (await pipeline.bought()).status is Status.RUNNING
@@ -311,7 +311,7 @@ async def test_more_than_half_of_the_slots_held_stops_buying(pipeline: Pipeline)
 # --- slots and states --------------------------------------------------------------------------------------------
 
 
-async def test_a_sweep_takes_back_what_no_job_has_and_gives_what_one_lacks(pipeline: Pipeline) -> None:
+async def test_a_sweep_frees_leaked_slots_and_assigns_missing_ones(pipeline: Pipeline) -> None:
     """A slot without a job, of an ended job, of a queued one without a grant; a running job without a slot."""
     ended = (await pipeline.ended()).id
     granted, running, lacking = await pipeline.grant(), await pipeline.bought(), await pipeline.bought()

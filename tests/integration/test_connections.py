@@ -213,9 +213,7 @@ async def test_idle_connections_shut_nobody_out(redis_server: RedisServer, emula
             assert seconds_of_work(server) - work < 1, "a crowd that does nothing costs nothing"
 
 
-async def test_where_all_connections_are_busy_the_next_is_told(
-    redis_server: RedisServer, emulator: Emulator
-) -> None:
+async def test_when_all_connections_are_busy_the_next_is_503(redis_server: RedisServer, emulator: Emulator) -> None:
     """503 with Retry-After; the busy connections continue."""
     async with running_server(environment(redis_server, emulator), descriptors=KEPT_FREE + 64) as server:
         request = head("Content-Length: 10", first="POST /fal/hooks/a/b/c HTTP/1.1")

@@ -118,9 +118,7 @@ async def test_an_attempt_keeps_the_address_it_went_to(pipeline: Pipeline, recei
     assert delivery.attempts[0].url is None
 
 
-async def test_a_doorbell_that_comes_late_sends_nothing_before_its_time(
-    pipeline: Pipeline, receiver: Receiver
-) -> None:
+async def test_a_repeated_task_sends_nothing_before_the_due_time(pipeline: Pipeline, receiver: Receiver) -> None:
     """RQ may run a task twice: the schedule's pauses are kept."""
     receiver.answers([500])
     await pipeline.ended(webhook_url=receiver.url)
@@ -130,7 +128,7 @@ async def test_a_doorbell_that_comes_late_sends_nothing_before_its_time(
     assert len(receiver.requests) == 1
 
 
-async def test_one_delivery_is_in_one_workers_hands(pipeline: Pipeline, receiver: Receiver) -> None:
+async def test_one_worker_at_a_time_has_a_delivery(pipeline: Pipeline, receiver: Receiver) -> None:
     """Eight tasks for one message send it once; it becomes due again if its worker dies."""
     answers = asyncio.Event()
     receiver.answers([held(Reply(200), until=answers)])
@@ -188,7 +186,7 @@ async def test_a_private_address_is_refused_when_the_socket_is_opened(
     assert receiver.connections == 0
 
 
-async def test_a_held_job_is_told(pipeline: Pipeline, receiver: Receiver) -> None:
+async def test_a_held_job_has_an_event(pipeline: Pipeline, receiver: Receiver) -> None:
     """The customer gets an event that the outcome is unknown, and later one with the end: two messages, two ids."""
     job = await pipeline.bought("[emu:submit_500]", webhook_url=receiver.url)
     await deliver(pipeline.gateway, await only_delivery(pipeline))

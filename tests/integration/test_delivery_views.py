@@ -60,7 +60,7 @@ async def test_a_delivery_is_found_by_its_id(pipeline: Pipeline, receiver: Recei
         assert_problem(await api.get("/v1/deliveries/msg_0"), 404, "not_found")
 
 
-async def test_an_attempt_says_where_it_went(pipeline: Pipeline, receiver: Receiver) -> None:
+async def test_an_attempt_has_its_url(pipeline: Pipeline, receiver: Receiver) -> None:
     """When the endpoint's URL changes between two attempts, each attempt has its own."""
     receiver.answers([500, 200])
     async with team_admin(pipeline.stack) as api:

@@ -74,7 +74,7 @@ async def test_the_first_in_line_is_granted_first(pipeline: Pipeline) -> None:
     assert order == [pipeline.ref(job_id) for job_id in wanted]
 
 
-async def test_a_grant_nobody_claims_falls_back_to_its_place(pipeline: Pipeline) -> None:
+async def test_an_unclaimed_grant_returns_to_its_position_in_line(pipeline: Pipeline) -> None:
     """After 90 s the slot is free, and the job is in line before later ones."""
     lost, later = await pipeline.grant(), ""
     later = await pipeline.admit()
@@ -103,7 +103,7 @@ async def test_a_pause_stops_grants_and_says_why(pipeline: Pipeline) -> None:
     assert await pipeline.gateway.stores.slots.grant() == 1
 
 
-async def test_a_waiting_job_stands_in_line_again_at_its_old_place(pipeline: Pipeline) -> None:
+async def test_a_waiting_job_returns_to_its_old_position_in_line(pipeline: Pipeline) -> None:
     """Its wait is over: it is before later jobs."""
     job_id = await pipeline.grant()
     nonce = await pipeline.store.claim(await pipeline.job(job_id))
@@ -118,7 +118,7 @@ async def test_a_waiting_job_stands_in_line_again_at_its_old_place(pipeline: Pip
     assert await pipeline.redis.zcard(keys.LATER) == 0
 
 
-async def test_what_is_handed_out_is_hidden_and_comes_back(pipeline: Pipeline) -> None:
+async def test_an_acquired_ref_is_hidden_and_becomes_due_again(pipeline: Pipeline) -> None:
     """Four workers share what is due; a lost ref becomes due again when its visibility ends."""
     ids = [await pipeline.admit() for _ in range(6)]
     await pipeline.gateway.stores.slots.grant()
@@ -135,7 +135,7 @@ async def test_what_is_handed_out_is_hidden_and_comes_back(pipeline: Pipeline) -
     assert sorted(again) == sorted(refs)
 
 
-async def test_one_of_many_takes_a_ref_up(pipeline: Pipeline) -> None:
+async def test_one_of_many_acquires_a_ref(pipeline: Pipeline) -> None:
     """Of several workers one acquires it; a rescheduled or unknown ref is acquired by none."""
     job_id = await pipeline.grant()
     ref, stores = pipeline.ref(job_id), pipeline.gateway.stores
@@ -146,7 +146,7 @@ async def test_one_of_many_takes_a_ref_up(pipeline: Pipeline) -> None:
     assert await pipeline.due("submit") == [ref]
 
 
-async def test_what_is_no_longer_due_stays_away(pipeline: Pipeline) -> None:
+async def test_a_dropped_ref_is_not_rescheduled(pipeline: Pipeline) -> None:
     """Rescheduling a ref that was dropped meanwhile does not add it again."""
     job_id = await pipeline.grant()
     ref = pipeline.ref(job_id)
@@ -176,7 +176,7 @@ async def test_a_lane_has_one_slice(pipeline: Pipeline) -> None:
     assert await stores.lanes.take(1, mine)  # another lane is independent
 
 
-async def test_a_lane_without_a_slice_is_rung_once(pipeline: Pipeline) -> None:
+async def test_a_lane_without_a_slice_is_enqueued_once(pipeline: Pipeline) -> None:
     """Many supervisors see that it is dark; one enqueues a slice."""
     stores = pipeline.gateway.stores
     rung = await asyncio.gather(*(stores.lanes.mark_enqueued(0) for _ in range(8)))

@@ -47,7 +47,7 @@ async def test_it_ends_with_its_parent() -> None:
     await wait_until(nobody_listens, "the emulator has ended")
 
 
-async def test_a_taken_port_is_said_in_one_sentence() -> None:
+async def test_a_port_in_use_is_reported_in_one_sentence() -> None:
     """Exit code 1, and no traceback."""
     async with running_emulator("--no-clips") as fal:
         command = [sys.executable, "-m", "app.emulator", "--port", str(fal.port)]

@@ -144,7 +144,7 @@ async def test_named_keys_are_the_only_ones() -> None:
         assert len(await fal.requests()) == 1
 
 
-async def test_a_submit_does_not_look_at_the_input(caller: FalCaller) -> None:
+async def test_a_submit_does_not_validate_the_input(caller: FalCaller) -> None:
     """A bad duration is accepted; the result is 422, while the status is a plain COMPLETED."""
     reply = await caller.submit(duration="7")
     answer = await caller.result(reply)

@@ -173,7 +173,7 @@ async def test_status_polls_may_fail_for_a_while(caller: FalCaller) -> None:
     assert {pages[3].status_code, misses[2].status_code} <= {200, 202}
 
 
-async def test_a_status_may_be_a_word_nobody_knows_or_go_backwards(fal: Emulator, caller: FalCaller) -> None:
+async def test_a_status_may_be_unknown_or_go_backwards(fal: Emulator, caller: FalCaller) -> None:
     """WARMING_UP with 202; IN_QUEUE after IN_PROGRESS; both succeed."""
     warming = await caller.submit("[emu:unknown_status][emu:run:3600]")
     backwards = await caller.submit("[emu:status_backwards][emu:run:3600]")

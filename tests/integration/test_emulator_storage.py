@@ -135,7 +135,7 @@ async def test_javascripts_large_upload_reads_etags_from_the_body(
     assert (await stranger.get(where["file_url"])).content == b"one two"
 
 
-async def test_a_missing_part_is_said(caller: FalCaller, stranger: httpx.AsyncClient) -> None:
+async def test_a_missing_part_is_an_error(caller: FalCaller, stranger: httpx.AsyncClient) -> None:
     """400, and no file."""
     where = await _initiate(caller, "initiate-multipart")
     path, _, query = where["upload_url"].partition("?")

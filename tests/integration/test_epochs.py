@@ -37,7 +37,9 @@ async def stack(server: RedisServer, emulator: Emulator) -> AsyncIterator[Stack]
 # --- what does not count as going back ---------------------------------------------------------------------------
 
 
-async def test_a_restarted_and_a_killed_store_go_on(server: RedisServer, stack: Stack, pipeline: Pipeline) -> None:
+async def test_a_restarted_and_a_killed_store_stop_nothing(
+    server: RedisServer, stack: Stack, pipeline: Pipeline
+) -> None:
     """Repeated kill -9 of a store that keeps every write stops nothing."""
     for number in range(1, 4):
         assert (await pipeline.bought()).status is Status.RUNNING
@@ -211,7 +213,7 @@ async def test_other_hosts_follow_into_the_new_epoch(
 # --- how the stop ends -------------------------------------------------------------------------------------------
 
 
-async def test_an_administrator_lets_buying_go_on(
+async def test_an_administrator_lets_buying_continue(
     server: RedisServer, stack: Stack, pipeline: Pipeline, tmp_path: Path
 ) -> None:
     """With a line in the audit log; a second time there is nothing to accept."""
@@ -230,7 +232,7 @@ async def test_an_administrator_lets_buying_go_on(
     assert (await pipeline.submit(waiting)).status is Status.RUNNING
 
 
-async def test_resuming_everybody_does_not_accept_what_the_store_forgot(
+async def test_resuming_all_teams_does_not_accept_a_loss_of_the_store(
     server: RedisServer, stack: Stack, pipeline: Pipeline
 ) -> None:
     """`filmgate resume` ends pauses and the breaker; it prints what still stops buying, and nothing is granted."""

@@ -68,7 +68,7 @@ async def test_an_empty_feed_has_a_cursor_too(stack: Stack) -> None:
     assert len((await page(stack.api, cursor=empty["next_cursor"]))["data"]) == 1
 
 
-async def test_everybody_sees_the_events_of_the_jobs_they_see(stack: Stack) -> None:
+async def test_each_key_reads_the_events_of_the_jobs_it_may_see(stack: Stack) -> None:
     """A user's key sees its user's, a team's key the team's, a browser token its own; another team none of them."""
     caller = await stack.gateway.accounts.authenticate(stack.account.key)
     minted = await stack.gateway.tokens.mint(caller, TokenRequest())

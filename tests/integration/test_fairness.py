@@ -155,7 +155,7 @@ async def test_users_of_a_team_take_turns(shop: Shop) -> None:
     assert "user_2" in users
 
 
-async def test_nobody_saves_up_turns_and_nobody_loses_them(shop: Shop) -> None:
+async def test_no_team_saves_up_turns_or_loses_them(shop: Shop) -> None:
     """A team that had no jobs for long is served next, but gets no extra turns for that time."""
     await shop.ask_many(100, "team_busy")
     for _ in range(50):
@@ -253,7 +253,7 @@ async def ask_all(shop: Shop, asked: list[Asked], micro: int) -> list[tuple[str,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-async def test_a_jobs_place_is_how_many_are_served_before_it(
+async def test_a_jobs_position_is_the_number_served_before_it(
     shop: Shop, weights: list[int], history: list[Asked], served: int, asked: list[Asked], micro: int
 ) -> None:
     """Exactly, for jobs of one price, whatever the submissions and earlier grants; a quote's position too."""

@@ -78,7 +78,7 @@ async def test_an_address_of_fals_is_called_without_the_key(store: RedisServer, 
         assert "authorization" not in put.headers
 
 
-async def test_what_an_older_version_kept_is_not_redirected_to(stack: Stack) -> None:
+async def test_a_foreign_url_of_an_older_record_is_not_redirected_to(stack: Stack) -> None:
     """Neither to a file's URL nor to a clip's; the answer is that there is none."""
     redis: Any = stack.gateway.stores.redis
     file = await initiated(stack.api)
@@ -170,7 +170,7 @@ async def test_a_key_that_cannot_be_sent_is_a_refusal(store: RedisServer, emulat
         assert "FAL_KEY" in (state.stopped or "")
 
 
-async def test_a_way_that_is_closed_says_which(store: RedisServer, emulator: Emulator) -> None:
+async def test_a_failed_connection_says_why(store: RedisServer, emulator: Emulator) -> None:
     """DNS or a refused connection: in the log, in the refusal, and so in the status and in `upstream_paused`."""
     for url, cause, words in (
         ("https://queue.invalid", "dns", "DNS"),

@@ -68,7 +68,7 @@ async def test_a_frozen_store_is_429_until_it_thaws(fragile: Stack) -> None:
 
 
 @pytest.mark.parametrize("moment", Moment)
-async def test_a_submission_whose_admission_nobody_saw_is_safe_to_send_again(
+async def test_a_submission_with_a_lost_admission_is_safe_to_retry(
     store: RedisServer, emulator: Emulator, moment: Moment
 ) -> None:
     """The connection to the store breaks during the admission: 429, and the client's own re-post is one job."""
@@ -106,7 +106,7 @@ async def test_a_held_call_outlives_an_outage(fragile: Stack) -> None:
     assert (await asyncio.wait_for(held, 10)).status_code == 499
 
 
-async def test_polls_go_on_while_the_store_takes_no_writes(fragile: Stack) -> None:
+async def test_polls_are_answered_while_the_store_takes_no_writes(fragile: Stack) -> None:
     """Out of memory: polls are answered, including a job's first one, which would be recorded."""
     request_id = (await fal_queue.submitted(fragile))["request_id"]
     assert fragile.redis.command("CONFIG", "SET", "min-replicas-to-write", "1") == b"+OK\r\n"

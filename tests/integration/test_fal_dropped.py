@@ -35,7 +35,7 @@ async def asked(stack: Stack, method: str, path: str, query: str) -> httpx.Respo
     return await stack.api.request(method, f"{path}?{query}")
 
 
-async def test_every_door_names_what_it_does_not_read_and_takes_what_fals_clients_send(stack: Stack) -> None:
+async def test_every_route_names_ignored_input_and_accepts_what_fals_clients_send(stack: Stack) -> None:
     """Each route of the table: a stray parameter is named, even in a refusal; fal's own parameters are not."""
     routes = doors(stack)
     assert {path.split("/")[2] for _, path in routes} == {"queue", "run", "rest", "cdn"}
@@ -49,7 +49,7 @@ async def test_every_door_names_what_it_does_not_read_and_takes_what_fals_client
         assert reply.headers[WARNING] == "dropped unknown query parameters: sync_mode, fal_webhok", (method, path)
 
 
-async def test_fields_and_parameters_are_told_in_one_header(stack: Stack) -> None:
+async def test_dropped_fields_and_parameters_are_in_one_header(stack: Stack) -> None:
     """The submission is accepted, and the misspelt webhook parameter is reported."""
     reply = await fal_queue.post(stack, json=given(stack, seed=1), params={"webhook": "https://consumer.example"})
     assert reply.status_code == 200

@@ -53,7 +53,7 @@ async def test_a_wrong_input_is_refused_at_submission_in_fals_shape(
     assert (await stack.api.get("/v1/jobs")).json()["data"] == []
 
 
-async def test_all_that_is_wrong_is_said_at_once(stack: Stack) -> None:
+async def test_all_wrong_fields_are_reported_at_once(stack: Stack) -> None:
     """A missing field and a wrong one."""
     reply = await fal_queue.post(stack, json={"prompt": "x", "duration": "6"})
     found = {tuple(one["loc"]): one["type"] for one in assert_fal_error(reply, 422)}
@@ -139,7 +139,7 @@ METHODS = [
 
 @pytest.mark.parametrize("app", [fal_queue.APP, MODEL])
 @pytest.mark.parametrize(("method", "rest", "status", "allow"), METHODS)
-async def test_a_wrong_method_below_a_request_is_told_the_right_one(
+async def test_a_wrong_method_below_a_request_gets_the_right_one(
     stack: Stack, app: str, method: str, rest: str, status: int, allow: str | None
 ) -> None:
     """None of these paths is mistaken for a model's."""

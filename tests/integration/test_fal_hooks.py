@@ -29,7 +29,7 @@ async def fal(store: RedisServer, emulator: Emulator) -> AsyncIterator[HookSende
 # --- a genuine one about the job's own request --------------------------------------------------------------------
 
 
-async def test_a_running_job_is_looked_at_now(fal: HookSender) -> None:
+async def test_a_running_job_is_polled_at_once(fal: HookSender) -> None:
     """The webhook ends the wait for the next poll, and the poll decides."""
     job = await fal.pipeline.bought()
     assert await fal.poll_in(job.id) > 50
@@ -97,7 +97,7 @@ async def test_after_the_end_nothing_changes(fal: HookSender, end: str) -> None:
     assert await fal.alarms() == []
 
 
-async def test_a_job_that_is_being_cancelled_is_looked_at_now(fal: HookSender) -> None:
+async def test_a_job_that_is_being_cancelled_is_polled_at_once(fal: HookSender) -> None:
     """Fal's answer decides: here it was done before the cancel came."""
     job = await fal.pipeline.bought("[emu:cancel_ignored]")
     await fal.pipeline.stack.api.post(f"/v1/jobs/{job.id}/cancel")
@@ -193,7 +193,7 @@ async def test_a_queued_job_that_fal_has_is_not_bought_again(fal: HookSender, wa
     assert await fal.pipeline.posts() == posts
 
 
-async def test_a_job_that_changes_while_it_is_adopted_is_looked_at_again(fal: HookSender) -> None:
+async def test_a_job_that_changes_while_it_is_adopted_is_read_again(fal: HookSender) -> None:
     """Read as submitting, requeued before the write: adopted from there, and no orphan."""
     job_id = await fal.pipeline.grant()
     nonce = await fal.pipeline.store.claim(await fal.pipeline.job(job_id)) or ""

@@ -133,7 +133,7 @@ async def test_a_large_body_is_refused(fal: HookSender) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
-async def test_only_a_post_is_taken(fal: HookSender, method: str) -> None:
+async def test_only_a_post_is_accepted(fal: HookSender, method: str) -> None:
     """405, whatever the path."""
     reply = await fal.pipeline.stack.api.request(method, "/fal/hooks/a/b/c")
     assert_problem(reply, 405, "method_not_allowed")

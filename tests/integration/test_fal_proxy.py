@@ -277,7 +277,7 @@ async def test_without_the_store_a_poll_is_to_be_asked_again(emulator: Emulator)
             await wait_until(answers, "the store is back", timeout=5)
 
 
-async def test_what_nobody_foresaw_is_told_as_on_the_route_itself(stack: Stack) -> None:
+async def test_an_unexpected_error_is_the_routes_own_500(stack: Stack) -> None:
     """A record that cannot be read: 500 in fal's shape, with the trace id that the log has."""
     request_id = await submitted(stack)
     record = keys.job(f"{stack.account.team.id}/{request_id}")

@@ -72,7 +72,7 @@ async def test_other_methods_are_not_known(stack: Stack, method: str) -> None:
         assert reply.headers["x-fal-request-id"]
 
 
-async def test_the_proxys_own_query_is_not_looked_at(stack: Stack) -> None:
+async def test_the_proxys_own_query_is_ignored(stack: Stack) -> None:
     """A query in the page's `proxyUrl` is not read as parameters."""
     request_id = await submitted(stack)
     headers = {"x-fal-target-url": request_url(request_id, "/status?logs=0")}

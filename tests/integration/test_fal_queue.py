@@ -136,7 +136,7 @@ async def test_a_held_request_ends_at_its_deadline(stack: Stack, pipeline: Pipel
     assert (await stack.job(job_id))["status"] == "held"
 
 
-async def test_a_request_that_did_not_start_in_time_is_504_by_the_users_wish(
+async def test_a_request_that_did_not_start_in_time_is_504_with_the_users_timeout(
     stack: Stack, pipeline: Pipeline
 ) -> None:
     """The timeout is kept to the millisecond; the clients do not retry a 504 with this header."""

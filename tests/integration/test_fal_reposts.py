@@ -71,7 +71,7 @@ async def test_any_request_by_the_id_is_a_poll(stack: Stack, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "erased"])
-async def test_what_is_done_at_the_other_door_counts_too(stack: Stack, how: str) -> None:
+async def test_what_is_done_on_the_native_api_counts_too(stack: Stack, how: str) -> None:
     """A caller who cancels or erases a job at /v1 has its id; an identical submission is then a new job."""
     first = (await fal_queue.submitted(stack, how))["request_id"]
     assert (await stack.api.post(f"/v1/jobs/{first}/cancel")).status_code == 202
@@ -152,7 +152,7 @@ async def test_headers_that_change_nothing_make_no_difference(stack: Stack) -> N
     assert (await fal_queue.submitted(stack, "hints", headers=headers))["request_id"] == first["request_id"]
 
 
-async def test_nobody_elses_request_is_a_repeat(stack: Stack) -> None:
+async def test_no_other_callers_request_is_a_repeat(stack: Stack) -> None:
     """Another user's, team's or browser token's; another key of the same user is the same caller."""
     first = (await fal_queue.submitted(stack, "whose"))["request_id"]
     body = given(stack, "whose")

@@ -61,7 +61,7 @@ async def test_python_uploads_with_a_token_that_holds_no_key(stack: Stack) -> No
 
 
 @pytest.mark.parametrize("header", ["Key", "Bearer"])
-async def test_a_key_brings_a_file_too(stack: Stack, header: str) -> None:
+async def test_a_key_uploads_a_file_too(stack: Stack, header: str) -> None:
     """Python 0.13's older way sends the key itself to the CDN."""
     async with without_key(stack) as web:
         headers = {"Authorization": f"{header} {stack.account.key}", "Content-Type": "application/octet-stream"}
@@ -71,7 +71,7 @@ async def test_a_key_brings_a_file_too(stack: Stack, header: str) -> None:
 
 @pytest.mark.parametrize("storage", ["fal-cdn-v3", "gcs"])
 @pytest.mark.parametrize("keyed", [True, False], ids=["python sends its key", "javascript sends nothing"])
-async def test_a_promised_place_takes_the_bytes_by_its_signature(stack: Stack, storage: str, keyed: bool) -> None:  # noqa: FBT001  a case of the table
+async def test_a_signed_upload_url_accepts_the_bytes(stack: Stack, storage: str, keyed: bool) -> None:  # noqa: FBT001  a case of the table
     """`file_url` is known before the bytes, and redirects its owner to them afterwards."""
     asked = {"content_type": "image/png", "file_name": "my holiday.png"}
     upload = (await stack.api.post(INITIATE.replace("fal-cdn-v3", storage), json=asked)).json()
@@ -87,7 +87,7 @@ async def test_a_promised_place_takes_the_bytes_by_its_signature(stack: Stack, s
     assert await content_at(await real_url(stack.api, upload["file_url"])) == picture()
 
 
-async def test_a_place_is_good_for_one_file(stack: Stack) -> None:
+async def test_a_signed_upload_url_accepts_one_file(stack: Stack) -> None:
     """Different bytes for the same URL are refused, and the first are kept."""
     upload = await initiated(stack.api)
     async with without_key(stack) as web:
@@ -98,7 +98,7 @@ async def test_a_place_is_good_for_one_file(stack: Stack) -> None:
     assert await content_at(await real_url(stack.api, upload["file_url"])) == picture()
 
 
-async def test_python_brings_parts_in_any_order(stack: Stack) -> None:
+async def test_python_uploads_parts_in_any_order(stack: Stack) -> None:
     """Eleven parts, completed in the order of arrival; nothing stays on disk."""
     credential = await upload_token(stack.api)
     parts = cut(LARGE, 11)
@@ -116,7 +116,7 @@ async def test_python_brings_parts_in_any_order(stack: Stack) -> None:
     assert not any((stack.settings.data_dir / "uploads").rglob("*-*"))
 
 
-async def test_javascript_brings_parts_by_signature(stack: Stack) -> None:
+async def test_javascript_uploads_parts_by_signature(stack: Stack) -> None:
     """`initiate-multipart`, then parts with a JSON answer; a part that is sent again replaces the first."""
     upload = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 3)

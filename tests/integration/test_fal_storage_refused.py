@@ -233,7 +233,7 @@ async def test_a_wrong_member_is_named(stack: Stack, path: str, body: object, lo
 
 
 @pytest.mark.parametrize("size", [30 * MB + 1, 40 * MB])
-async def test_a_file_over_30_mb_is_told_so(stack: Stack, size: int) -> None:
+async def test_a_file_over_30_mb_is_refused_with_its_reason(stack: Stack, size: int) -> None:
     """Whichever limit comes first: that of any body, or that of files."""
     declared = {"Content-Type": "image/png", "Content-Length": str(size)}
     content = b"x" * size if size < 31 * MB else b""

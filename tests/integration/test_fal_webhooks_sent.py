@@ -175,7 +175,9 @@ async def test_a_cancelled_job_that_fal_completes_all_the_same_arrives_as_499(
     assert (499, body["payload"]) == await result(pipeline, job_id)
 
 
-async def test_an_unknown_outcome_is_not_told_and_its_end_is(pipeline: Pipeline, receiver: Receiver) -> None:
+async def test_an_unknown_outcome_has_no_message_and_its_end_has_one(
+    pipeline: Pipeline, receiver: Receiver
+) -> None:
     """Fal's webhooks report only the end: one message for one job."""
     job_id = await asked(pipeline, receiver, "[emu:submit_500]")
     job = await pipeline.submit(job_id)
@@ -221,7 +223,7 @@ async def test_a_repeated_attempt_has_the_same_bytes_and_a_time_of_its_own(
     assert await pipeline.due("deliver") == []
 
 
-async def test_the_same_end_on_the_native_side_is_told_as_ever(pipeline: Pipeline, receiver: Receiver) -> None:
+async def test_a_native_jobs_end_has_the_native_shape(pipeline: Pipeline, receiver: Receiver) -> None:
     """Two jobs, two shapes: the format belongs to the job."""
     await ended(pipeline, receiver)
     await pipeline.ended(webhook_url=f"{receiver.url}/native")
@@ -234,7 +236,7 @@ async def test_the_same_end_on_the_native_side_is_told_as_ever(pipeline: Pipelin
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_anybody_may_read_the_keys_and_keep_them_for_an_hour(pipeline: Pipeline, path: str) -> None:
+async def test_the_keys_are_public_and_may_be_cached_for_an_hour(pipeline: Pipeline, path: str) -> None:
     """Without credentials; only the public half."""
     pipeline.stack.api.headers.pop("authorization")
     reply = await pipeline.stack.api.get(path)

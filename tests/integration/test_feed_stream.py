@@ -64,7 +64,7 @@ async def page(api: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
     return found
 
 
-async def test_a_follower_hears_what_the_feed_holds(server: Server, pipeline: Pipeline) -> None:
+async def test_a_follower_gets_every_event_of_the_feed(server: Server, pipeline: Pipeline) -> None:
     """From now on, every state of every job once, in order, with the same ids and data as the JSON feed."""
     await pipeline.admit()
     async with following(server, pipeline.stack.account.key) as (reader, start):
@@ -78,7 +78,7 @@ async def test_a_follower_hears_what_the_feed_holds(server: Server, pipeline: Pi
 
 
 @pytest.mark.parametrize("way", ["header", "query"])
-async def test_a_follower_that_comes_back_misses_nothing(server: Server, pipeline: Pipeline, way: str) -> None:
+async def test_a_follower_that_reconnects_misses_nothing(server: Server, pipeline: Pipeline, way: str) -> None:
     """After a break, missed events come once and in order, then new ones."""
     async with following(server, pipeline.stack.account.key) as (reader, _):
         first = await pipeline.admit()
@@ -93,7 +93,7 @@ async def test_a_follower_that_comes_back_misses_nothing(server: Server, pipelin
     assert [one["data"]["data"]["id"] for one in (seen, missed, live)] == [first, second, third]
 
 
-async def test_a_cursor_that_memory_does_not_reach_is_told_so(server: Server, pipeline: Pipeline) -> None:
+async def test_a_cursor_outside_the_kept_events_gets_a_reset(server: Server, pipeline: Pipeline) -> None:
     """Too old: `reset`, then the events that are kept; of another store: `reset`, then new events."""
     jobs = [await pipeline.admit() for _ in range(3)]
     old, *_ = await page(pipeline.stack.api)
@@ -111,7 +111,7 @@ async def test_a_cursor_that_memory_does_not_reach_is_told_so(server: Server, pi
             assert (await read(reader, 1))[0]["event"] == "job.queued"
 
 
-async def test_everybody_hears_of_the_jobs_they_see(server: Server, stack: Stack) -> None:
+async def test_each_key_follows_the_jobs_it_may_see(server: Server, stack: Stack) -> None:
     """A user's key gets its user's, `team:read` the team's, a browser token its own."""
     theirs = await colleague(stack)
     reader = await colleague(stack, scopes=USER_SCOPES | {Scope.TEAM_READ})
@@ -139,7 +139,7 @@ async def test_everybody_hears_of_the_jobs_they_see(server: Server, stack: Stack
     }
 
 
-async def test_alerts_are_heard_live(server: Server, stack: Stack) -> None:
+async def test_alerts_arrive_live(server: Server, stack: Stack) -> None:
     """A notice about the team reaches keys that see the team, in order with the jobs' events."""
     await stack.gateway.limits.replace("test", stack.account.team.id, [Limit(Unit.USD, Window.TOTAL, 2_000_000)])
     made = await another_key(stack, scopes=USER_SCOPES | {Scope.TEAM_READ})

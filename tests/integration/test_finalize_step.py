@@ -146,7 +146,7 @@ async def test_an_outage_during_the_read_is_no_fault_of_the_jobs(store: RedisSer
         assert (await pipeline.finalize(job.id)).status is Status.SUCCEEDED
 
 
-async def test_a_finalize_rung_many_times_reads_once_at_a_time(store: RedisServer, emulator: Emulator) -> None:
+async def test_many_finalize_tasks_read_once_at_a_time(store: RedisServer, emulator: Emulator) -> None:
     """While one worker reads, the others leave the job alone; a late task finds nothing to do."""
     slow = Reply(200, body=CLIP.body, delay=0.3)
     async with completed(store, emulator, slow) as (pipeline, job, fal):

@@ -22,7 +22,7 @@ NEWER = "9000.1.0"
 NAME = "FILMGATE_OF_THE_NEWER_VERSION"
 
 
-async def test_only_a_newer_versions_list_lets_a_start_go_on(stack: Stack, tmp_path: Path) -> None:
+async def test_only_a_newer_versions_list_allows_a_start(stack: Stack, tmp_path: Path) -> None:
     """`serve` and `worker` refuse with 78, also with their own version's list; then all start, with a warning."""
     settings = {**stack.environment, NAME: "1"}
     names = stack.gateway.stores.setting_names
@@ -46,7 +46,7 @@ async def test_only_a_newer_versions_list_lets_a_start_go_on(stack: Stack, tmp_p
     assert NAME in result.stderr
 
 
-async def test_a_name_that_no_version_knows_is_refused_beside_one_that_a_newer_knows(store: RedisServer) -> None:
+async def test_a_name_unknown_to_every_version_is_refused_next_to_a_newer_one(store: RedisServer) -> None:
     """The sentence names the wrong one."""
     client = connect(store.url)
     try:

@@ -249,7 +249,7 @@ async def test_scripts_that_the_store_forgot_are_sent_again(pipeline: Pipeline) 
 # --- processes ---------------------------------------------------------------------------------------------------
 
 
-async def test_workers_that_nobody_minds_are_gone_in_time(emulator: Emulator, full: bool) -> None:  # noqa: FBT001  a fixture
+async def test_workers_without_a_supervisor_exit_in_time(emulator: Emulator, full: bool) -> None:  # noqa: FBT001  a fixture
     """The supervisor is killed while the store is frozen, and RQ waits for it: each process exits within 45 s."""
     if not full:
         pytest.skip("takes 42 s; --full runs it")
@@ -269,7 +269,7 @@ async def test_workers_that_nobody_minds_are_gone_in_time(emulator: Emulator, fu
                 store.thaw()
 
 
-async def test_a_worker_that_is_told_many_times_at_once_stops(store: RedisServer, emulator: Emulator) -> None:
+async def test_a_worker_that_gets_many_signals_at_once_stops(store: RedisServer, emulator: Emulator) -> None:
     """Signals during the handler of the previous one: none waits for a lock that its own thread has."""
     async with open_stack(store, emulator) as stack, stack.workers() as workers:
         told = {pid for pid, _ in children(workers.pid)}

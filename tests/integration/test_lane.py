@@ -81,7 +81,7 @@ async def ended(live: Live, job_id: str) -> Status:
     return (await live.pipeline.job(job_id)).status
 
 
-async def test_many_jobs_are_bought_once_each_and_told_once_each(live: Live) -> None:
+async def test_many_jobs_are_bought_and_delivered_once_each(live: Live) -> None:
     """More than fal takes at once: all succeed, with one POST and one message each."""
     before = await live.pipeline.posts()
     async with Receiver() as receiver:
@@ -93,7 +93,7 @@ async def test_many_jobs_are_bought_once_each_and_told_once_each(live: Live) -> 
     assert await live.pipeline.posts() == before + 15
 
 
-async def test_rqs_own_tool_can_look_in(live: Live) -> None:
+async def test_rqs_own_tool_shows_the_queues(live: Live) -> None:
     """`rq info` shows the three queues and their workers."""
     command = [sys.executable, "-m", "rq.cli", "info", "--url", live.pipeline.stack.redis.url]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30, check=False)
@@ -104,7 +104,7 @@ async def test_rqs_own_tool_can_look_in(live: Live) -> None:
     assert "4 workers" in done.stdout
 
 
-async def test_a_task_that_rq_lost_is_rung_again(live: Live) -> None:
+async def test_a_task_that_rq_lost_is_enqueued_again(live: Live) -> None:
     """The queue's list is deleted with the task in it; the job becomes due again within seconds."""
     pids = live.workers.pids("work")
     for pid in pids:
@@ -122,7 +122,7 @@ async def test_a_task_that_rq_lost_is_rung_again(live: Live) -> None:
     assert await live.pipeline.posts() == before + 1
 
 
-async def test_a_killed_lane_goes_on_and_is_never_there_twice(live: Live) -> None:
+async def test_a_killed_lane_is_taken_over_and_never_runs_twice(live: Live) -> None:
     """Kill -9 of the lane's process: another takes over (tests/crash times it); one slice at any moment."""
     lane = keys.lane(0)
 
@@ -158,7 +158,7 @@ async def test_a_killed_lane_goes_on_and_is_never_there_twice(live: Live) -> Non
     assert await ended(live, await live.pipeline.admit()) is Status.SUCCEEDED
 
 
-async def test_doorbells_of_a_lane_do_not_pile_up(live: Live) -> None:
+async def test_tasks_of_a_lane_do_not_pile_up(live: Live) -> None:
     """A few surplus tasks: each runs once, and the lane's queue is empty again."""
     queue = open_queue("lanes", live.rq)
     for number in range(2):
@@ -235,7 +235,7 @@ async def test_a_worker_killed_in_the_middle_of_its_call_leaves_a_held_job(live:
     await live.pipeline.gateway.operations.resolve("test", job_id, "fail", charged=True)
 
 
-async def test_an_end_is_told_although_its_workers_died(live: Live) -> None:
+async def test_an_end_is_delivered_although_its_workers_died(live: Live) -> None:
     """The message was written with the end: any later worker sends it."""
     async with Receiver() as receiver:
         gone = live.workers.pids("deliveries")
@@ -252,7 +252,7 @@ async def test_an_end_is_told_although_its_workers_died(live: Live) -> None:
         await live.restarted("deliveries", gone)
 
 
-async def test_what_was_in_hand_at_a_stop_is_finished(live: Live) -> None:
+async def test_a_running_submission_is_finished_at_a_stop(live: Live) -> None:
     """SIGTERM to one worker during its POST: the answer is still written."""
     before = await live.pipeline.posts()
     job_id = await live.pipeline.admit("[emu:run:1]")

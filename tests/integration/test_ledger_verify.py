@@ -28,7 +28,7 @@ async def verified(stack: Stack) -> VerificationReport:
     return await stack.gateway.ledger.verify()
 
 
-async def test_empty_books_are_right(stack: Stack) -> None:
+async def test_an_empty_ledger_is_right(stack: Stack) -> None:
     """A team without a job: nothing to read, no finding."""
     assert await verified(stack) == VerificationReport(teams=1, entries=0, differences=[])
 
@@ -42,7 +42,7 @@ async def token_client_job(pipeline: Pipeline) -> None:
     assert reply.status_code == 202, reply.text
 
 
-async def test_books_are_right_after_work_of_every_kind(pipeline: Pipeline) -> None:
+async def test_the_ledger_is_right_after_work_of_every_kind(pipeline: Pipeline) -> None:
     """Successes, failures, cancels, disputes, corrections up and down, credits, tokens, another user and team."""
     ledger, team = pipeline.gateway.ledger, pipeline.team
     chance = random.Random(3)  # noqa: S311  a repeatable order, no secret
@@ -233,7 +233,9 @@ async def test_sums_of_a_period_without_entries_are_named(tampering: Tampering) 
 
 
 @pytest.mark.parametrize("owner", ["gateway", "team", "user"])
-async def test_a_place_without_a_job_and_a_job_without_a_place_are_named(tampering: Tampering, owner: str) -> None:
+async def test_an_index_entry_without_a_job_and_a_job_without_one_are_named(
+    tampering: Tampering, owner: str
+) -> None:
     """A foreign id among the live ones; a queued job that is missing in the line."""
     holder = {"gateway": GATEWAY, "team": tampering.team, "user": tampering.user}[owner]
     await tampering.touch(keys.live(holder), "SADD", FOREIGN)
@@ -295,7 +297,7 @@ async def test_sums_of_usage_that_the_entries_do_not_explain_are_named(tampering
     await tampering.undo()
 
 
-async def test_the_books_of_a_deleted_team_are_verified_too(stack: Stack) -> None:
+async def test_the_ledger_of_a_deleted_team_is_verified_too(stack: Stack) -> None:
     """Its entries stay, and so does its share of the gateway's sums."""
     job = await stack.submit()
     await stack.api.post(f"/v1/jobs/{job['id']}/cancel")

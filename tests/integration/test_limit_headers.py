@@ -49,7 +49,7 @@ def both(reply: httpx.Response) -> tuple[Items, Items]:
     return policies, states
 
 
-async def test_every_limit_is_told_with_an_accepted_job(bounds: Bounds) -> None:
+async def test_an_accepted_job_has_every_limit_in_its_headers(bounds: Bounds) -> None:
     """Quota, unit and window in one header; the remainder after this job, and until when, in the other."""
     await bounds.allow("gateway", jobs_queued=7)
     await bounds.allow("team", usd_day=3 * PRICE, jobs_total=9)
@@ -73,7 +73,7 @@ async def test_every_limit_is_told_with_an_accepted_job(bounds: Bounds) -> None:
     assert {name for name, state in states.items() if "t" in state} == {"team-usd-day", "user-video_seconds-month"}
 
 
-async def test_t_is_the_time_until_the_window_begins_anew(bounds: Bounds) -> None:
+async def test_t_is_the_time_until_the_next_window(bounds: Bounds) -> None:
     """In whole seconds, rounded up: at that time the window has turned, a second earlier it had not."""
     await bounds.allow("team", **{f"jobs_{window}": 9 for window in CALENDAR})
     before = await bounds.steady_minute()
@@ -127,7 +127,7 @@ async def test_a_refusal_tells_all_limits_and_nothing_is_left_of_its_own(
 
 
 @pytest.mark.parametrize("window", CALENDAR, ids=str)
-async def test_retry_after_is_not_before_the_window_begins_anew(bounds: Bounds, window: Window) -> None:
+async def test_retry_after_is_not_before_the_next_window(bounds: Bounds, window: Window) -> None:
     """Whole seconds, rounded up; the longest wait where two limits refuse."""
     await bounds.allow("team", jobs_minute=0, **{f"video_seconds_{window}": 0})
     before = await bounds.steady_minute()
@@ -138,7 +138,7 @@ async def test_retry_after_is_not_before_the_window_begins_anew(bounds: Bounds, 
     assert math.ceil((end - after) / 1000) <= seconds <= math.ceil((end - before) / 1000)
 
 
-async def test_who_waits_for_retry_after_meets_no_rate_any_more(bounds: Bounds) -> None:
+async def test_after_retry_after_the_rate_has_room(bounds: Bounds) -> None:
     """A rate that is used up for half a minute has room then, and a moment earlier it has none."""
     await bounds.allow("team", submits_minute=60)
     name, before = keys.rate(bounds.ids["team"], "minute"), await bounds.stack.gateway.stores.clock.now_ms()

@@ -123,7 +123,7 @@ async def notices(bounds: Bounds) -> list[BudgetNotice]:
     return [event for event in events if isinstance(event, BudgetNotice)]
 
 
-async def test_each_threshold_of_a_money_limit_is_told_once(bounds: Bounds) -> None:
+async def test_each_threshold_of_a_money_limit_is_one_alert(bounds: Bounds) -> None:
     """50, 80 and 100 % of ten jobs' money: three alerts; going below and above again repeats none."""
     await bounds.allow("team", usd_total=10 * PRICE, jobs_total=10)
     job_ids = [await bounds.accepted() for _ in range(10)]
@@ -144,7 +144,7 @@ async def test_each_threshold_of_a_money_limit_is_told_once(bounds: Bounds) -> N
     assert len(await notices(bounds)) == 3
 
 
-async def test_another_amount_is_told_anew(bounds: Bounds) -> None:
+async def test_another_amount_has_its_own_alerts(bounds: Bounds) -> None:
     """Twice the money: the former 100 % is below 80 %, and 50 % of the new amount is an alert."""
     await bounds.allow("team", usd_total=5 * PRICE)
     for _ in range(5):
@@ -162,7 +162,7 @@ async def test_a_jump_over_two_thresholds_tells_the_higher_one(bounds: Bounds) -
     assert [one.threshold for one in await notices(bounds)] == [100]
 
 
-async def test_a_new_period_is_told_anew(bounds: Bounds) -> None:
+async def test_a_new_period_has_its_own_alerts(bounds: Bounds) -> None:
     """Yesterday's alerts do not count for today: a new day sends its own."""
     await bounds.allow("team", usd_day=PRICE)
     now_ms = await bounds.steady_minute()

@@ -32,7 +32,7 @@ async def test_a_success_is_spent_at_the_quoted_price(pipeline: Pipeline) -> Non
 
 
 @pytest.mark.parametrize("tag", ["result_no_url", "result_expired", "result_foreign_url", "result_huge"])
-async def test_a_clip_that_fal_made_and_nobody_can_show_is_spent(pipeline: Pipeline, tag: str) -> None:
+async def test_a_clip_that_fal_made_and_that_cannot_be_shown_is_spent(pipeline: Pipeline, tag: str) -> None:
     """The job fails, and fal's charge is passed on."""
     job = await pipeline.ended(f"[emu:{tag}]")
     assert (job.status, job.money, job.charged_micro) == (Status.FAILED, Money.SPENT, PRICE)

@@ -60,7 +60,7 @@ async def test_the_status_of_an_idle_gateway(admin: Administrator) -> None:
     }
 
 
-async def test_the_status_says_who_has_what(admin: Administrator, pipeline: Pipeline) -> None:
+async def test_the_status_shows_jobs_slots_and_workers(admin: Administrator, pipeline: Pipeline) -> None:
     """Queued, running and held jobs by team; slots and breaker; workers by role; the alarm with its job."""
     held = await pipeline.bought(ACCEPTED)
     await pipeline.bought()
@@ -155,7 +155,7 @@ async def test_wrong_questions_are_refused(admin: Administrator) -> None:
         ({"action": "fail", "charged": True}, "failed", "spent"),
     ],
 )
-async def test_a_held_job_goes_on_as_the_administrator_says(
+async def test_a_held_job_is_resolved_as_the_administrator_says(
     admin: Administrator, pipeline: Pipeline, body: dict[str, Any], status: str, money: str
 ) -> None:
     """The reply shows it, the audit log has actor, action and reason of the hold; a second time is 409."""
@@ -250,7 +250,7 @@ async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: St
     assert await pipeline.gateway.stores.slots.grant() == 2
 
 
-async def test_everybody_is_paused_and_resumed_and_the_breaker_closes(
+async def test_all_teams_are_paused_and_resumed_and_the_breaker_closes(
     admin: Administrator, pipeline: Pipeline
 ) -> None:
     """Without a team; a team's own pause stays, and the reply says so; each act is an audit line with a reason."""
@@ -389,7 +389,7 @@ async def test_what_is_set_aside_is_seen_and_released_with_a_line(
     assert (await admin.audit())[0]["number"] == line["number"]
 
 
-async def test_a_trusted_store_that_is_paused_is_not_said_to_buy(pipeline: Pipeline, command: Command) -> None:
+async def test_a_trusted_store_that_is_paused_is_shown_as_not_buying(pipeline: Pipeline, command: Command) -> None:
     """`epoch show` names what else stops buying, and the command that ends it."""
     await pipeline.gateway.operations.pause("test", team=None, reason=WHY)
     seen = (await asyncio.to_thread(command, "epoch", "show", "--json")).json

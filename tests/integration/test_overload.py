@@ -83,7 +83,7 @@ async def busy(bounds: Bounds = BOUNDS) -> AsyncIterator[Busy]:
         await one.end()
 
 
-async def test_who_finds_no_place_waits_for_one() -> None:
+async def test_a_request_without_a_slot_waits_for_one() -> None:
     """Three run, two wait, and all five are answered."""
     async with busy() as gate:
         await gate.ask(SUBMIT, 5)
@@ -91,7 +91,7 @@ async def test_who_finds_no_place_waits_for_one() -> None:
         assert await gate.end() == [200] * 5
 
 
-async def test_who_would_wait_too_long_is_refused_at_once() -> None:
+async def test_a_request_that_would_wait_too_long_is_refused_at_once() -> None:
     """503 with a code and a time, before the application sees the request; on fal's API 429."""
     async with busy() as gate:
         await gate.ask(SUBMIT, 5)
@@ -120,7 +120,7 @@ FIRST = [
 
 
 @pytest.mark.parametrize("request_", FIRST, ids=" ".join)
-async def test_what_comes_first_is_behind_no_submission_and_no_list(request_: tuple[str, str]) -> None:
+async def test_urgent_requests_wait_for_no_submission_or_list(request_: tuple[str, str]) -> None:
     """Status, cancellation, fal's webhooks and operators' routes are let in while all others wait."""
     async with busy() as gate:
         await gate.ask(SUBMIT, 9)
@@ -143,7 +143,7 @@ async def test_lists_go_before_submissions_and_nothing_starves() -> None:
         assert gate.work.inside.count("/v1/jobs") == 2 * BOUNDS.fewest
 
 
-async def test_a_stream_has_no_place() -> None:
+async def test_a_stream_uses_no_slot() -> None:
     """Once its answer has begun, a stream counts against no limit, however long it lasts."""
     async with busy() as gate:
         await gate.ask(("GET", "/v1/jobs/job_1/events"), 30)
@@ -152,7 +152,7 @@ async def test_a_stream_has_no_place() -> None:
         assert len(gate.work.inside) == 31
 
 
-async def test_a_body_on_its_way_has_no_place() -> None:
+async def test_an_unfinished_body_uses_no_slot() -> None:
     """Uploads whose body has stopped block no others; once it continues, they wait for a slot again."""
     rest = asyncio.Event()
 
@@ -176,21 +176,21 @@ async def test_a_body_on_its_way_has_no_place() -> None:
         assert {reply.status_code for reply in await asyncio.gather(*coming)} == {200}
 
 
-async def test_who_waits_for_somebody_else_has_no_place_for_long() -> None:
+async def test_a_request_that_waits_for_fal_gives_up_its_slot() -> None:
     """A submission whose upload to fal hangs lets others run after a while."""
     async with busy(Bounds(write=2, work_s=0.05)) as gate:
         await gate.ask(SUBMIT, 8)
         await wait_until(lambda: len(gate.work.inside) == 8, "all have begun")
 
 
-async def test_nobody_waits_longer_than_the_last_resort() -> None:
+async def test_no_request_waits_longer_than_the_last_resort() -> None:
     """Where no work makes progress, waiting requests are refused."""
     async with busy(Bounds(write=1, last_resort_s=0.05, work_s=60)) as gate:
         await gate.ask(SUBMIT)
         assert_problem(await gate.web.post("/v1/jobs", content=b"{}"), 503, "overloaded")
 
 
-async def test_who_leaves_the_line_leaves_no_gap() -> None:
+async def test_a_disconnect_in_line_leaves_no_gap() -> None:
     """A caller who disconnects while waiting takes no slot along."""
     async with busy() as gate:
         await gate.ask(SUBMIT, 3)
@@ -203,7 +203,7 @@ async def test_who_leaves_the_line_leaves_no_gap() -> None:
         assert await gate.end() == [200] * 6
 
 
-async def test_a_place_that_is_given_to_one_who_leaves_is_the_next_ones() -> None:
+async def test_a_slot_granted_to_a_leaving_caller_goes_to_the_next() -> None:
     """The slot is granted in the moment of the disconnect: it is not lost."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -260,7 +260,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("data", ODD.values(), ids=list(ODD))
-def test_what_could_be_read_in_two_ways_goes_the_usual_way(data: bytes) -> None:
+def test_an_ambiguous_request_is_left_to_the_parser(data: bytes) -> None:
     """Only if every parser agrees on a request's end is it refused without the parser."""
     assert plain_head(data) is None
 
@@ -279,7 +279,7 @@ def test_of_those_that_are_read_together_only_so_many_are_let_in() -> None:
     assert asyncio.run(expected()) == (True, False)
 
 
-async def test_a_held_call_keeps_nobody_out(stack: Stack) -> None:
+async def test_an_open_call_blocks_no_other(stack: Stack) -> None:
     """With one slot for all writes, open calls of both APIs release it for the next."""
     app = create_app(stack.settings)
     for part in app.user_middleware:

@@ -192,7 +192,7 @@ async def test_the_team_scopes_end_at_the_team(stack: Stack, route: str) -> None
 
 
 @pytest.mark.parametrize("route", [*OWN, *ADMINS])
-async def test_nobody_and_a_revoked_key_are_told_nothing(stack: Stack, route: str) -> None:
+async def test_no_key_and_a_revoked_key_are_401_alike(stack: Stack, route: str) -> None:
     """401, the same for an existing id and an unknown one."""
     entry = ROUTES[route]
     assert isinstance(entry, Own | Admins)

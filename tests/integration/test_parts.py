@@ -39,7 +39,7 @@ async def test_dropped_parts_are_gone_and_others_stay(tmp_path: Path) -> None:
     assert files(tmp_path) == ["1-b"]
 
 
-async def test_what_nobody_completes_is_removed_in_time(tmp_path: Path) -> None:
+async def test_an_unfinished_upload_is_removed_in_time(tmp_path: Path) -> None:
     """The next part of any upload deletes what has not changed for its lifetime."""
     parts = PartFolder(tmp_path, lifetime_s=3600, sweep_s=0)
     await parts.write("me", "old", 1, "a", b"x")
@@ -63,7 +63,7 @@ async def test_a_folder_has_a_name_of_its_own(tmp_path: Path) -> None:
     assert files(tmp_path / "shared") == [".place"]
 
 
-async def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     """Unavailable, with what to do instead, and not a 5xx without a reason."""
     (tmp_path / "uploads").write_text("a file stands in the way")
     parts = PartFolder(tmp_path / "uploads")

@@ -59,7 +59,7 @@ async def test_all_teams_share_one_bound(stack: Stack) -> None:
     await first_part(stack, mine["upload_url"], 503, "in one go")
 
 
-async def test_another_host_says_that_it_has_not_got_the_parts(stack: Stack, tmp_path: Path) -> None:
+async def test_another_host_refuses_parts_that_it_does_not_have(stack: Stack, tmp_path: Path) -> None:
     """A host with another folder refuses parts and the complete call with a remedy; the first host continues."""
     upload = await initiated(stack.api, where=IN_PARTS)
     parts = cut(picture(), 2)
@@ -92,7 +92,7 @@ async def test_hosts_may_share_one_folder(stack: Stack) -> None:
         assert (await completed(web, upload["upload_url"], named)).status_code == 200
 
 
-async def test_a_host_that_can_keep_no_parts_says_so(stack: Stack, tmp_path: Path) -> None:
+async def test_a_host_that_cannot_store_parts_is_503(stack: Stack, tmp_path: Path) -> None:
     """503 with what to do instead."""
     (tmp_path / "uploads").write_text("no folder")
     async with open_stack(stack.redis, stack.emulator, FILMGATE_DATA_DIR=os.fspath(tmp_path)) as broken:

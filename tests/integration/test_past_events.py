@@ -94,7 +94,7 @@ async def cancelled(ears: Ears) -> None:
 
 
 @pytest.mark.parametrize("story", [succeeded, disputed, held, cancelled])
-async def test_what_an_event_said_it_says_for_ever(ears: Ears, story: Callable[[Ears], Awaitable[None]]) -> None:
+async def test_an_event_never_changes(ears: Ears, story: Callable[[Ears], Awaitable[None]]) -> None:
     """Whatever happens to the job: each event keeps its state, clip, error, charge and reason."""
     await story(ears)
     assert len(ears.events) > 1

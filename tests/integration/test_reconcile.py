@@ -101,7 +101,7 @@ async def test_a_job_that_an_older_version_claimed_is_found_too(pipeline: Pipeli
     await assert_succeeds(pipeline, job)
 
 
-async def test_lanes_look_by_themselves(pipeline: Pipeline) -> None:
+async def test_lanes_resolve_by_themselves(pipeline: Pipeline) -> None:
     """A real worker adopts it and completes it."""
     job = await held(pipeline)
     async with pipeline.stack.workers():
@@ -160,7 +160,7 @@ async def test_what_an_attempt_bought_that_seemed_refused_is_adopted(pipeline: P
     await assert_succeeds(pipeline, job)
 
 
-async def test_a_look_that_was_cut_short_is_gone_on_with(pipeline: Pipeline) -> None:
+async def test_an_interrupted_resolution_is_continued(pipeline: Pipeline) -> None:
     """The job was adopted, then the worker died: the next read finds the second request."""
     job = await held(pipeline, "[emu:drop_after_accept:1][emu:slow]")
     second = await bought_again(pipeline, job)
@@ -189,7 +189,7 @@ async def test_what_an_operator_ended_is_not_brought_back(pipeline: Pipeline) ->
 # --- only by the marker --------------------------------------------------------------------------------------
 
 
-async def test_another_teams_request_is_never_taken(pipeline: Pipeline) -> None:
+async def test_another_teams_request_is_never_adopted(pipeline: Pipeline) -> None:
     """The same model, prompt, image and time: the marker shows whose it is."""
     mine = await held(pipeline, "[emu:drop_before_accept:1]")
     made = await pipeline.gateway.administration.first_account(team_name="other", user_name="other")
@@ -216,7 +216,7 @@ async def test_another_teams_request_is_never_taken(pipeline: Pipeline) -> None:
     assert adopted.upstream_request_id == (await at_fal(pipeline, mine))[0]["request_id"]
 
 
-async def test_a_forged_marker_is_nobodys(pipeline: Pipeline) -> None:
+async def test_a_forged_marker_is_no_marker(pipeline: Pipeline) -> None:
     """Job and nonce are right, the mac is not ours: treated as no marker."""
     job = await held(pipeline, "[emu:drop_before_accept:1]")
     forged = make_marker("another secret", job.id, job.nonce or "")
@@ -341,7 +341,7 @@ async def _many_started(pipeline: Pipeline, model: str) -> bool:
     return len([one for one in requests if one["started_at"] is not None]) > MAX_HISTORY_PAGES
 
 
-async def test_without_an_admin_key_nobody_looks(store: RedisServer, historian: Emulator) -> None:
+async def test_without_an_admin_key_nothing_is_read(store: RedisServer, historian: Emulator) -> None:
     """Held jobs wait for a webhook or a person."""
     async with pipeline_on(store, historian, FAL_ADMIN_KEY="") as pipeline:
         await held(pipeline)

@@ -55,7 +55,7 @@ async def replay_one(api: httpx.AsyncClient, delivery_id: str) -> dict[str, Any]
     return shown
 
 
-async def test_a_replay_is_the_same_message_signed_anew(pipeline: Pipeline, receiver: Receiver) -> None:
+async def test_a_replay_is_the_same_message_with_a_new_signature(pipeline: Pipeline, receiver: Receiver) -> None:
     """The same `webhook-id` and body, verified with the secret; recorded after the earlier attempts."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
@@ -78,7 +78,7 @@ async def test_a_replay_is_the_same_message_signed_anew(pipeline: Pipeline, rece
     assert (line.action, line.target) == ("delivery.replay", before["id"])
 
 
-async def test_a_replay_begins_the_schedule_anew(pipeline: Pipeline, receiver: Receiver) -> None:
+async def test_a_replay_restarts_the_schedule(pipeline: Pipeline, receiver: Receiver) -> None:
     """A delivery that failed three times fails once more, and its next attempt is after five seconds again."""
     receiver.answers([500] * 3 + [ABORT, 500])
     async with team_admin(pipeline.stack) as api:
@@ -321,7 +321,7 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
 
 
 @pytest.mark.parametrize(("asked", "status", "code"), WRONG)
-async def test_a_wrong_wish_changes_nothing(stack: Stack, asked: dict[str, Any], status: int, code: str) -> None:
+async def test_a_wrong_replay_changes_nothing(stack: Stack, asked: dict[str, Any], status: int, code: str) -> None:
     """It is refused with a sentence, and does not count against the limit."""
     async with team_admin(stack) as api:
         await api.get("/v1/jobs")

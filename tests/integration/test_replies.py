@@ -91,7 +91,7 @@ async def test_head_is_get_without_a_body(stack: Stack) -> None:
     assert refused.headers["allow"] == "GET, HEAD"
 
 
-async def test_a_refused_method_is_told_all_that_are_known(stack: Stack) -> None:
+async def test_a_refused_method_gets_the_allowed_ones(stack: Stack) -> None:
     """`Allow` has every method of the path, even if several routes share it."""
     wrong = {}
     for document in ("/openapi.json", "/fal/openapi.json"):
@@ -194,7 +194,7 @@ async def test_an_unknown_parameter_is_refused_by_its_name(stack: Stack, address
         assert all(name in reply.json()["detail"] for name in UNKNOWN[address])
 
 
-async def test_a_parameter_that_is_given_twice_is_said_to_be(stack: Stack) -> None:
+async def test_a_parameter_that_is_given_twice_is_refused_by_its_name(stack: Stack) -> None:
     """Its name and the remedy; also the parameters that the route does not know, and those that it knows."""
     reply = await stack.api.get("/v1/models?page=1&b=2")
     expected = "This route does not know the query parameter page, b; it takes none."
@@ -206,7 +206,7 @@ async def test_a_parameter_that_is_given_twice_is_said_to_be(stack: Stack) -> No
     )
 
 
-async def test_an_odd_name_is_told_as_a_pointer_tells_it(stack: Stack) -> None:
+async def test_an_odd_name_is_escaped_in_the_pointer(stack: Stack) -> None:
     """A slash or tilde is escaped in the pointer (RFC 6901), not in the sentence; a malformed name is a `?`."""
     reply = await stack.api.get("/v1/models?a/b=1&c~d=2&=3")
     found = assert_problem(reply, 422, "unknown_parameter")
@@ -231,7 +231,7 @@ KNOWN = [
 ]
 
 
-async def test_known_parameters_pass_and_fals_doors_are_lenient(stack: Stack) -> None:
+async def test_known_parameters_pass_and_fals_api_is_lenient(stack: Stack) -> None:
     """Every declared one, a list given twice, and what fal's clients add on fal's API."""
     for address in KNOWN:
         assert (await stack.api.get(address)).status_code == 200, address

@@ -39,7 +39,7 @@ async def resubmitting(store: RedisServer, historian: Emulator) -> AsyncIterator
         yield made
 
 
-async def test_what_fal_never_took_stays_held(store: RedisServer, historian: Emulator) -> None:
+async def test_a_job_that_fal_never_accepted_stays_held(store: RedisServer, historian: Emulator) -> None:
     """The default: however long it is absent, a person decides."""
     async with pipeline_on(store, historian) as pipeline:
         await canary(pipeline)
@@ -156,7 +156,9 @@ async def test_a_start_without_a_limit_proves_nothing(store: RedisServer, histor
         assert (await pipeline.job(job.id)).status is Status.HELD
 
 
-async def test_what_fal_took_is_never_sent_again(resubmitting: Pipeline, historian: Emulator) -> None:
+async def test_a_request_that_fal_accepted_is_never_resubmitted(
+    resubmitting: Pipeline, historian: Emulator
+) -> None:
     """The listing fails until much later; the first complete one has the request, and it is adopted."""
     pipeline = resubmitting
     await canary(pipeline)

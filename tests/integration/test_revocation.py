@@ -206,9 +206,7 @@ async def test_a_held_call_ends_with_its_key(stack: Stack, servers: list[Server]
     assert "job_" not in reply.text.replace(f"/v1/jobs/{job_id}", "")
 
 
-async def test_a_call_whose_job_ends_just_after_its_key_is_told_nothing(
-    stack: Stack, servers: list[Server]
-) -> None:
+async def test_a_call_whose_job_ends_just_after_its_key_is_401(stack: Stack, servers: list[Server]) -> None:
     """The job ends before the next check of the key: the key is checked again for the answer."""
     gone = await another_key(stack)
     job_id = await a_live_job(stack, gone.key)

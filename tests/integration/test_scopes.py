@@ -152,7 +152,7 @@ async def test_a_scope_opens_its_routes_and_no_other(stack: Stack, scope: Scope)
     assert not wrong
 
 
-async def test_no_door_for_uploads_opens_without_the_scope(stack: Stack) -> None:
+async def test_no_upload_route_works_without_the_scope(stack: Stack) -> None:
     """An upload needs `jobs:write`, also at a signed URL that such a key got; reading it needs `jobs:read`."""
     reads = await another_key(stack, scopes=frozenset({Scope.JOBS_READ}))
     writes = await another_key(stack, scopes=frozenset({Scope.JOBS_WRITE}))

@@ -290,7 +290,7 @@ async def test_the_deadline_is_for_the_whole_attempt(hasty: Send) -> None:
     assert 900 <= attempt.duration_ms < 10_000
 
 
-async def test_a_port_where_nobody_listens_is_tried_again_later(send: Send) -> None:
+async def test_a_refused_connection_is_retried_later(send: Send) -> None:
     """The connection is refused, which is a reason to retry."""
     async with Receiver() as gone:
         url = gone.url
@@ -298,7 +298,7 @@ async def test_a_port_where_nobody_listens_is_tried_again_later(send: Send) -> N
     assert (attempt.status, attempt.outcome, attempt.error) == (None, "retry", "connect")
 
 
-async def test_a_receiver_that_hangs_up_is_tried_again_later(send: Send) -> None:
+async def test_a_receiver_that_hangs_up_is_retried_later(send: Send) -> None:
     """It may have succeeded or not; the receiver can tell by the message's id."""
 
     async def hang_up(writer: asyncio.StreamWriter) -> None:

@@ -24,7 +24,7 @@ async def run(role: str, environment: dict[str, str]) -> subprocess.CompletedPro
     )
 
 
-async def test_told_to_stop_it_ends_with_0(store: RedisServer, tmp_path: Path) -> None:
+async def test_sigterm_ends_it_with_0(store: RedisServer, tmp_path: Path) -> None:
     """A deployment stops it with SIGTERM, so that is no failure."""
     server = Server({"FILMGATE_REDIS_URL": store.url, "FILMGATE_DATA_DIR": str(tmp_path)}).start()
     await server.ready()

@@ -213,7 +213,7 @@ async def test_what_is_set_aside_and_ended_is_cancelled_at_fal(
 
 
 @pytest.mark.parametrize("request_id", [POISON, "abc-1"])
-async def test_an_end_does_not_hang_on_what_fal_says_to_its_cancellation(
+async def test_an_end_does_not_depend_on_fals_answer_to_the_cancellation(
     pipeline: Pipeline, request_id: str
 ) -> None:
     """An id from which no URL can be built, and one that fal does not know: given up all the same."""

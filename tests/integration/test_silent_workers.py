@@ -61,7 +61,7 @@ async def test_workers_that_are_missed_ring_once_and_once_when_all_are_back(stac
     assert await kinds(stack) == ["workers_silent", "workers_back"]
 
 
-async def test_the_next_silence_rings_again(stack: Stack, redis: Any) -> None:
+async def test_the_next_silence_raises_another_alarm(stack: Stack, redis: Any) -> None:
     """And each has its all-clear."""
     await stack.submit()
     for _ in range(2):
@@ -73,14 +73,14 @@ async def test_the_next_silence_rings_again(stack: Stack, redis: Any) -> None:
     assert await kinds(stack) == ["workers_silent", "workers_back"] * 2
 
 
-async def test_nobody_is_missed_where_there_is_nothing_to_do(stack: Stack, redis: Any) -> None:
+async def test_no_workers_are_missed_without_work(stack: Stack, redis: Any) -> None:
     """With an emulator and an empty line; with a key that costs money missing workers are an alarm in any case."""
     await silent_for(stack, redis, SILENT_MS)
     assert await stack.gateway.stores.alarms.check_workers(expected=False) == ("", "deliveries, lanes, work")
     assert await stack.gateway.stores.alarms.check_workers(expected=True) == ("silent", "deliveries, lanes, work")
 
 
-async def test_a_silence_that_nobody_listened_to_begins_anew(stack: Stack, redis: Any) -> None:
+async def test_a_silence_during_an_outage_does_not_count(stack: Stack, redis: Any) -> None:
     """Heartbeats could not be written while the store was down: afterwards workers have a full minute."""
     await stack.submit()
     await silent_for(stack, redis, 10 * SILENT_MS)

@@ -72,7 +72,7 @@ async def test_a_burst_takes_turns_behind_sentinel(redis_server: RedisServer, se
         await assert_takes_turns(client)
 
 
-async def test_sentinels_that_are_away_are_told_in_time() -> None:
+async def test_sentinels_that_are_down_are_reported_in_time() -> None:
     """None answers: that is reported within two seconds, not after the library's own retries."""
     async with burst(f"sentinel://127.0.0.1:{free_port()},127.0.0.1:{free_port()}/films") as client:
         began = time.monotonic()
@@ -116,7 +116,7 @@ async def test_to_rq_a_primary_without_its_replica_is_away(redis_server: RedisSe
     await disconnect(client)
 
 
-def test_a_primary_that_stands_still_costs_rq_one_wait(sentinel_port: int) -> None:
+def test_a_frozen_primary_costs_rq_one_wait(sentinel_port: int) -> None:
     """In a transaction too, whatever else was open: the next command goes to the primary that Sentinels name."""
     wait_s = 2.0
     with (

@@ -86,7 +86,7 @@ async def test_one_number_of_jobs_at_fal_for_all_hosts(stack: Stack) -> None:
     assert await stack.gateway.stores.slots.grant() == 1
 
 
-async def test_workers_that_are_away_turn_nobody_away(stack: Stack) -> None:
+async def test_missing_workers_refuse_no_request(stack: Stack) -> None:
     """Never seen: not ready. Seen before and silent now: ready, with a warning."""
     assert (await stack.api.get("/readyz")).status_code == 503
     now = await stack.gateway.stores.clock.now_ms()

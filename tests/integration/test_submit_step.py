@@ -320,7 +320,7 @@ async def test_a_cancel_of_a_held_job_is_recorded_and_nothing_else(pipeline: Pip
     await assert_held(pipeline, job.id, "http_500")
 
 
-async def test_a_generation_nobody_waits_for_is_cancelled_at_fal(store: RedisServer, emulator: Emulator) -> None:
+async def test_a_generation_of_an_ended_job_is_cancelled_at_fal(store: RedisServer, emulator: Emulator) -> None:
     """An operator ended the job during its POST: fal's late answer is an orphan, and the job stays ended."""
     async with open_stack(store, emulator) as stack:
         pipeline = Pipeline(stack)
@@ -355,9 +355,7 @@ async def test_what_was_bought_is_written_down_although_the_store_was_away(
         assert len(fal.requests) == 1
 
 
-async def test_what_goes_wrong_with_one_job_cuts_no_other_call_short(
-    store: RedisServer, emulator: Emulator
-) -> None:
+async def test_one_jobs_failure_interrupts_no_other_call(store: RedisServer, emulator: Emulator) -> None:
     """Four submissions share a task; only an unreadable record fails."""
     async with open_stack(store, emulator) as stack:
         pipeline = Pipeline(stack)
@@ -378,7 +376,7 @@ async def test_what_goes_wrong_with_one_job_cuts_no_other_call_short(
         assert [(await pipeline.job(job_id)).status for job_id in ids] == [Status.QUEUED, *[Status.RUNNING] * 3]
 
 
-async def test_the_time_left_to_start_is_told_to_fal(pipeline: Pipeline) -> None:
+async def test_the_time_left_to_start_is_sent_to_fal(pipeline: Pipeline) -> None:
     """Time in our line counts: fal gets what is left of the start deadline, and must not reroute."""
     job = await pipeline.bought(start_deadline=600)
     headers = (await pipeline.stack.emulator.request(job.upstream_request_id or ""))["headers"]

@@ -163,7 +163,7 @@ async def test_a_key_that_is_known_here_stays_so_while_it_is_looked_up_again(sta
     assert not accounts.is_cached(new.key)
 
 
-async def test_at_fals_door_a_bad_key_is_not_worth_a_repeat(stack: Stack) -> None:
+async def test_on_fals_api_a_bad_key_is_not_retried(stack: Stack) -> None:
     """Fal's clients retry a 429 ten times: 403 there."""
     replies = await try_keys(stack, STATUS, guess=True)
     assert {reply.status_code for reply in replies} == {401, 403}

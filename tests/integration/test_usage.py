@@ -209,7 +209,7 @@ async def test_days_keep_their_dates_when_the_time_zone_changes(made_up: Pipelin
         assert [(row.group, row.sums.jobs) for row in report.rows] == [("2025-06-10", 2)]
 
 
-async def test_sums_follow_the_ledger_whoever_asks(pipeline: Pipeline) -> None:
+async def test_sums_follow_the_ledger_for_every_reader(pipeline: Pipeline) -> None:
     """Concurrent updates count each entry once; a store without the sums is added up at the first report."""
     await pipeline.ended()
     for _ in range(3 * PAGE // 2):

@@ -230,7 +230,7 @@ async def fresh(pipeline: Pipeline, ref: str) -> bool:
     return delivery is not None and not delivery.attempts
 
 
-async def test_a_receiver_that_was_down_for_a_day_hears_everything_once(
+async def test_a_receiver_that_was_down_for_a_day_gets_everything_once(
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
     """Every attempt of a simulated day fails; then each message arrives once, and `sequence` gives their order."""
@@ -353,7 +353,7 @@ async def test_a_message_stays_below_twenty_kilobytes(pipeline: Pipeline, receiv
     assert json.loads(body)["data"]["metadata"] == {"order": "7"}
 
 
-async def test_an_erased_jobs_messages_are_taken_back(pipeline: Pipeline, receiver: Receiver) -> None:
+async def test_an_erased_jobs_messages_are_dropped(pipeline: Pipeline, receiver: Receiver) -> None:
     """Those to endpoints too: nothing is sent, nothing listed."""
     async with team_admin(pipeline.stack) as api:
         await endpoint(api, receiver.url)

@@ -76,7 +76,7 @@ async def test_a_job_with_a_private_webhook_is_refused_with_a_sentence(
         assert (await stack.api.get("/v1/jobs")).json()["data"] == []
 
 
-async def test_what_got_past_the_registration_is_refused_at_the_socket() -> None:
+async def test_a_url_accepted_at_registration_is_refused_at_the_socket() -> None:
     """User names, fragments, ports, half URLs: an attempt never raises, and no server is reached."""
     async with guarded(names={"hooks.example.com": [["127.0.0.1"]]}) as (sender, catch_all, _):
         urls = [

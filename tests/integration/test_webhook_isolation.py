@@ -118,7 +118,7 @@ async def canceled(pipeline: Pipeline, *, count: int = 1) -> None:
         assert await pipeline.store.cancel_queued(await pipeline.job(job_id))
 
 
-async def test_one_destination_has_a_few_places_and_never_all(pipeline: Pipeline, receiver: Receiver) -> None:
+async def test_one_destination_has_a_few_slots_and_never_all(pipeline: Pipeline, receiver: Receiver) -> None:
     """With twenty deliveries each, an endpoint and a job's URL get one slot, and four after a success."""
     async with team_admin(pipeline.stack) as api:
         made = [await endpoint(api, f"{receiver.url}/{number}") for number in range(2)]
@@ -137,7 +137,7 @@ async def test_one_destination_has_a_few_places_and_never_all(pipeline: Pipeline
     assert await acquired(pipeline) == []
 
 
-async def test_the_addresses_of_one_host_share_places(pipeline: Pipeline, receiver: Receiver) -> None:
+async def test_the_urls_of_one_host_share_slots(pipeline: Pipeline, receiver: Receiver) -> None:
     """A path for each of thirty jobs: eight at once, and each that ends is followed by another; none starves."""
     for number in range(30):
         job_id = await pipeline.admit(webhook_url=f"{receiver.url}/jobs/{number}")
@@ -189,7 +189,7 @@ async def test_a_path_that_hangs_holds_up_no_other_path_of_its_host(stack: Stack
         assert called[-1] - began < BOUND_S
 
 
-async def test_one_team_never_has_all_places(pipeline: Pipeline) -> None:
+async def test_one_team_never_has_all_slots(pipeline: Pipeline) -> None:
     """However many URLs it has: a round's other slots are for other teams, and its own follow later."""
     stack, count = pipeline.stack, MAX_IN_FLIGHT_PER_TEAM + 4
     async with team_admin(stack) as ours, another_chief(stack) as (team, theirs):
@@ -217,7 +217,7 @@ async def test_one_team_never_has_all_places(pipeline: Pipeline) -> None:
     assert found == {pipeline.team: 1}
 
 
-async def test_one_that_failed_or_was_slow_has_one_place(pipeline: Pipeline, receiver: Receiver) -> None:
+async def test_a_failed_or_slow_destination_has_one_slot(pipeline: Pipeline, receiver: Receiver) -> None:
     """Until it answers well and quickly; near its end, a round does not begin with it at all."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)
@@ -295,7 +295,7 @@ async def test_any_answer_is_a_sign_of_life_of_a_host(pipeline: Pipeline, receiv
         assert await sent(pipeline) == 1
 
 
-async def test_what_a_dead_worker_had_in_hand_is_given_out_again(pipeline: Pipeline, receiver: Receiver) -> None:
+async def test_a_dead_workers_delivery_is_acquired_again(pipeline: Pipeline, receiver: Receiver) -> None:
     """Its slot and its delivery become free by themselves, and both are counted once."""
     async with team_admin(pipeline.stack) as api:
         made = await endpoint(api, receiver.url)

@@ -115,7 +115,7 @@ async def test_a_host_says_once_what_its_store_cannot_promise(fragile: Stack, tm
     assert warned == ["supervisor"]
 
 
-async def test_a_lane_whose_doorbell_could_not_be_rung_does_not_stay_dark(stack: Stack) -> None:
+async def test_a_lane_whose_task_was_not_enqueued_does_not_stay_dark(stack: Stack) -> None:
     """RQ's own connection failed: the next try does not wait for the two seconds of a lost task."""
     elsewhere = load_settings({**stack.environment, "FILMGATE_REDIS_URL": f"redis://127.0.0.1:{free_port()}"})
     stores = stack.gateway.stores

@@ -93,7 +93,7 @@ async def test_what_is_held_is_settled_and_comes_back_in_the_new_zone(stack: Sta
     await ledger_is_right(stack)
 
 
-async def test_submissions_beside_changes_take_the_budget_once(stack: Stack) -> None:
+async def test_submissions_during_changes_use_the_budget_once(stack: Stack) -> None:
     """Sixty submissions while the zone changes twenty times: exactly as many as fit are accepted."""
     bounds = await limited(stack, 7)
     async with administrator(stack) as admin:

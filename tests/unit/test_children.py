@@ -3,7 +3,7 @@
 from app.children import Restarts
 
 
-def test_a_child_that_always_dies_is_started_again_for_as_long_as_it_takes() -> None:
+def test_a_child_that_always_dies_is_restarted_without_end() -> None:
     """After growing pauses, up to some seconds, even after hours of consecutive deaths."""
     restarts = Restarts()
     assert restarts.due

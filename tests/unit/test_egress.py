@@ -42,7 +42,7 @@ async def get(
         return await client.get(url)
 
 
-async def test_the_listener_would_have_heard() -> None:
+async def test_the_listener_notices_connections() -> None:
     """The same spellings arrive where the operator allows them, so the listener would notice."""
     heard = []
     policy = EgressPolicy.parse("127.0.0.0/8, ::1, ::, 0.0.0.0")

@@ -96,7 +96,7 @@ NOT_OURS = [
 
 
 @pytest.mark.parametrize("url", OURS)
-def test_a_place_of_fals_is_one(url: str) -> None:
+def test_a_url_of_fals_is_accepted(url: str) -> None:
     """Its media hosts, its storage API, and hosts that the operator adds, each with its subdomains."""
     assert FAL.include(url)
     assert is_plain_url(url)
@@ -108,7 +108,7 @@ def test_nothing_else_is_a_place_of_fals(url: object) -> None:
     assert not FAL.include(url)
 
 
-def test_the_emulators_place_is_its_own_port_and_no_other() -> None:
+def test_an_emulators_url_has_its_own_port_and_no_other() -> None:
     """With http, because it is on this machine; only where fal is the emulator."""
     assert EMULATOR.include("http://127.0.0.1:8001/files/a.mp4")
     assert EMULATOR.include("https://v3.fal.media/a.mp4")
@@ -124,7 +124,7 @@ def test_the_emulators_place_is_its_own_port_and_no_other() -> None:
 
 
 @given(st.text(max_size=60) | st.text("https:/.@[]%\\?#falmedi<\x00\ud83dxn-", max_size=40))
-def test_what_is_named_is_read_alike_by_the_library_that_calls_it(text: str) -> None:
+def test_an_accepted_url_has_the_same_host_for_the_http_client(text: str) -> None:
     """Whatever follows the scheme: no exception; and httpx sees the same host in an accepted URL."""
     for url in (text, f"https://{text}", f"https://{text}.fal.media/a"):
         origin = origin_of(url)

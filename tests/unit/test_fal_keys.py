@@ -58,7 +58,7 @@ async def test_other_algorithms_are_no_keys() -> None:
             await setup.verify()
 
 
-async def test_one_look_serves_an_hour() -> None:
+async def test_one_fetch_serves_an_hour() -> None:
     """A hundred concurrent deliveries wait for one fetch; the next is an hour later."""
     async with verifier_setup(jwks_reply(FAL), jwks_reply(FAL)) as setup:
         await asyncio.gather(*(setup.verify() for _ in range(100)))
@@ -80,7 +80,7 @@ async def test_a_new_key_is_found_before_the_hour_is_over() -> None:
         assert await reason_refused(setup.verify(FAL)) == "signature"
 
 
-async def test_forged_deliveries_make_us_look_at_most_twice_a_minute() -> None:
+async def test_forged_deliveries_cause_at_most_two_fetches_a_minute() -> None:
     """However many come, in turn or concurrently; and a new key is found with the next fetch."""
     async with verifier_setup(*[jwks_reply(FAL)] * 3, jwks_reply(FAL, NEWER)) as setup:
         await setup.verify()

@@ -110,7 +110,7 @@ def test_a_refusal_says_whether_it_may_be_tried_again(status: int, code: str, ag
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout])
-def test_before_the_connection_stood_nothing_was_sent(error: type[httpx.HTTPError]) -> None:
+def test_before_the_connection_nothing_was_sent(error: type[httpx.HTTPError]) -> None:
     """Connection refused, no such name, no TLS: the job may be submitted again."""
     outcome = classify_exception(error("no"), begun=False)
     assert isinstance(outcome, SubmitRefused)
@@ -129,7 +129,7 @@ def test_before_the_connection_stood_nothing_was_sent(error: type[httpx.HTTPErro
         (httpx.DecodingError("x"), "connection_lost"),
     ],
 )
-def test_after_that_nobody_knows(error: Exception, reason: str) -> None:
+def test_after_the_connection_the_outcome_is_unknown(error: Exception, reason: str) -> None:
     """The reason is a stable code; no exception text is stored in the job."""
     assert classify_exception(error, begun=True) == SubmitUnknown(reason)
 

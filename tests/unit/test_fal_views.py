@@ -34,7 +34,7 @@ def job(status: Status, **more: Any) -> Job:
         (Status.CANCELED, "COMPLETED"),
     ],
 )
-def test_eight_states_are_three_at_fals_door(status: Status, word: str) -> None:
+def test_eight_states_are_three_on_fals_api(status: Status, word: str) -> None:
     """There is no FAILED: Python's client raises at it, and JavaScript's polls forever."""
     assert fal_state(job(status), 0) == word
     view = status_view(job(status), now_ms=0, position=None, base_url="https://x", logs=None)

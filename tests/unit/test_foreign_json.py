@@ -131,7 +131,7 @@ def test_any_status_is_progress_that_can_be_stored(shape: Any) -> None:
         ("file_size", 1.5, None),
     ],
 )
-def test_what_stands_beside_a_clip_has_its_form_or_is_left_out(member: str, value: Any, kept: Any) -> None:
+def test_a_clips_other_members_are_well_formed_or_left_out(member: str, value: Any, kept: Any) -> None:
     """The clip is shown in any case."""
     body = parse_json(json.dumps({"video": {"url": CLIP, member: value}}).encode())
     assert read_video(body, hosts=HOSTS) == {"url": CLIP, **({} if kept is None else {member: kept})}

@@ -212,7 +212,7 @@ def test_what_is_no_image_loads_no_reader_of_other_kinds() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603  our own interpreter
 
 
-def test_another_kind_is_told_by_its_first_kilobyte() -> None:
+def test_another_kind_is_recognised_by_its_first_kilobyte() -> None:
     """White space before an SVG is skipped up to a limit."""
     codes = [refusal(b" " * before + b"<svg></svg>").code for before in (KIND_BYTES - 4, KIND_BYTES)]
     assert codes == ["unsupported_image", "not_an_image"]

@@ -86,7 +86,7 @@ def test_a_result_decides_state_and_money(
         ({"upstream_done_ms": 8, "deadline_ms": 9}, Status.FAILED, "upstream_error"),
     ],
 )
-def test_a_cancelled_request_is_whoevers_wish_it_was(changes: dict[str, Any], end: Status, code: str) -> None:
+def test_a_cancelled_request_ends_by_who_cancelled_it(changes: dict[str, Any], end: Status, code: str) -> None:
     """By the caller: canceled. By us at the deadline, or at fal before it: failed. Fal may charge in each case."""
     result = Result(499, request_error("client_cancelled"), "client_cancelled")
     found, money, error, _ = judge(job(**changes), result, hosts=HOSTS)

@@ -65,6 +65,6 @@ def test_a_paused_team_is_not_ahead_of_anybody() -> None:
     assert position({"team_a": paused, "team_b": ours}, ours_at, micro=PRICE) == 0
 
 
-def test_an_empty_line_has_nobody_before_anybody() -> None:
+def test_an_empty_line_gives_position_0() -> None:
     """The first position is 0."""
     assert position({}, LinePosition("team", 1, 5.0, "user", 5.0, 0), micro=PRICE) == 0

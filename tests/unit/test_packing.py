@@ -59,7 +59,7 @@ def test_what_a_job_keeps_of_its_submission_is_a_text_that_is_erased_or_a_fact()
     assert {one.name for one in fields(Order)} - {*FIELDS, *FACTS} == {"user", "token"}
 
 
-def test_facts_are_packed_by_their_place() -> None:
+def test_facts_are_packed_by_position() -> None:
     """All of them, or some; the periods are complete, and an older reader's list may be shorter."""
     facts = {name: f"the {name}" for name in FACTS} | {"periods": f"{PERIODS} 5 6 7 8"}
     for known in (facts, {"nonce": "1"}):

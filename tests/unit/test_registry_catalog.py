@@ -61,7 +61,7 @@ def test_only_the_exact_id_finds_a_model(model_id: str) -> None:
         ("x" * 100_000, None),
     ],
 )
-def test_an_id_that_is_nearly_one_is_told_which(model_id: str, near: str | None) -> None:
+def test_an_id_close_to_a_models_gets_a_suggestion(model_id: str, near: str | None) -> None:
     """One of ours, without the given text; if none is close, no suggestion."""
     with pytest.raises(NotFound) as caught:
         CATALOG.get(model_id)

@@ -90,19 +90,19 @@ def test_a_malformed_address_is_refused_with_its_reason() -> None:
     assert {url: code and code[0] for url, code in found.items()} == dict(MALFORMED)
 
 
-def test_beside_an_emulator_near_addresses_are_accepted() -> None:
+def test_with_an_emulator_local_addresses_are_accepted() -> None:
     """With `private`, http, any port, loopback, private networks and bare names."""
     found = faults(NEAR.split(), private=True)
     assert {url: fault for url, fault in found.items() if fault is not None} == {}
 
 
-def test_beside_an_emulator_metadata_addresses_stay_refused() -> None:
+def test_with_an_emulator_metadata_addresses_stay_refused() -> None:
     """`private` allows the local network, not the cloud's metadata services."""
     found = faults([f"http://{host}/" for host in METADATA.split()], private=True)
     assert {url: fault for url, fault in found.items() if fault != NOT_ALLOWED} == {}
 
 
-def test_beside_an_emulator_malformed_addresses_stay_refused() -> None:
+def test_with_an_emulator_malformed_addresses_stay_refused() -> None:
     """Other schemes, user names and impossible ports are refused there too."""
     urls = "ftp://127.0.0.1/ http://u@localhost/ http://localhost:0/ http://x:99999/ http://ex\uff41mple/"
     assert [url for url, fault in faults(urls.split(), private=True).items() if fault is None] == []

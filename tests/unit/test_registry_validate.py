@@ -142,7 +142,7 @@ def test_a_whole_number_is_a_number(value: float) -> None:
     assert check(MASTER, {**GIVEN, "cfg_scale": value})["cfg_scale"] == value
 
 
-def test_everything_wrong_is_said_at_once() -> None:
+def test_all_violations_are_reported_at_once() -> None:
     """So the caller can fix an input at once."""
     found = faults(MASTER, {"duration": "7", "cfg_scale": 2, "image_url": "http://a.example", "colour": "red"})
     assert {pointer.removeprefix("/input/"): violation.code for pointer, violation in found.items()} == {
@@ -155,7 +155,7 @@ def test_everything_wrong_is_said_at_once() -> None:
     assert found["/input/duration"].message == "duration must be '5' or '10'."
 
 
-def test_at_most_twenty_violations_are_told() -> None:
+def test_at_most_twenty_violations_are_reported() -> None:
     """The answer to a thousand unknown fields has a normal length."""
     assert len(faults(MASTER, {**GIVEN, **{f"field{n}": n for n in range(1000)}})) == 20
 
@@ -200,7 +200,7 @@ def test_fields_from_prose_are_refused_when_the_schema_is_strict() -> None:
     assert check(MASTER, GIVEN, strict=True) == {**GIVEN, **DEFAULTS}
 
 
-def test_a_private_image_is_accepted_only_beside_an_emulator() -> None:
+def test_a_private_image_is_accepted_only_with_an_emulator() -> None:
     """The flag applies to lists and nested fields too."""
     near = "http://127.0.0.1:8001/cat.png"
     assert check(MASTER, {**GIVEN, "input_image_urls": [near]}, private=True)["input_image_urls"] == [near]

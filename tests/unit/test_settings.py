@@ -156,7 +156,7 @@ def test_fals_api_is_fals_own_unless_it_is_set() -> None:
     assert load_settings({"FILMGATE_FAL_API_URL": "http://127.0.0.1:9/"}).fal_api_url == "http://127.0.0.1:9"
 
 
-def test_fals_keys_are_beside_its_storage_unless_it_is_said() -> None:
+def test_fals_keys_are_at_its_storage_unless_set() -> None:
     """At the emulator's, where that is fal: its webhooks are signed with its own keys."""
     assert load_settings({}).jwks_url == "https://rest.fal.ai/.well-known/jwks.json"
     emulated = {"FILMGATE_FAL_REST_URL": "http://127.0.0.1:9/"}
@@ -165,7 +165,7 @@ def test_fals_keys_are_beside_its_storage_unless_it_is_said() -> None:
     assert load_settings({**emulated, "FILMGATE_FAL_JWKS_URL": older}).jwks_url == older
 
 
-def test_what_is_not_known_is_held_unless_it_is_said() -> None:
+def test_unknown_outcomes_are_held_unless_set() -> None:
     """By default nothing is resubmitted, fal's account may be any, and the store makes the markers' secret."""
     made = load_settings({})
     assert (made.on_unknown_outcome, made.fal_webhook_user, made.hook_secret) == ("hold", None, None)
@@ -294,7 +294,7 @@ def test_crash_points_are_refused_with_a_fal_elsewhere(fal: dict[str, str]) -> N
         load_settings({"FILMGATE_CRASH": "tickets", **fal})
 
 
-def test_crash_points_are_taken_with_the_emulator() -> None:
+def test_crash_points_are_accepted_with_the_emulator() -> None:
     """On loopback the setting is the directory of tickets."""
     here = "http://127.0.0.1:1"
     read = load_settings(

@@ -80,7 +80,7 @@ def test_a_hook_secret_with_odd_ends_is_refused(secret: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["FILMGATE_PUBLIC_URL", "FILMGATE_HOST", "FILMGATE_EGRESS_ALLOW", "FAL_KEY"])
-def test_a_line_break_in_a_value_is_told_of(name: str) -> None:
+def test_a_line_break_in_a_value_is_refused(name: str) -> None:
     """A file with CRLF leaves a CR after each value."""
     sentence = refused({name: "x\r"})
     assert sentence.startswith(f"{name} holds a line break or another control character")
@@ -173,7 +173,7 @@ def test_a_proxy_that_is_no_address_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["0.0.0.0/0", "::/0", "0.0.0.0/1,128.0.0.0/1", "8.0.0.0/7", "2000::/3"])
-def test_proxies_that_are_everybody_are_refused(value: str) -> None:
+def test_a_proxy_range_of_all_addresses_is_refused(value: str) -> None:
     """Every caller could then write any address into a header; not even the emulator needs it."""
     assert "must be your own proxies" in refused({"FILMGATE_TRUSTED_PROXIES": value})
 

@@ -98,7 +98,7 @@ def test_a_message_without_a_secret_is_not_sent_unsigned() -> None:
         signing.headers([], "msg_1", now(), BODY)
 
 
-def test_the_private_key_signs_beside_the_secrets() -> None:
+def test_the_private_key_signs_in_addition_to_the_secrets() -> None:
     """`v1a` follows the `v1`s: receivers with a secret verify as before, the others with the public key."""
     secrets = [signing.new_secret() for _ in range(2)]
     headers = signing.headers(secrets, "msg_1", now(), BODY, private_key=KEY)

@@ -115,7 +115,7 @@ def test_what_is_wrong_is_named_and_no_secret_is_shown(url: str, says: str) -> N
         ("sentinel://127.0.0.1,h/s?sentinel_password=p", True),
     ],
 )
-def test_a_store_that_anybody_may_use_is_seen(url: str, is_open: bool) -> None:  # noqa: FBT001  a row of the table
+def test_a_store_open_to_everyone_is_recognised(url: str, is_open: bool) -> None:  # noqa: FBT001  a row of the table
     """Without password or certificate, on an address that is not this machine's."""
     assert read_store_address(url).is_open is is_open
 

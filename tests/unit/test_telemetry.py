@@ -55,7 +55,7 @@ def logs() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
-def test_a_secret_is_blotted_out_wherever_it_stands(secret: str) -> None:
+def test_a_secret_is_redacted_wherever_it_is(secret: str) -> None:
     """At the beginning, in the middle, in quotes, twice."""
     for text in (secret, f"a {secret} b", f'{{"x":"{secret}"}}', f"{secret} {secret}"):
         shown = redact(text)
@@ -162,7 +162,7 @@ def _refuse(text: str) -> None:
     raise ValueError(text)
 
 
-def test_nobodys_text_makes_a_line_long(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_text_makes_a_line_too_long(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
     """A value has at most 2,000 characters, a traceback its last 16,000."""
     set_up_logs("json", process="api")
     log = structlog.get_logger()

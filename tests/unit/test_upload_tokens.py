@@ -30,7 +30,7 @@ def test_no_character_of_a_pass_can_be_changed() -> None:
 
 
 @pytest.mark.parametrize("text", ["", ".", "...", "a.b.1.c", "\n", "é" * 100, "9" * 5000])
-def test_what_is_no_pass_is_none(text: str) -> None:
+def test_malformed_text_is_no_token(text: str) -> None:
     """Whatever a header or a URL has."""
     assert read_upload_token(SECRET, text) is None
     assert read_upload_token(SECRET, write_upload_token(SECRET, ONE) + text) == (None if text else ONE)
