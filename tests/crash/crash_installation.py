@@ -283,7 +283,7 @@ class CrashInstallation(Installation):
                 await self.store.zadd(due, {destination: 1}, xx=True)
 
     async def until_delivered(self) -> None:
-        """True when no delivery is open any more."""
+        """Wait until no delivery is open any more."""
 
         async def none_left() -> bool:
             await self._hurry_deliveries()

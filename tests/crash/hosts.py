@@ -165,7 +165,7 @@ class Hosts:
         await wait_until(self._store_is_whole, "the store has its replica", timeout=START_SECONDS, interval=0.1)
 
     def url(self, host: str) -> str:
-        """The API's URLs for callers."""
+        """The API's URL on this host, for callers."""
         return f"http://{self.network.front(host)}:{PORT}"
 
     async def _store_is_whole(self) -> bool:

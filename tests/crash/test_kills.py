@@ -108,7 +108,7 @@ class Round:
         return set(await asyncio.to_thread(self.installation.workers.busy, "work"))
 
     async def check(self, *, held_at_most: int) -> int:
-        """How many were held: few; only held jobs may not have succeeded, and both ledgers agree."""
+        """The number of held jobs, which must be small; all others succeeded, and both ledgers agree."""
         ended = await self.ended()
         assert len(self.held) <= held_at_most, [(job["id"], job["held_reason"]) for job in self.held.values()]
         prompts = {job["input"]["prompt"] for job in ended}

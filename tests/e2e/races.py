@@ -77,7 +77,7 @@ class Races:
         return NewAccount(await administration.team(team_id), user, made.key)
 
     async def submit(self, key: str, lane: int = 0, **headers: str) -> Reply:
-        """One submission, to the process with this number; repeated while a busy machine sheds load."""
+        """One submission; `lane` selects the process; repeated while a busy machine sheds load."""
         for _ in range(MAX_SHED):
             reply = await self._send("POST", "/v1/jobs", key, lane, json=self._body, headers=headers)
             if reply.status != HTTPStatus.SERVICE_UNAVAILABLE:
@@ -103,7 +103,7 @@ class Races:
 
     @asynccontextmanager
     async def load(self, key: str, replies: dict[str, list[Reply]], *, clients: int) -> AsyncIterator[None]:
-        """This many clients submit and read `/v1/me` in turn, without a pause; `seen` gets every answer."""
+        """This many clients submit and read `/v1/me` in turn, without a pause; `replies` gets every answer."""
         stop = asyncio.Event()
 
         async def client(lane: int) -> None:

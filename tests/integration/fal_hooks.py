@@ -31,7 +31,7 @@ class HookSender:
     keys: Receiver
 
     async def marker(self, job_id: str, nonce: str | None) -> Marker:
-        """The webhook URL that the submission of this attempt carried."""
+        """The marker that the submission of this attempt carried."""
         return make_marker(await self.pipeline.gateway.stores.secrets.of_markers(), job_id, nonce or "")
 
     async def send(

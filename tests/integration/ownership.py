@@ -73,7 +73,7 @@ class Admins:
 
 @dataclass(frozen=True)
 class Public:
-    """A route whose id names nothing that has an owner."""
+    """A route about something without an owner."""
 
     why: str
 

@@ -34,7 +34,7 @@ async def restarted(stack: Stack) -> AsyncIterator[Gateway]:
 
 
 async def reconnect(stack: Stack) -> None:
-    """Close the connections to the store before its restart."""
+    """Close the connections that were opened before the store's restart."""
     await Pipeline(stack).redis.connection_pool.disconnect()
 
 

@@ -53,7 +53,7 @@ async def due_in_ms(pipeline: Pipeline, job: Job) -> float | None:
 
 
 async def aged(pipeline: Pipeline, job: Job, age_ms: int) -> None:
-    """Make the job's end this much older."""
+    """Move the job's end this far into the past."""
     await pipeline.write(job.id, completed_ms=await pipeline.gateway.stores.clock.now_ms() - age_ms)
 
 
@@ -77,7 +77,7 @@ async def amounts(pipeline: Pipeline, job: Job) -> list[tuple[str, int]]:
 
 
 def events(lines: Sequence[dict[str, Any]], level: str = "error") -> list[str]:
-    """The entries logged at this level."""
+    """The names of the events logged at this level."""
     return [line["event"] for line in lines if line["log_level"] == level]
 
 

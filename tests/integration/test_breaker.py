@@ -56,7 +56,7 @@ async def half_open(pipeline: Pipeline) -> None:
 
 
 async def grants(pipeline: Pipeline) -> int:
-    """Grant with eight lanes at once; the refs."""
+    """Grant with eight lanes at once; how many were granted."""
     return sum(await asyncio.gather(*(pipeline.gateway.stores.slots.grant() for _ in range(8))))
 
 

@@ -20,7 +20,7 @@ UNREACHABLE = "fal cannot be reached at the moment."
 
 
 async def grants(pipeline: Pipeline) -> int:
-    """Grant with eight lanes at once; the refs."""
+    """Grant with eight lanes at once; how many were granted."""
     return sum(await asyncio.gather(*(pipeline.gateway.stores.slots.grant() for _ in range(8))))
 
 

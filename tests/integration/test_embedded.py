@@ -36,7 +36,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def stores() -> Iterator[list[EmbeddedStore]]:
-    """Processes that a test adds are stopped after it."""
+    """Stores that a test adds are stopped after it."""
     started: list[EmbeddedStore] = []
     yield started
     for store in started:

@@ -151,7 +151,7 @@ async def test_another_store_with_a_past_of_its_own_is_noticed(stack: Stack, tmp
 
 
 async def write_witness(stack: Stack, record: WitnessRecord) -> None:
-    """The host's witness has this."""
+    """Write this as the host's witness."""
     witness(stack).path.write_text(json.dumps({name: getattr(record, name) for name in WitnessRecord.__slots__}))
 
 

@@ -28,7 +28,7 @@ async def page(api: httpx.AsyncClient, **query: Any) -> dict[str, Any]:
 
 
 def headers(key: str) -> dict[str, str]:
-    """A request with another key."""
+    """The headers of a request with this key."""
     return {"Authorization": f"Bearer {key}"}
 
 

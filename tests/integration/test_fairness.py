@@ -30,7 +30,7 @@ CLIP_S = 360.0
 
 @dataclass
 class Shop:
-    """A store, its line and fal's slots in simulated time: time passes until a clip is done."""
+    """A store, its line and fal's slots in simulated time, which advances to the end of a clip."""
 
     redis: Any
     admission: AdmissionStore

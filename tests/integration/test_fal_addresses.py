@@ -31,7 +31,7 @@ NOT_HERE = ["http://xn--a/", "javascript:alert(1)", "https://evil.example/", "//
 
 @asynccontextmanager
 async def storage(store: RedisServer, emulator: Emulator) -> AsyncIterator[tuple[Stack, Receiver]]:
-    """A gateway whose storage at fal is a script."""
+    """A gateway whose storage at fal gives scripted answers."""
     async with Receiver() as rest, open_stack(store, emulator, FILMGATE_FAL_REST_URL=rest.url) as stack:
         yield stack, rest
 

@@ -30,12 +30,12 @@ FRIENDLY = writes(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + bytes(200_00
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """The addresses of this machine."""
+    """Certificates for this machine."""
     return issue_certificates(tmp_path_factory.mktemp("tls"))
 
 
 def server_tls(certificates: Certificates) -> ssl.SSLContext:
-    """The attempt's outcome as a receiver's table has it."""
+    """A receiver's TLS context, with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.certificate, certificates.key)
     return context

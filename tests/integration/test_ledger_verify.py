@@ -145,7 +145,7 @@ class Tampering:
         await self.redis.execute_command(command[0], name, *command[1:])
 
     async def undo(self) -> None:
-        """Restore them."""
+        """Restore the changed keys."""
         for name, (value, expires_ms) in self._before.items():
             await self.redis.delete(name)
             if isinstance(value, dict):

@@ -36,7 +36,7 @@ async def dies_with(pipeline: Pipeline, step: str, ref: str) -> None:
     assert await pipeline.gateway.stores.quarantine.acquire(step, ref, hidden_ms=1000)
 
 
-async def marks(pipeline: Pipeline) -> list[str]:
+async def in_progress(pipeline: Pipeline) -> list[str]:
     """The refs that workers have acquired, or had when they died."""
     found: list[str] = await pipeline.redis.keys(keys.open_leases("*", "*"))
     return found
@@ -66,7 +66,7 @@ async def test_the_third_worker_does_not_take_it_up(pipeline: Pipeline) -> None:
     assert await command(pipeline, "jobs", "release", job.id, "--json") == [{"step": "finalize", "id": job.id}]
     assert await pipeline.gateway.stores.quarantine.steps() == []
     assert (await pipeline.finalize(job.id)).status is Status.SUCCEEDED
-    assert await marks(pipeline) == []
+    assert await in_progress(pipeline) == []
 
 
 async def test_what_is_not_set_aside_is_not_released(pipeline: Pipeline) -> None:
@@ -82,7 +82,7 @@ async def test_a_step_that_waits_is_no_death(pipeline: Pipeline) -> None:
     job = await pipeline.completed((await pipeline.bought("[emu:result_expired]")).id)
     for _ in range(3):
         assert (await pipeline.finalize(job.id)).status is Status.FINALIZING
-        assert await marks(pipeline) == []
+        assert await in_progress(pipeline) == []
     await pipeline.finalized(job.id)
 
 
@@ -101,7 +101,7 @@ async def test_a_step_that_fails_counts_like_a_death(pipeline: Pipeline) -> None
     await pipeline.make_due("finalize", ref)
     async with pipeline.gateway.stores.quarantine.lease("finalize", ref, hidden_ms=1000) as taken_ms:
         assert taken_ms
-    assert await marks(pipeline) == []
+    assert await in_progress(pipeline) == []
     for _ in range(2):
         await fails()
     await pipeline.make_due("finalize", ref)
@@ -126,7 +126,7 @@ async def test_a_store_that_was_away_is_no_death(store: RedisServer, emulator: E
         finally:
             store.thaw()
         await pipeline.finalize(jobs[1].id)
-        assert await marks(pipeline) == []
+        assert await in_progress(pipeline) == []
         await pipeline.finalize(jobs[0].id)
 
 
@@ -145,7 +145,7 @@ async def test_what_was_in_hand_beside_it_is_worked_on_alone(pipeline: Pipeline)
     finally:
         await loop.run_in_executor(None, runtime.close)
     assert [(await pipeline.job(job.id)).status for job in jobs] == [Status.SUCCEEDED] * 3
-    assert await marks(pipeline) == []
+    assert await in_progress(pipeline) == []
 
 
 @pytest.mark.parametrize("way", ["release", "replay"])
@@ -183,7 +183,7 @@ async def test_a_delivery_that_ends_its_workers_is_a_dead_letter(
     assert {one["dead_at"] for one in shown} == {None}
     assert [one["outcome"] for one in shown[-1]["attempts"]] == ["worker_died", "delivered"]
     assert {request.headers["webhook-id"] for request in receiver.requests} == {one["id"] for one in shown}
-    assert await marks(pipeline) == []
+    assert await in_progress(pipeline) == []
 
 
 @dataclass

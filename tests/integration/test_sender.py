@@ -39,7 +39,7 @@ def signature() -> dict[str, str]:
 
 
 def came(attempt: Attempt) -> tuple[int | None, str, str | None]:
-    """The attempt's outcome, as a table has it."""
+    """The attempt's status, outcome and error."""
     return attempt.status, attempt.outcome, attempt.error
 
 

@@ -23,7 +23,7 @@ POISON = "no/id"  # no URL can be built from it, so every read fails
 
 
 async def fails(pipeline: Pipeline, step: str, job: Job, seen: type[Exception]) -> None:
-    """Fail the step once on the job; the exception reaches the caller."""
+    """Fail the step once on the job, with an exception of type `seen`."""
     with pytest.raises(seen):
         async with pipeline.gateway.stores.quarantine.counting_failures(step, pipeline.ref(job.id)):
             raise ZeroDivisionError
@@ -282,7 +282,7 @@ async def test_jobs_that_an_older_version_left_are_given_their_end(pipeline: Pip
 
 
 async def ends(pipeline: Pipeline, job: Job, admin: Administrator) -> dict[str, Any]:
-    """Ask for the job to be failed, whatever its state."""
+    """Fail the job as an operator, which must be possible in its state."""
     reply = await admin.call("POST", f"jobs/{job.id}/resolve", {"action": "fail", "charged": False})
     assert reply.status_code == 200, reply.text
     shown: dict[str, Any] = reply.json()

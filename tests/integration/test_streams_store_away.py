@@ -41,8 +41,8 @@ class Served:
 
 
 @dataclass
-class Setup:
-    """The parts that a test uses; `web` calls the process."""
+class Outage:
+    """What a test uses; `web` calls the process."""
 
     stack: Stack
     web: httpx.AsyncClient
@@ -53,12 +53,12 @@ class Setup:
         return {f"/v1/jobs/{job_id}/events": {}, "/v1/events": LIVE, path_of(job_id, "/status/stream"): {}}
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """The log's lines with this text."""
+        """The log's lines about this event."""
         lines = map(json.loads, self.log.read_text().splitlines())
         return [line for line in lines if line["event"] == event]
 
     def tracebacks(self) -> list[str]:
-        """Read the first lines of the stream."""
+        """The log's first lines with a traceback."""
         return [line for line in self.log.read_text().splitlines() if "Traceback" in line][:3]
 
 
@@ -72,7 +72,7 @@ async def served(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-async def setup(served: Served, emulator: Emulator) -> AsyncIterator[Setup]:
+async def outage(served: Served, emulator: Emulator) -> AsyncIterator[Outage]:
     """The same with an empty store, which may be killed, and an empty log."""
     if not served.redis.running:  # an earlier test failed in the middle
         served.redis.start()
@@ -84,48 +84,48 @@ async def setup(served: Served, emulator: Emulator) -> AsyncIterator[Setup]:
         async with httpx.AsyncClient(
             base_url=served.server.url, headers=headers, timeout=30, trust_env=False, transport=transport
         ) as web:
-            yield Setup(stack, web, served.log)
+            yield Outage(stack, web, served.log)
 
 
 @asynccontextmanager
-async def opened(setup: Setup, path: str, headers: dict[str, str]) -> AsyncIterator[EventReader]:
+async def opened(outage: Outage, path: str, headers: dict[str, str]) -> AsyncIterator[EventReader]:
     """A stream that has begun."""
-    async with setup.web.stream("GET", path, headers=headers) as reply:
+    async with outage.web.stream("GET", path, headers=headers) as reply:
         assert reply.status_code == 200, await reply.aread()
         yield EventReader(reply)
 
 
-async def warmed_up(setup: Setup) -> None:
+async def warmed_up(outage: Outage) -> None:
     """Give the process many open connections to its store."""
-    await asyncio.gather(*(setup.web.get("/v1/me") for _ in range(30)))
+    await asyncio.gather(*(outage.web.get("/v1/me") for _ in range(30)))
 
 
-async def test_streams_begin_at_once_after_a_restart_of_the_store(setup: Setup) -> None:
+async def test_streams_begin_at_once_after_a_restart_of_the_store(outage: Outage) -> None:
     """A stale connection is no reason to refuse: none of many streams fails."""
-    job_id = (await setup.stack.submit())["id"]
+    job_id = (await outage.stack.submit())["id"]
     for _ in range(3):
-        await warmed_up(setup)
-        setup.stack.redis.kill()
-        setup.stack.redis.start()
+        await warmed_up(outage)
+        outage.stack.redis.kill()
+        outage.stack.redis.start()
 
         async def first(path: str, headers: dict[str, str]) -> dict[str, Any] | None:
-            async with opened(setup, path, headers) as reader:
+            async with opened(outage, path, headers) as reader:
                 return await reader.frame()
 
-        wanted = [one for one in setup.streams(job_id).items() for _ in range(4)]
+        wanted = [one for one in outage.streams(job_id).items() for _ in range(4)]
         assert all(await asyncio.gather(*(first(path, headers) for path, headers in wanted)))
-    assert not setup.tracebacks()
+    assert not outage.tracebacks()
 
 
-async def test_no_stream_begins_without_the_store(setup: Setup) -> None:
+async def test_no_stream_begins_without_the_store(outage: Outage) -> None:
     """Whenever the store goes down: 503 with Retry-After, or a stream that begins; none breaks, no traceback."""
-    job_id = (await setup.stack.submit())["id"]
+    job_id = (await outage.stack.submit())["id"]
     found: list[int] = []
     over = asyncio.Event()
 
     async def open_again_and_again(path: str, headers: dict[str, str]) -> None:
         while not over.is_set():
-            async with setup.web.stream("GET", path, headers=headers) as reply:
+            async with outage.web.stream("GET", path, headers=headers) as reply:
                 found.append(reply.status_code)
                 if reply.status_code == 200:
                     assert await EventReader(reply).frame() is not None, path
@@ -134,7 +134,7 @@ async def test_no_stream_begins_without_the_store(setup: Setup) -> None:
                     assert_problem(reply, 503, "store_unavailable")
                 assert reply.status_code == 200 or int(reply.headers["retry-after"]) > 0
 
-    tasks = [asyncio.create_task(open_again_and_again(*one)) for one in setup.streams(job_id).items()]
+    tasks = [asyncio.create_task(open_again_and_again(*one)) for one in outage.streams(job_id).items()]
 
     async def heard(status: int, times: int) -> None:
         before = found.count(status)
@@ -149,9 +149,9 @@ async def test_no_stream_begins_without_the_store(setup: Setup) -> None:
     try:
         for _ in range(4):
             await heard(200, 10)
-            setup.stack.redis.kill()
+            outage.stack.redis.kill()
             await asyncio.sleep(0.3)
-            setup.stack.redis.start()
+            outage.stack.redis.start()
         await heard(200, 10)
         over.set()
         await asyncio.gather(*tasks)
@@ -159,17 +159,17 @@ async def test_no_stream_begins_without_the_store(setup: Setup) -> None:
         for task in tasks:
             task.cancel()
     assert set(found) > {200}
-    assert not setup.tracebacks()
+    assert not outage.tracebacks()
 
 
-async def test_a_quiet_stream_outlives_a_restart_of_the_store(setup: Setup) -> None:
+async def test_a_quiet_stream_outlives_a_restart_of_the_store(outage: Outage) -> None:
     """Open streams of every kind deliver the events after it."""
-    job = await setup.stack.submit()
-    streams = setup.streams(job["id"])
+    job = await outage.stack.submit()
+    streams = outage.streams(job["id"])
     ends: dict[str, str] = {}
 
     async def follow(path: str, headers: dict[str, str], begun: asyncio.Event) -> None:
-        async with opened(setup, path, headers) as reader:
+        async with opened(outage, path, headers) as reader:
             while (frame := await reader.frame(timeout=30)) is not None:
                 begun.set()
                 if frame.get("event") == "job.canceled" or frame.get("data", {}).get("status") == "COMPLETED":
@@ -179,41 +179,41 @@ async def test_a_quiet_stream_outlives_a_restart_of_the_store(setup: Setup) -> N
     begun = {path: asyncio.Event() for path in streams}
     following = [asyncio.create_task(follow(path, headers, begun[path])) for path, headers in streams.items()]
     await asyncio.gather(*(one.wait() for one in begun.values()))
-    setup.stack.redis.kill()
+    outage.stack.redis.kill()
     await asyncio.sleep(1.5)  # meanwhile streams on fal's API read the store in vain
-    setup.stack.redis.start()
+    outage.stack.redis.start()
 
     async def canceled() -> bool:
-        return (await setup.web.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 202
+        return (await outage.web.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 202
 
     await wait_until(canceled, "the job is canceled")
     await asyncio.wait_for(asyncio.gather(*following), 30)
     assert ends == dict(zip(streams, ["job.canceled", "job.canceled", "COMPLETED"], strict=True))
-    assert not setup.tracebacks()
+    assert not outage.tracebacks()
 
 
-async def test_a_stream_that_loses_the_store_ends_in_order(setup: Setup) -> None:
+async def test_a_stream_that_loses_the_store_ends_in_order(outage: Outage) -> None:
     """With unread events left: whole frames only, one line in the log; a client that reconnects misses nothing."""
-    job = await setup.stack.submit(metadata=BULKY)
-    redis, name = Pipeline(setup.stack).redis, keys.events(setup.stack.account.team.id)
+    job = await outage.stack.submit(metadata=BULKY)
+    redis, name = Pipeline(outage.stack).redis, keys.events(outage.stack.account.team.id)
     ((first, row),) = await redis.xrange(name)
     pipe = redis.pipeline(transaction=False)
     for _ in range(MANY):
         pipe.xadd(name, row)
     ids = await pipe.execute()
-    for path, headers in list(setup.streams(job["id"]).items())[:2]:
-        setup.log.write_text("")
-        async with opened(setup, path, {**headers, "Last-Event-ID": first}) as reader:
+    for path, headers in list(outage.streams(job["id"]).items())[:2]:
+        outage.log.write_text("")
+        async with opened(outage, path, {**headers, "Last-Event-ID": first}) as reader:
             seen = [await reader.event()]
-            setup.stack.redis.kill()
+            outage.stack.redis.kill()
             seen += await reader.rest()
-        setup.stack.redis.start()
+        outage.stack.redis.start()
         assert 0 < len(seen) < MANY, path
-        (line,) = setup.logged("stream.ended")
+        (line,) = outage.logged("stream.ended")
         assert (line["path"], line["level"]) == (path, "warning")
-        assert not setup.tracebacks()
+        assert not outage.tracebacks()
         received = [event["id"] for event in seen if event is not None]
-        async with opened(setup, path, {**headers, "Last-Event-ID": received[-1]}) as reader:
+        async with opened(outage, path, {**headers, "Last-Event-ID": received[-1]}) as reader:
             while len(received) < MANY:
                 event = await reader.event()
                 assert event is not None
@@ -221,31 +221,31 @@ async def test_a_stream_that_loses_the_store_ends_in_order(setup: Setup) -> None
         assert received == ids
 
 
-async def test_the_stream_of_a_forgotten_job_ends_in_order(setup: Setup) -> None:
+async def test_the_stream_of_a_forgotten_job_ends_in_order(outage: Outage) -> None:
     """On fal's API: the job's record disappears in the middle; the stream ends, with one line in the log."""
-    job_id = (await setup.stack.submit())["id"]
-    ref = join_ref(setup.stack.account.team.id, job_id)
-    async with opened(setup, path_of(job_id, "/status/stream"), {}) as reader:
+    job_id = (await outage.stack.submit())["id"]
+    ref = join_ref(outage.stack.account.team.id, job_id)
+    async with opened(outage, path_of(job_id, "/status/stream"), {}) as reader:
         assert await reader.frame()
-        assert setup.stack.redis.command("DEL", keys.job(ref)) == b":1\r\n"
+        assert outage.stack.redis.command("DEL", keys.job(ref)) == b":1\r\n"
         while await reader.frame():
             pass
-    assert len(setup.logged("stream.ended")) == 1
-    assert not setup.tracebacks()
+    assert len(outage.logged("stream.ended")) == 1
+    assert not outage.tracebacks()
 
 
-async def test_a_held_submission_is_acknowledged_although_the_store_went(setup: Setup) -> None:
+async def test_a_held_submission_is_acknowledged_although_the_store_went(outage: Outage) -> None:
     """Admitted, then waiting with `Prefer: wait`: 202 with the job, because a refusal would cause a second one."""
     headers = {"Prefer": "wait=2"}
-    waiting = asyncio.create_task(setup.web.post("/v1/jobs", json=setup.stack.body(), headers=headers))
+    waiting = asyncio.create_task(outage.web.post("/v1/jobs", json=outage.stack.body(), headers=headers))
 
     async def admitted() -> bool:
-        return bool((await setup.stack.api.get("/v1/jobs")).json()["data"])
+        return bool((await outage.stack.api.get("/v1/jobs")).json()["data"])
 
     await wait_until(admitted, "the job is admitted")
-    setup.stack.redis.kill()
+    outage.stack.redis.kill()
     reply = await waiting
-    setup.stack.redis.start()
+    outage.stack.redis.start()
     assert (reply.status_code, reply.json()["status"]) == (202, "queued")
-    assert [job["id"] for job in (await setup.stack.api.get("/v1/jobs")).json()["data"]] == [reply.json()["id"]]
-    assert not setup.tracebacks()
+    assert [job["id"] for job in (await outage.stack.api.get("/v1/jobs")).json()["data"]] == [reply.json()["id"]]
+    assert not outage.tracebacks()

@@ -53,7 +53,7 @@ REFUSED = (None, "refused", "forbidden_target")
 
 
 def came(attempt: Attempt) -> tuple[int | None, str, str | None]:
-    """The attempt's outcome, as a table has it."""
+    """The attempt's status, outcome and error."""
     return attempt.status, attempt.outcome, attempt.error
 
 

@@ -41,7 +41,7 @@ BOUND_S = 5.0
 
 
 async def hangs(_: asyncio.StreamWriter) -> None:
-    """Send nothing while a caller waits."""
+    """Send nothing, as long as the caller waits."""
     await asyncio.sleep(60)
 
 

@@ -109,7 +109,7 @@ async def test_submissions_during_changes_use_the_budget_once(stack: Stack) -> N
 
 
 async def wrote_earlier(bounds: Bounds, at_ms: int, zone: str, *, spent: bool) -> None:
-    """A job that was admitted at that time, in this zone: its entries and its sums."""
+    """Write a job that was admitted at that time, in this zone: its entries and its sums."""
     team, user = bounds.ids["team"], bounds.ids["user"]
     here, gateway = periods(at_ms, zone), periods(at_ms, "UTC")
     entry: dict[str, Any] = {

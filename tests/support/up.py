@@ -103,7 +103,7 @@ class Up(Process):
         return found
 
     def left(self) -> dict[int, str]:
-        """Every living process that this gateway has started, and the parent, whatever their parent now."""
+        """Every living process that this gateway started, and its own, whatever their parent is now."""
         tag = f"FILMGATE_TEST_TAG={self._tag}".encode()
         found = {}
         for entry in Path("/proc").iterdir():
@@ -113,7 +113,7 @@ class Up(Process):
         return found
 
     async def none_left(self, *, timeout: float) -> None:
-        """True when none of its processes is left, within `timeout` seconds."""
+        """Wait until none of its processes is left, at most `timeout` seconds."""
 
         async def nothing() -> bool:
             return not self.left()

@@ -34,7 +34,7 @@ def serve(queue: QueueState, micro: int) -> list[tuple[str, str, int]]:
 
 
 def waiting(asked: dict[str, tuple[int, float, dict[str, tuple[float, int]]]]) -> QueueState:
-    """The waiting jobs, from the drawn example."""
+    """The queue's state for the drawn example."""
     return {
         team: TeamWaiting(weight, virtual_time, {user: UserWaiting(*row) for user, row in users.items()})
         for team, (weight, virtual_time, users) in asked.items()

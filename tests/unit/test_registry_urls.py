@@ -68,7 +68,7 @@ METADATA = "169.254.169.254 0.0.0.0 224.0.0.1 [fe80::1] 168.63.129.16 [::ffff:16
 
 
 def faults(urls: Iterable[str], *, private: bool) -> dict[str, tuple[str, str] | None]:
-    """The fault of each URL."""
+    """Code and sentence of each URL's fault, or None."""
     return {url: url_fault(url, private=private) for url in urls}
 
 

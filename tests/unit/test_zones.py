@@ -26,7 +26,7 @@ USER = "user_1"
 
 @dataclass
 class Team:
-    """One owner, its zone and jobs, as the store has them; `look` returns what `lua/lib/limits.lua` reads."""
+    """One owner, its zone and jobs, as the store has them; `counted_in` is what `lua/lib/limits.lua` computes."""
 
     now_ms: int
     zone: str
@@ -56,7 +56,7 @@ class Team:
         return self.held_in(window, start) + mine.fixed.jobs + carried
 
     def buy(self) -> bool:
-        """One job, if the limit allows it."""
+        """Buy one job, if the limit allows it."""
         if self.counted_in(self.limited) >= BUDGET:
             return False
         starts = {window: period.start_ms for window, period in self.periods.items()}
@@ -76,7 +76,7 @@ class Team:
         self.zone = zone
 
     def end(self, which: int, *, spent: bool) -> None:
-        """One of the open jobs is settled, or released."""
+        """Settle or release one of the open jobs."""
         open_jobs = [job for job in self.jobs if job.open]
         if open_jobs:
             job = open_jobs[which % len(open_jobs)]

@@ -266,7 +266,7 @@ class Customers:
         assert clip.content[4:8] == b"ftyp", "no MP4"
 
     async def assert_first_frame(self, request_id: str, content: bytes) -> None:
-        """The job's image has these bytes, and so has fal's public URL of it."""
+        """The job's image has these bytes, and fal's URL of it serves them to everyone."""
         image = (await self.web.get(f"/v1/jobs/{request_id}")).json()["input"]["image_url"]
         assert image["sha256"] == sha256(content).hexdigest()
         assert image["url"].startswith(self.installation.emulator.url)

@@ -36,7 +36,7 @@ async def try_out(page: Page, tag: str, operation: dict[str, Any], image: Path) 
 
 
 def fault(document: dict[str, Any], operation: dict[str, Any], status: int, kind: str, body: bytes) -> str | None:
-    """The answer's differences from the document."""
+    """How the answer differs from the document; None when it does not."""
     reply = operation["responses"].get(str(status))
     if reply is None:
         return f"{status} {body[:200]!r}"

@@ -100,7 +100,7 @@ class FaultyStore:
         return self.run(Snapshot.read(self._redis))
 
     def now_ms(self) -> int:
-        """The store's clock."""
+        """The store's time."""
         return self.run(self.gateway.stores.clock.now_ms())
 
     def command(self, *words: str | float) -> Any:

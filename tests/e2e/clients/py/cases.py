@@ -44,7 +44,7 @@ async def each(events: Any) -> AsyncIterator[Any]:
             yield event
 
 
-def told(status: Any) -> dict[str, Any]:
+def as_json(status: Any) -> dict[str, Any]:
     """A status as JSON."""
     return {
         "status": type(status).__name__,
@@ -60,7 +60,7 @@ def say(**line: Any) -> None:
 
 def update(status: Any) -> None:
     """A customer's `on_queue_update`."""
-    say(update=told(status))
+    say(update=as_json(status))
 
 
 def failure(error: Exception) -> dict[str, Any]:
@@ -108,14 +108,14 @@ async def by_id(fal: Fal, options: dict[str, Any]) -> Any:
     update(await fal.call("status", APP, handle.request_id, with_logs=True))
     result = await fal.call("result", APP, handle.request_id)
     after = await fal.call("status", APP, handle.request_id, with_logs=True)
-    return {"result": result, "after": told(after)}
+    return {"result": result, "after": as_json(after)}
 
 
 async def cancel(fal: Fal, options: dict[str, Any]) -> Any:
     """Submit, cancel, wait for the end; then cancel once more."""
     handle = await fal.call("submit", APP, arguments=options["input"])
     await fal.call("cancel", APP, handle.request_id)
-    found: dict[str, Any] = {"status": told(await settled(handle.status()))}
+    found: dict[str, Any] = {"status": as_json(await settled(handle.status()))}
     for name, call in (("get", handle.get), ("again", handle.cancel)):
         try:
             found[name] = await settled(call())
