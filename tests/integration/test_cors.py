@@ -55,7 +55,7 @@ async def test_a_named_page_may_read_what_it_gets(open_to_a_page: Stack, origin:
 
 @pytest.mark.parametrize("origin", OTHERS)
 async def test_another_page_may_not(open_to_a_page: Stack, origin: str) -> None:
-    """Its preflight is refused, and no reply has a header that would let it read."""
+    """Its preflight is refused, and no reply to it has a header that lets it read."""
     async with calling(open_to_a_page, open_to_a_page.account.key, origin=origin) as page:
         asked = await page.options("/v1/jobs", headers={"Access-Control-Request-Method": "POST"})
         assert asked.status_code == 400

@@ -96,7 +96,7 @@ async def test_the_log_is_filtered_as_a_replay_is(pipeline: Pipeline) -> None:
 
 
 async def test_addresses_and_answers_of_endpoints_are_the_teams(pipeline: Pipeline, receiver: Receiver) -> None:
-    """A user sees that the job was delivered, not where or the answer; the job's own URL is shown."""
+    """A user sees that an event was delivered, but not the URL or the answer; the job's own URL is shown."""
     receiver.answers([Reply(200, body=b"for the team")] * 2)
     async with team_admin(pipeline.stack) as api:
         await endpoint(api, f"{receiver.url}/secret-path", events=["job.queued", "job.canceled"])
