@@ -5,7 +5,6 @@ commands; each has the type that the client's method of the same name returns.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol, overload
 
 Value = str | bytes | int | float
@@ -14,9 +13,18 @@ Row = dict[str, str]
 Rows = list[tuple[str, Row]]  # of a stream: id and fields
 
 
+class StoreConnection(Protocol):
+    """One connection; it closes itself when a reply is missing or its reader is cancelled."""
+
+    async def send_command(self, *command: Value) -> None: ...
+    async def read_response(self) -> Any: ...
+
+
 class Pool(Protocol):
     """A client's connections."""
 
+    async def get_connection(self) -> StoreConnection: ...
+    async def release(self, connection: StoreConnection) -> None: ...
     async def disconnect(self, *, inuse_connections: bool = True) -> None: ...
 
 
@@ -64,7 +72,6 @@ class Client(Protocol):
     @property
     def connection_pool(self) -> Pool: ...
     async def aclose(self) -> None: ...
-    def client(self) -> AbstractAsyncContextManager["Client"]: ...  # all commands on one connection
     async def blpop(self, keys: Sequence[str], *, timeout: float) -> tuple[str, str] | None: ...
     async def config_get(self, *patterns: str) -> dict[str, str]: ...
     async def config_set(self, name: str, value: Value) -> object: ...

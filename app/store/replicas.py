@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from app.domain.errors import Unconfirmed
 from app.store import keys
-from app.store.client import Client, Value
+from app.store.client import Client, StoreConnection, Value
 
 CONFIRM_MS = 400  # for each of the two; together below the second that a command may take
 MIN_REPLICAS = "min-replicas-to-write"
@@ -27,18 +27,24 @@ async def run_confirmed(redis: Client, *command: Value) -> tuple[Any, bool]:
     wanted = redis.replicas
     if not wanted:
         return await redis.execute_command(*command), True
-    async with redis.client() as connection:  # WAIT and WAITAOF count the writes of their own connection
-        reply = await connection.execute_command(*command)
+    connection = await redis.connection_pool.get_connection()  # WAIT and WAITAOF count the writes of their own
+    try:
+        reply = await _ask(connection, *command)
         # WAIT first: WAITAOF alone would report the replicas' disks as they were before this write.
-        confirmed = int(await connection.execute_command("WAIT", wanted, CONFIRM_MS))
+        confirmed = int(await _ask(connection, "WAIT", wanted, CONFIRM_MS))
         try:
-            _, confirmed = await connection.execute_command(
-                "WAITAOF", 0, wanted, CONFIRM_MS
-            )  # 0: the primary syncs itself
+            _, confirmed = await _ask(connection, "WAITAOF", 0, wanted, CONFIRM_MS)  # 0: the primary syncs itself
         except ResponseError as error:
             if "unknown command" not in str(error).lower():  # Redis 7.0 has none
                 raise
+    finally:
+        await redis.connection_pool.release(connection)
     return reply, int(confirmed) >= wanted
+
+
+async def _ask(connection: StoreConnection, *command: Value) -> Any:
+    await connection.send_command(*command)
+    return await connection.read_response()
 
 
 async def is_confirmed(redis: Client) -> bool:
