@@ -42,6 +42,14 @@ async def record(supervised: CrashInstallation, job_id: str) -> Record:
     return found
 
 
+async def stopped_resubmission(supervised: CrashInstallation, job_id: str) -> int:
+    """An operator resubmits the held job; the worker that has claimed it is stopped: its process id."""
+    before = len(supervised.signalled())
+    supervised.arm("submit.after_claim", number=signal.SIGSTOP)
+    await supervised.operator.operations.resolve("test", job_id, "resubmit")
+    return await supervised.until_signalled(before)
+
+
 async def until_held(supervised: CrashInstallation, job_id: str) -> None:
     """Its lease expires (the test cuts it short), and another worker holds the job."""
 
@@ -77,10 +85,7 @@ async def test_a_refusal_that_comes_too_late_does_not_put_the_job_in_line(superv
     since = await supervised.newest_event()
     job_id, first = await stopped_at(supervised, "submit.answered", "still-refused a clip [emu:429_direct:1]")
     await until_held(supervised, job_id)
-    before = len(supervised.signalled())
-    supervised.arm("submit.after_claim", number=signal.SIGSTOP)
-    await supervised.operator.operations.resolve("test", job_id, "resubmit")
-    second = await supervised.until_signalled(before)
+    second = await stopped_resubmission(supervised, job_id)
     under_way = await record(supervised, job_id)
     await go_on(supervised, first)
     assert await record(supervised, job_id) == under_way
@@ -109,10 +114,7 @@ async def test_an_answer_that_comes_too_late_is_an_orphan(supervised: CrashInsta
     job_id, first = await stopped_at(supervised, "submit.answered", prompt)
     await until_held(supervised, job_id)
     orphan = await supervised.request_of(prompt)
-    before = len(supervised.signalled())
-    supervised.arm("submit.after_claim", number=signal.SIGSTOP)
-    await supervised.operator.operations.resolve("test", job_id, "resubmit")
-    second = await supervised.until_signalled(before)
+    second = await stopped_resubmission(supervised, job_id)
     under_way = await record(supervised, job_id)
     await go_on(supervised, first)
     assert await record(supervised, job_id) == under_way
