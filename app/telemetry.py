@@ -1,10 +1,11 @@
 """Logs: one line per request and per step, JSON unless stderr is a terminal."""
 
+import io
 import json
 import logging
 import re
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -42,8 +43,15 @@ def _redacted_json(line: Any, **options: Any) -> str:
     return redact(json.dumps(line, ensure_ascii=True, **options))
 
 
+def _whole_lines() -> TextIO:
+    """Stderr, with one write(2) for each line: processes share it, and lines in two parts would mix."""
+    raw: Any = io.FileIO(sys.stderr.fileno(), "w", closefd=False)  # unbuffered: a buffer splits lines of over 8 KB
+    return io.TextIOWrapper(raw, sys.stderr.encoding, "backslashreplace", write_through=True)
+
+
 def set_up_logs(form: Literal["auto", "json", "text"], *, process: str) -> None:
     """Send every log line of this process to stderr; `process` names the role in each line."""
+    lines = _whole_lines()
     as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
     render: Any = structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer(_redacted_json)
     shared: list[Any] = [
@@ -57,14 +65,14 @@ def set_up_logs(form: Literal["auto", "json", "text"], *, process: str) -> None:
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=lines),
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
     )
-    stream = logging.StreamHandler(sys.stderr)
+    stream = logging.StreamHandler(lines)
     stream.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [stream]

@@ -24,7 +24,7 @@ COVERAGE = ROOT / ".venv" / "coverage"  # a file for each process, then the comb
 
 
 class Stage(NamedTuple):
-    """One run of pytest; its processes take a `share` at a time: a test (`load`) or a file (`loadfile`)."""
+    """One run of pytest; its processes take a `share` at a time: a test (`load`), file (`loadfile`) or group."""
 
     name: str
     paths: tuple[str, ...]
@@ -36,7 +36,7 @@ STAGES = (
     Stage("integration", ("tests/integration",), "load"),
     Stage("end to end", ("tests/e2e", f"--ignore={CLIENTS}"), "loadfile"),  # a file's tests share an installation
     Stage("clients and browser", (CLIENTS,), "loadfile"),
-    Stage("crash", ("tests/crash",), "loadfile"),
+    Stage("crash", ("tests/crash",), "loadgroup"),  # tests/crash/conftest.py makes the groups
 )
 QUICK = (Stage("quick", ("tests/unit", "tests/guards", "tests/integration/test_journey.py"), "load"),)
 MENU = f"""\

@@ -3,8 +3,12 @@
 import ast
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,13 +108,11 @@ def test_a_credential_behind_its_scheme_and_a_token_in_a_url_are_blotted_out() -
     assert redact("job_5f0c is running") == "job_5f0c is running"
 
 
-def test_a_line_is_json_with_its_process_and_without_secrets(
-    logs: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_line_is_json_with_its_process_and_without_secrets(logs: None, capfd: pytest.CaptureFixture[str]) -> None:
     """One object a line, to stderr; the time is UTC."""
     set_up_logs("json", process="worker:work")
     structlog.get_logger().warning("job.held", job="job_1", reason=SECRETS["a Filmgate key"])
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert out == ""
     line: dict[str, Any] = json.loads(err)
     assert (line["event"], line["job"], line["process"], line["level"]) == (
@@ -124,28 +126,50 @@ def test_a_line_is_json_with_its_process_and_without_secrets(
 
 
 def test_a_librarys_warning_comes_in_the_same_form_and_its_chatter_does_not(
-    logs: None, capsys: pytest.CaptureFixture[str]
+    logs: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Httpx would log every URL; RQ's and asyncio's warnings are wanted."""
     set_up_logs("json", process="api")
     logging.getLogger("httpx").info("HTTP Request: GET https://v3.fal.media/a.mp4?sig=1")
     logging.getLogger("asyncio").warning("slow: %s", SECRETS["a signing secret"])
-    _, err = capsys.readouterr()
+    _, err = capfd.readouterr()
     line = json.loads(err)
     assert (line["logger"], line["level"], line["process"]) == ("asyncio", "warning", "api")
     assert SECRETS["a signing secret"] not in err
 
 
-def test_text_is_for_people(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
+SAYS = """
+import sys, structlog
+from app.telemetry import set_up_logs
+set_up_logs("json", process=sys.argv[1])
+for number in range(300):
+    structlog.get_logger().error("said", traceback="x" * 2000, exception=sys.argv[1] * 12_000)
+"""
+
+
+def test_lines_of_processes_that_share_stderr_do_not_mix(tmp_path: Path) -> None:
+    """In a container Python's own stderr writes a line and its end apart."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with (tmp_path / "log").open("wb") as log:
+        processes = [
+            subprocess.Popen([sys.executable, "-c", SAYS, name], cwd=ROOT, env=environment, stderr=log)  # noqa: S603  our own
+            for name in "abc"
+        ]
+        assert [process.wait() for process in processes] == [0, 0, 0]
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert sorted(line["process"] for line in lines) == ["a"] * 300 + ["b"] * 300 + ["c"] * 300
+
+
+def test_text_is_for_people(logs: None, capfd: pytest.CaptureFixture[str]) -> None:
     """Readable, and redacted too."""
     set_up_logs("text", process="api")
     structlog.get_logger().info("request", key=SECRETS["a browser token"])
-    _, err = capsys.readouterr()
+    _, err = capfd.readouterr()
     assert "request" in err
     assert SECRETS["a browser token"] not in err
 
 
-def test_no_secret_hides_in_a_traceback(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_secret_hides_in_a_traceback(logs: None, capfd: pytest.CaptureFixture[str]) -> None:
     """An exception's text is a value like any other."""
     set_up_logs("json", process="api")
     try:
@@ -153,7 +177,7 @@ def test_no_secret_hides_in_a_traceback(logs: None, capsys: pytest.CaptureFixtur
     except ValueError:
         structlog.get_logger().exception("poll.failed")
         logging.getLogger("asyncio").exception("task failed")
-    _, err = capsys.readouterr()
+    _, err = capfd.readouterr()
     assert "ValueError" in err
     assert SECRETS["a Filmgate key"] not in err
 
@@ -162,7 +186,7 @@ def _refuse(text: str) -> None:
     raise ValueError(text)
 
 
-def test_no_text_makes_a_line_too_long(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_text_makes_a_line_too_long(logs: None, capfd: pytest.CaptureFixture[str]) -> None:
     """A value has at most 2,000 characters, a traceback its last 16,000."""
     set_up_logs("json", process="api")
     log = structlog.get_logger()
@@ -170,7 +194,7 @@ def test_no_text_makes_a_line_too_long(logs: None, capsys: pytest.CaptureFixture
         _refuse("x" * 100_000 + "the end")
     except ValueError:
         log.exception("request.failed", path="/" * 50_000)
-    line = json.loads(capsys.readouterr().err)
+    line = json.loads(capfd.readouterr().err)
     assert len(line["path"]) == 2000
     assert len(line["exception"]) == 16_000
     assert line["exception"].endswith("the end")
