@@ -15,19 +15,16 @@ from app.gateway import Gateway
 from app.store.due import ENQUEUED_HIDDEN_MS
 from app.store.jobs import ref_of
 from app.store.lanes import ENQUEUED
-from app.store.quarantine import Quarantined
 from app.stores import Stores
 from app.tasks import cancel_and_wait
-from workers.poll import poll
-from workers.quarantine import alarm_quarantined, give_up, last_moment_ms
+from workers.polling import Polling
+from workers.quarantine import give_up, last_moment_ms
 from workers.queues import BATCH, MAX_WAITING_TASKS
 from workers.runtime import Runtime
 
 SLICE_S = 5.0
 RENEW_S = 0.5
 WAKE_S = 0.25
-POLLS_AT_ONCE = 100
-POLL_VISIBILITY_MS = 12_000  # longer than one status call
 FINISH_S = 2.0  # for running polls; slower ones are cancelled and become due again
 HOUSEKEEPING_S = 1.0
 EXPIRE_BATCH = 100
@@ -92,8 +89,9 @@ class Slice:
         self._gateway: Gateway = runtime.gateway
         self._number = number
         self._token = token
-        self._polls: set[asyncio.Task[None]] = set()
+        self._concurrent: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._polling = Polling(self._gateway, on_end=self._wake.set)
         self._last_housekeeping = 0.0
         self._lost = False
 
@@ -102,12 +100,11 @@ class Slice:
 
         0. every 15 s, concurrently: compare ended jobs with fal's bill, and search its history for held ones; on
            the first lane, add new ledger entries to the sums of usage; started first, so that they finish within
-           the slice
+           the slice. Poll what is due, concurrently too (`Polling`)
         1. grant free slots to the first in line
         2. once a second: end jobs past their deadline, decide old disputes; once a minute: sweep the slots
-        3. start the due polls; they reschedule themselves
-        4. enqueue due submits and finalizes while few tasks wait, and a round of deliveries if one is due
-        5. wait for a wake-up, for a finished poll, or a quarter of a second
+        3. enqueue due submits and finalizes while few tasks wait, and a round of deliveries if one is due
+        4. wait for a wake-up, for a job that has ended at fal, or a quarter of a second
         """
         for task in (self._runtime.bill, self._runtime.history):
             if task.is_due():
@@ -117,6 +114,7 @@ class Slice:
         end = time.monotonic() + SLICE_S
         renewing = asyncio.create_task(self._keep_lease())
         waking = asyncio.create_task(self._listen())
+        polling = asyncio.create_task(self._polling.run())
         try:
             while time.monotonic() < end and not self._runtime.stopping and not self._lost:
                 self._wake.clear()
@@ -124,20 +122,21 @@ class Slice:
                 if await self._gateway.stores.slots.grant():
                     crash_point("grant.after")
                 await self._housekeeping()
-                await self._start_polls()
                 for step in ("submit", "finalize", "deliver"):
                     await self._enqueue(step)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), WAKE_S)
         finally:
-            await cancel_and_wait(renewing, waking)
+            await cancel_and_wait(renewing, waking, polling)
 
     async def finish(self) -> None:
         """Let running polls end while the lease is kept; slow ones are cancelled, and become due again."""
         renewing = asyncio.create_task(self._keep_lease())
-        if self._polls:
-            await asyncio.wait(self._polls, timeout=FINISH_S)
-        await cancel_and_wait(renewing, *self._polls)
+        until = time.monotonic() + FINISH_S
+        await self._polling.finish(seconds=FINISH_S)
+        if self._concurrent:
+            await asyncio.wait(self._concurrent, timeout=max(0.0, until - time.monotonic()))
+        await cancel_and_wait(renewing, *self._concurrent)
 
     async def _keep_lease(self) -> None:
         while not self._lost:
@@ -150,42 +149,14 @@ class Slice:
             try:
                 if await self._gateway.stores.due.wait_for_wake(seconds=1.0):
                     self._wake.set()
+                    self._polling.wake.set()
             except StoreUnavailable:
                 await asyncio.sleep(WAKE_S)
 
-    async def _start_polls(self) -> None:
-        room = POLLS_AT_ONCE - len(self._polls)
-        if room <= 0:
-            return
-        now_ms, refs = await self._gateway.stores.due.take("poll", limit=room, visibility_ms=POLL_VISIBILITY_MS)
-        jobs = await self._gateway.stores.jobs.get_many(refs)
-        for ref, job in zip(refs, jobs, strict=True):
-            self._track(asyncio.create_task(self._poll_one(ref, job, now_ms)))
-        if len(refs) == room:
-            self._wake.set()  # there may be more
-
     def _track(self, task: asyncio.Task[None]) -> None:
         """Run it concurrently with the loop, at most until `finish`."""
-        self._polls.add(task)
-        task.add_done_callback(self._polls.discard)
-
-    async def _poll_one(self, ref: str, job: Job | None, now_ms: int) -> None:
-        began = time.monotonic()
-        try:
-            async with self._gateway.stores.quarantine.counting_failures("poll", ref):
-                wait_ms = None if job is None else await poll(self._gateway, job, now_ms)
-            if wait_ms is None:
-                await self._gateway.stores.due.drop("poll", [ref])
-                self._wake.set()
-            else:
-                due_ms = now_ms + wait_ms + round((time.monotonic() - began) * 1000)
-                await self._gateway.stores.due.reschedule("poll", {ref: due_ms})
-        except StoreUnavailable:
-            log.warning("poll.store_away", job=ref)
-        except Quarantined as error:
-            await alarm_quarantined(self._gateway, error)
-        except Exception:
-            log.exception("poll.failed", job=ref)  # a failing job must not end the lane
+        self._concurrent.add(task)
+        task.add_done_callback(self._concurrent.discard)
 
     async def _enqueue(self, step: str) -> None:
         if not await self._gateway.stores.due.any(step):

@@ -1,5 +1,7 @@
 """When each ref is due next, by step, and the list that wakes those who wait for it."""
 
+from collections.abc import Sequence
+
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.store import keys, scripts
@@ -39,6 +41,18 @@ class DueStore:
         if due_ms:
             with store_errors():
                 await self._redis.zadd(keys.due(step), due_ms, xx=True)
+
+    async def reschedule_hidden(self, step: str, rows: Sequence[tuple[str, int, int]]) -> int:
+        """Set when taken, hidden refs are due next, unless their due time has changed since; how many were set.
+
+        Each row: ref, until when it was hidden (ms), when it is due next (ms).
+        """
+        if not rows:
+            return 0
+        with store_errors():
+            return await scripts.reschedule_hidden(
+                self._redis, due=keys.due(step), rest=[str(value) for row in rows for value in row]
+            )
 
     async def add(self, step: str, refs: list[str]) -> None:
         """Make these refs due now, unless they already have a time in this step."""

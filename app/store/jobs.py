@@ -13,7 +13,7 @@ from app.store.connection import store_errors
 from app.store.events import forget_copies
 from app.store.packing import FIELDS, unpacked
 from app.store.reads import pairs, read_hashes
-from app.store.records import Packed, facts_of, packed_fields, read_job, write_fields
+from app.store.records import POLLED_FIELDS, Packed, facts_of, packed_fields, read_job, write_fields
 
 SUBMIT_LEASE_MS = 45_000  # a submission is one POST of at most 30 s; after this, its worker is gone
 HELD_SLOT_MS = 600_000
@@ -38,6 +38,18 @@ class JobSnapshot:
     rank: int | None
     now_ms: int
     dedup_digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DuePoll:
+    """A running job that was taken for a poll: its ref, and the part of its record that a poll reads."""
+
+    ref: str
+    record: dict[str, str]
+
+    def job(self) -> Job:
+        """The job without its input, images and metadata; ValueError when the record cannot be read."""
+        return read_job(self.record)
 
 
 class JobStore:
@@ -105,6 +117,17 @@ class JobStore:
             if job is not None and all(getattr(job, name) == value for name, value in where.items())
         }
         return [(jobs.get(ref), status is not None) for ref, (status, *_) in zip(refs, rows, strict=True)]
+
+    async def take_polls(self, *, limit: int, visibility_ms: int) -> tuple[int, int, list[DuePoll]]:
+        """The store's time (ms), how many jobs are polled in all, and those that are due, at most `limit`.
+
+        These are hidden for `visibility_ms`.
+        """
+        with store_errors():
+            now_ms, running, rows = await scripts.take_polls(
+                self._redis, limit=limit, visibility_ms=visibility_ms, rest=POLLED_FIELDS
+            )
+        return now_ms, running, [_due_poll(*row) for row in rows]
 
     async def claim(self, job: Job, *, start_timeout_ms: int = 0) -> str | None:
         """Queued → submitting: the intention is stored before the call. The attempt's nonce, or None.
@@ -238,7 +261,10 @@ class JobStore:
         delay_ms: int | None = None,
         **fields: Any,
     ) -> bool:
-        """Write fields without a change of state, and make the step due after `delay_ms` where given."""
+        """Write fields without a change of state, and make the step due after `delay_ms` where given.
+
+        With 0 it is due at once, before all that is due already, and a lane wakes.
+        """
         ref = join_ref(job.team, job.id)
         with store_errors():
             return await scripts.update_job(
@@ -355,6 +381,11 @@ class JobStore:
 def ref_of(job: Job) -> str:
     """The job's ref."""
     return join_ref(job.team, job.id)
+
+
+def _due_poll(ref: str | None, *values: str | None) -> DuePoll:
+    fields = zip(POLLED_FIELDS, values, strict=True)
+    return DuePoll(ref or "", {name: value for name, value in fields if value is not None})
 
 
 def _condition(ref: str, visible: tuple[str, str] | None) -> tuple[str, str]:

@@ -86,6 +86,12 @@ NAMES = frozenset(field.name for field in fields(Job))
 REQUIRED = frozenset(
     field.name for field in fields(Job) if field.default is MISSING and field.default_factory is MISSING
 )
+# What a poll reads of a record: nothing that may be large, except fal's log lines.
+POLLED_FIELDS = (
+    *sorted(REQUIRED - {"input"}),
+    *("upstream_request_id", "upstream_status", "logs", "misses", "submitted_ms"),
+    *("cancel_requested_ms", "cancel_sent_ms"),
+)
 
 
 def read_job(record: Mapping[str, str]) -> Job:

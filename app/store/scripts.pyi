@@ -314,6 +314,9 @@ async def replay_deliveries(
 ) -> list[str]:
     """Makes deliveries due again: the same messages under the same ids, with the schedule from its beginning."""
 
+async def reschedule_hidden(redis: Client, *, due: str, rest: Iterable[str]) -> int:
+    """Sets when taken refs, which are hidden, are due next."""
+
 async def sweep_slots(redis: Client, *, give_up_ms: int) -> tuple[list[str], list[str], list[str]]:
     """Compares the slots with the jobs' states, and repairs what does not fit."""
 
@@ -338,6 +341,11 @@ async def take_deliveries(
 
 async def take_due(redis: Client, *, due: str, limit: int, visibility_ms: int) -> tuple[int, *tuple[str, ...]]:
     """Takes what is due in one step, and hides it for the visibility timeout."""
+
+async def take_polls(
+    redis: Client, *, limit: int, visibility_ms: int, rest: Iterable[str]
+) -> tuple[int, int, list[list[str | None]]]:
+    """Takes running jobs that are due for a poll, with what a poll reads of each."""
 
 async def update_job(
     redis: Client, *, job: str, due: str, ref: str, from_states: str, delay_ms: int | None, rest: Iterable[str]

@@ -1,0 +1,26 @@
+#!lua flags=allow-oom
+-- Takes running jobs that are due for a poll, with what a poll reads of each. They are hidden for the visibility
+-- timeout. A job that does not run any more leaves the step.
+--
+-- USES clock
+-- KEYS
+--   due_poll       zset    running jobs by due time (ms)
+-- ARGV
+--   limit          int     jobs at most
+--   visibility_ms  int     how long a taken job is hidden
+-- REST str  the fields to read
+--
+-- Returns {now_ms: int, running: int, jobs: list[list[str | None]]}  how many are polled in all; of each job that was
+--   taken its ref and the values of the fields
+local jobs = {}
+for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.due_poll, '-inf', digits(now), 'LIMIT', 0, arg.limit)) do
+  local row = redis.call('HMGET', prefix .. 'job:' .. ref, 'status', unpack(rest))
+  if row[1] == 'running' then
+    row[1] = ref
+    jobs[#jobs + 1] = row
+    redis.call('ZADD', key.due_poll, digits(now + arg.visibility_ms), ref)
+  else
+    redis.call('ZREM', key.due_poll, ref)
+  end
+end
+return {now, redis.call('ZCARD', key.due_poll), jobs}

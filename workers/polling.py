@@ -1,0 +1,94 @@
+"""Polls many jobs at once: takes those that are due, and records together when each is due next."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from app.domain.errors import StoreUnavailable
+from app.gateway import Gateway
+from app.store.jobs import DuePoll
+from app.store.quarantine import Quarantined
+from app.tasks import cancel_and_wait
+from workers.poll import poll
+from workers.quarantine import alarm_quarantined
+
+POLLS_AT_ONCE = 100
+VISIBILITY_MS = 12_000  # longer than one status call
+TURN_S = 0.05
+IDLE_S = 0.25  # while nothing runs at fal
+
+log = structlog.get_logger()
+
+
+class Polling:
+    """The polls of one slice of a lane. `on_end` is called when a job has left the step."""
+
+    def __init__(self, gateway: Gateway, *, on_end: Callable[[], object]) -> None:
+        self.wake = asyncio.Event()  # something may be due
+        self._gateway = gateway
+        self._on_end = on_end
+        self._running: set[asyncio.Task[None]] = set()
+        self._ended: list[tuple[str, int, int]] = []  # ref, until when it is hidden, when it is due next
+        self._anything_runs = True
+
+    async def run(self) -> None:
+        """Until it is cancelled: turns, with a pause between them that a wake-up ends."""
+        while True:
+            self.wake.clear()
+            try:
+                await self.turn()
+            except StoreUnavailable:
+                await asyncio.sleep(IDLE_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.wake.wait(), TURN_S if self._anything_runs else IDLE_S)
+
+    async def turn(self) -> None:
+        """One turn.
+
+        1. record when the jobs of finished polls are due next, in one write
+        2. take what is due, and start its polls
+        """
+        await self._record()
+        room = POLLS_AT_ONCE - len(self._running)
+        if room <= 0:
+            return
+        now_ms, running, due = await self._gateway.stores.jobs.take_polls(limit=room, visibility_ms=VISIBILITY_MS)
+        self._anything_runs = running > 0
+        for one in due:
+            task = asyncio.create_task(self._poll(one, now_ms))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        if len(due) == room:
+            self.wake.set()  # there may be more
+
+    async def finish(self, *, seconds: float) -> None:
+        """Let running polls end; slower ones are cancelled, and become due again."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        await cancel_and_wait(*self._running)
+        with suppress(StoreUnavailable):  # they become due again
+            await self._record()
+
+    async def _record(self) -> None:
+        ended, self._ended = self._ended, []
+        await self._gateway.stores.due.reschedule_hidden("poll", ended)
+
+    async def _poll(self, due: DuePoll, now_ms: int) -> None:
+        began, ref = time.monotonic(), due.ref
+        try:
+            async with self._gateway.stores.quarantine.counting_failures("poll", ref):
+                wait_ms = await poll(self._gateway, due.job(), now_ms)
+            if wait_ms is None:
+                self._on_end()
+            else:
+                due_ms = now_ms + wait_ms + round((time.monotonic() - began) * 1000)
+                self._ended.append((ref, now_ms + VISIBILITY_MS, due_ms))
+        except StoreUnavailable:
+            log.warning("poll.store_away", job=ref)
+        except Quarantined as error:
+            await alarm_quarantined(self._gateway, error)
+        except Exception:
+            log.exception("poll.failed", job=ref)  # a failing job must not end the lane
