@@ -14,6 +14,7 @@ from app.store.client import Client
 from app.store.clock import ClockEstimate
 from app.store.connection import store_errors
 from app.store.limits import PeriodArguments, read_states, with_periods
+from app.store.reads import pairs
 from app.store.records import read_fields, write_fields
 from app.store.replicas import require_confirmation, unconfirmed
 
@@ -124,8 +125,8 @@ class AdmissionStore:
 
         answer = await with_periods(self._clock, new.zone, call)
         if answer[0] == "admitted":
-            _, now_ms, limits, rank, alarms, names, values = answer
-            job = _job(new, job_id, dict(zip(names, values, strict=True)))
+            _, now_ms, limits, rank, alarms, written = answer
+            job = _job(new, job_id, pairs(written))
             return Admitted(job, rank, read_states(limits, now_ms), tuple(alarms))
         if answer[0] == "repeated":
             return Repeated(answer[3], read_states(answer[2], answer[1]))
@@ -192,7 +193,7 @@ def _record(new: Submission, job_id: str) -> dict[str, Any]:
     return {"id": job_id, **_order(new), **not_empty, "repost": repost}
 
 
-def _job(new: Submission, job_id: str, written: dict[str, str | None]) -> Job:
+def _job(new: Submission, job_id: str, written: dict[str, str]) -> Job:
     """The admitted job, with the fields that the script has added."""
     return Job(id=job_id, **_order(new), **read_fields(written))
 

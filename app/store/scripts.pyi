@@ -27,7 +27,7 @@ async def acquire_step(
     """Acquires one ref that was handed out, for as long as its step may take."""
 
 AdmitReply: TypeAlias = (
-    tuple[Literal["admitted"], int, list[str], int | None, list[str], list[str], list[str | None]]
+    tuple[Literal["admitted"], int, list[str], int | None, list[str], list[str]]
     | tuple[Literal["refused"], int, list[str]]
     | tuple[Literal["repeated"], int, list[str], str]
     | tuple[Literal["reused"], int, str]

@@ -50,8 +50,8 @@
 -- REST str  metadata pairs as name=value, then the record as field, value, …
 --
 -- CONFIRMED by the replicas that are expected
--- Returns {"admitted", now_ms: int, limits: list[str], rank: int | None, alarms: list[str], fields: list[str],
---   values: list[str | None]}
+-- Returns {"admitted", now_ms: int, limits: list[str], rank: int | None, alarms: list[str],
+--   written: list[str]}  written is field, value, … of the record, as far as the script made it
 --   | {"refused", now_ms: int, limits: list[str]}
 --   | {"repeated", now_ms: int, limits: list[str], job_id: str}
 --   | {"reused", now_ms: int, job_id: str}
@@ -89,21 +89,35 @@ if over then
 end
 
 local pairs_given = tonumber(arg.meta_count)
-redis.call('HSET', key.job, unpack(rest, pairs_given + 1))
-local deadline = now + arg.deadline_ms
-local score = now + arg.priority_ms
-redis.call('HSET', key.job, 'status', 'queued', 'money', 'reserved', 'attempt', 0, 'sequence', 0,
-  'created_ms', digits(now), 'deadline_ms', digits(deadline), 'line_score', digits(score), 'starts', arg.starts,
-  'periods', unnamed(starts))
-local must_start = deadline
-if arg.start_ms then
-  must_start = math.min(deadline, now + arg.start_ms)
-  redis.call('HSET', key.job, 'start_deadline_ms', digits(now + arg.start_ms))
+local job, flat = {team = arg.team_id, user = arg.user_id}, {}
+local function set(name, value)
+  job[name] = value
+  flat[#flat + 1] = name
+  flat[#flat + 1] = value
 end
+for i = pairs_given + 1, #rest, 2 do
+  set(rest[i], rest[i + 1])
+end
+local given, must_start = #flat, now + arg.deadline_ms
+set('status', 'queued')
+set('money', 'reserved')
+set('attempt', '0')
+set('sequence', '1')  -- of its first event, below
+set('created_ms', digits(now))
+set('deadline_ms', digits(must_start))
+if arg.start_ms then
+  set('start_deadline_ms', digits(now + arg.start_ms))
+  must_start = math.min(must_start, now + arg.start_ms)
+end
+local written = {unpack(flat, given + 1)}
+set('line_score', digits(now + arg.priority_ms))
+set('starts', arg.starts)
+set('periods', unnamed(starts))
+set('reserve_entry', write_reserve(key.ledger, job, arg.amount))
+redis.call('HSET', key.job, unpack(flat))
 
 redis.call('HSET', key.reservations, arg.id, arg.amount)
-hold_sums(owners, starts, ends, by_window(arg.kept), need)
-write_reserve(key.ledger, key.job, arg.amount)
+hold_sums(owners, starts, ends, arg.kept, need)
 for i = 1, 3 do
   redis.call('SADD', prefix .. 'live:' .. owners[i].id, arg.id)
   redis.call('SADD', prefix .. 'queued:' .. owners[i].id, arg.id)
@@ -114,9 +128,10 @@ for _, state in ipairs(states) do
   end
 end
 
+local oldest = digits(now - arg.retention_ms)  -- younger ones have not expired
 local function index(index_key)
-  redis.call('ZADD', index_key, digits(now), arg.id)
-  for _, old in ipairs(redis.call('ZRANGE', index_key, 0, 1)) do
+  redis.call('ZADD', index_key, job.created_ms, arg.id)
+  for _, old in ipairs(redis.call('ZRANGE', index_key, '-inf', oldest, 'BYSCORE', 'LIMIT', 0, 2)) do
     if redis.call('EXISTS', string.sub(key.job, 1, -1 - #arg.id) .. old) == 0 then
       redis.call('ZREM', index_key, old)
     end
@@ -128,15 +143,14 @@ for i = 1, pairs_given do
   index(prefix .. 'jobs:' .. arg.team_id .. ':meta:' .. rest[i])
 end
 
-enter_line(key.line, key.job, arg.ref)
+enter_line(key.line, arg.team_id, arg.user_id, arg.ref, job.line_score)
 redis.call('ZADD', key.due_expire, digits(must_start), arg.ref)
-publish_job_event(key.job, arg.ref, key.events, 'job.queued', nil, arg.retention_ms)
+publish_job_event(job, key.job, arg.ref, key.events, 'job.queued', nil, arg.retention_ms)
 local alarms = publish_thresholds(states, key.events, arg.team_id, arg.user_id, arg.retention_ms)
 remember_entry('admissions', arg.id)
 if arg.idempotent then
   remember_idempotent(key.idempotency, arg.tag, arg.id, arg.idempotency_ms)
 end
 wake_lane(key.wake)
-local written = {'status', 'money', 'attempt', 'sequence', 'created_ms', 'deadline_ms', 'start_deadline_ms'}
 return {'admitted', now, encode_states(states), redis.call('ZRANK', user_line(arg.user_id), arg.ref), alarms,
-  written, redis.call('HMGET', key.job, unpack(written))}
+  written}

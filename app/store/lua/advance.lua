@@ -59,7 +59,7 @@ if arg.nonce ~= '' and before[2] ~= arg.nonce then
   return 0
 end
 local id = redis.call('HGET', key.job, 'id')
-local owner = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms')
+local owner = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms', 'line_score')
 if arg.status == 'submitting'
   and (not redis.call('ZSCORE', key.slots, arg.ref) or not may_claim(owner[1], arg.ref)) then
   redis.call('ZADD', key.slots, 'XX', digits(now), arg.ref)
@@ -101,7 +101,7 @@ elseif arg.status == 'queued' then
   if tonumber(arg.delay_ms) > 0 then
     redis.call('ZADD', key.later, digits(now + arg.delay_ms), arg.ref)
   else
-    enter_line(key.line, key.job, arg.ref)
+    enter_line(key.line, owner[1], owner[2], arg.ref, owner[5])
   end
 elseif arg.status == 'held' then
   redis.call('ZADD', key.slots, digits(now + arg.delay_ms), arg.ref)
@@ -153,7 +153,7 @@ local own = nil
 if arg.notify and (ended or before[4] ~= 'fal') and before[3] and before[3] ~= '' then
   own = {arg.delivery_id, before[3], before[4]}
 end
-publish_job_event(key.job, arg.ref, key.events, 'job.' .. arg.status, own, arg.retention_ms)
+publish_job_event(next_event(key.job), key.job, arg.ref, key.events, 'job.' .. arg.status, own, arg.retention_ms)
 pack_record(key.job, arg.packed_names, arg.packed_facts, arg.packed, arg.retention_ms)
 wake_lane(key.wake)
 return 1

@@ -28,9 +28,9 @@
 -- Returns int  how many were granted
 local function rejoin_line(ref, was_granted)
   local job_key = prefix .. 'job:' .. ref
-  local job = redis.call('HMGET', job_key, 'status', 'team', 'user', 'quoted_micro')
+  local job = redis.call('HMGET', job_key, 'status', 'team', 'user', 'quoted_micro', 'line_score')
   if job[1] == 'queued' then
-    enter_line(key.line, job_key, ref)
+    enter_line(key.line, job[2], job[3], ref, job[5])
     if was_granted then
       redis.call('ZREM', key.due_submit, ref)
       count_grant(job[2], job[3], -tonumber(job[4]))

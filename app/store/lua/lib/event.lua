@@ -11,24 +11,29 @@ local function snapshot(job_key)
   return cjson.encode(record)
 end
 
--- Writes the event `kind` of a job; returns the event's id and the job's new sequence. An event holds what the record
--- will not show later; readers take the rest from the record (`records.job_at`). There are five for each job, so words
--- that are always the same are left out, and the time, which is in the id. When the clock has gone back, the id has
--- another time, and the event is written in full.
--- The stream drops what is older than the retention, and expires when the team has no event for as long.
-local function write_event(job_key, events_key, kind, retention_ms)
+-- Numbers one more event of a job; returns what an event and its deliveries need of the record.
+local function next_event(job_key)
   local sequence = redis.call('HINCRBY', job_key, 'sequence', 1)
-  local job = redis.call('HMGET', job_key, 'id', 'charged_micro', 'held_reason')
-  local charged, held, oldest = job[2] or '', job[3] or '', digits(now - retention_ms)
+  local job = redis.call('HMGET', job_key, 'id', 'team', 'model', 'charged_micro', 'held_reason')
+  return {id = job[1], team = job[2], model = job[3], charged_micro = job[4], held_reason = job[5], sequence = sequence}
+end
+
+-- Writes the event `kind` of a job; returns the event's id. An event holds what the record will not show later;
+-- readers take the rest from the record (`records.job_at`). There are five for each job, so words that are always the
+-- same are left out, and the time, which is in the id. When the clock has gone back, the id has another time, and the
+-- event is written in full.
+-- The stream drops what is older than the retention, and expires when the team has no event for as long.
+local function write_event(job, events_key, kind, retention_ms)
+  local charged, held, oldest = job.charged_micro or '', job.held_reason or '', digits(now - retention_ms)
   local id = redis.pcall('XADD', events_key, 'MINID', '~', oldest, digits(now) .. '-*',
-    'type', string.sub(kind, #'job.' + 1), 'job', string.sub(job[1], #'job_' + 1), 'sequence', sequence,
+    'type', string.sub(kind, #'job.' + 1), 'job', string.sub(job.id, #'job_' + 1), 'sequence', job.sequence,
     'charged', charged, 'held', held)
   if type(id) ~= 'string' then
-    id = redis.call('XADD', events_key, 'MINID', '~', oldest, '*', 'type', kind, 'job', job[1], 'sequence', sequence,
-      'at', digits(now), 'charged', charged, 'held', held)
+    id = redis.call('XADD', events_key, 'MINID', '~', oldest, '*', 'type', kind, 'job', job.id,
+      'sequence', job.sequence, 'at', digits(now), 'charged', charged, 'held', held)
   end
   redis.call('PEXPIRE', events_key, retention_ms)
-  return id, sequence
+  return id
 end
 
 -- Writes a team's event that is about no job; `text` is its JSON. Returns the event's id.

@@ -16,20 +16,19 @@ end
 -- Sets the state of a rate (GCRA) whose next submission at an even pace is due at `tat_us`. `resets` is when all of it
 -- is left again or, when nothing is left, when there is room for one.
 local function set_rate(state, tat_us)
-  local room_us = state.amount * state.step_us - (tat_us - state.now_us)
+  local room_us = state.amount * state.step_us - (tat_us - now_us)
   local left = state.amount > 0 and math.max(0, math.floor(room_us / state.step_us)) or 0
   state.tat_us = tat_us
   state.used = state.amount - left
   if state.amount > 0 then
-    local wait_us = left > 0 and tat_us - state.now_us or state.step_us - room_us
-    state.resets = math.ceil((state.now_us + wait_us) / 1000)
+    local wait_us = left > 0 and tat_us - now_us or state.step_us - room_us
+    state.resets = math.ceil((now_us + wait_us) / 1000)
   end
 end
 
-local function read_rate(state, owner, now_us)
+local function read_rate(state, owner)
   state.rate_key = prefix .. 'rate:' .. owner.id .. ':' .. state.window
   state.step_us = state.amount > 0 and math.ceil(RATE_US[state.window] / state.amount) or 0
-  state.now_us = now_us
   set_rate(state, math.max(now_us, tonumber(redis.call('GET', state.rate_key) or '0')))
 end
 
@@ -64,8 +63,6 @@ end
 local function read_limits(owners, starts, ends, need, carried)
   carried = carried and cjson.decode(carried)
   local states = {}
-  local t = redis.call('TIME')
-  local now_us = t[1] * 1000000 + t[2]
   for _, owner in ipairs(owners) do
     local flat = redis.call('HGETALL', prefix .. 'limits:' .. owner.id)
     local rules, names = {}, {}
@@ -81,7 +78,7 @@ local function read_limits(owners, starts, ends, need, carried)
       local amount = effective_amount(rules, name)
       local state = {owner = owner.kind, unit = unit, window = window, amount = amount, used = 0, held = 0}
       if unit == 'submits' then
-        read_rate(state, owner, now_us)
+        read_rate(state, owner)
       elseif window == 'concurrent' then
         state.held = redis.call('SCARD', prefix .. 'live:' .. owner.id)
       elseif window == 'queued' then

@@ -26,13 +26,12 @@ local function end_waiting(waiting_key, name)
   end
 end
 
--- Puts a job in line, by its priority and age.
-local function enter_line(line_key, job_key, ref)
-  local job = redis.call('HMGET', job_key, 'team', 'user', 'line_score')
-  redis.call('ZADD', line_key, job[3], ref)
-  redis.call('ZADD', user_line(job[2]), job[3], ref)
-  begin_waiting(users_key(job[1]), job[1], job[2])
-  begin_waiting(TEAMS, 'teams', job[1])
+-- Puts a job in line, by its score: its priority and age.
+local function enter_line(line_key, team, user, ref, score)
+  redis.call('ZADD', line_key, score, ref)
+  redis.call('ZADD', user_line(user), score, ref)
+  begin_waiting(users_key(team), team, user)
+  begin_waiting(TEAMS, 'teams', team)
 end
 
 -- Takes a job out of the line.
@@ -60,9 +59,10 @@ local function count_grant(team, user, amount)
   end
 end
 
--- Ends a lane's wait.
+-- Ends a lane's wait, with one token at most.
 local function wake_lane(wake_key)
-  redis.call('LPUSH', wake_key, 1)
-  redis.call('LTRIM', wake_key, 0, 0)
-  redis.call('PEXPIRE', wake_key, 60000)
+  if redis.call('PEXPIRE', wake_key, 60000) == 0 then
+    redis.call('LPUSH', wake_key, 1)
+    redis.call('PEXPIRE', wake_key, 60000)
+  end
 end

@@ -9,19 +9,19 @@ local function write_entry(ledger_key, kind, job_key, amount, reason)
     'starts', starts_of(job_key), 'admitted', job[8], 'reason', reason or '')
 end
 
--- Writes the reservation of a job: `reserve amount at job user key token model seconds price_version`, with `-` for an
--- empty one, and how long before that its periods began (ms). The record remembers the entry's id for the closing one.
-local function write_reserve(ledger_key, job_key, amount)
-  local job = redis.call('HMGET', job_key, 'id', 'user', 'key', 'token', 'model', 'seconds', 'price_version')
+-- Writes the reservation of a new job: `reserve amount at job user key token model seconds price_version`, with `-` for
+-- an empty one, and how long before that its periods began (ms). Returns the entry's id: the record keeps it as
+-- `reserve_entry` for the closing one.
+local function write_reserve(ledger_key, job, amount)
   local words = {'reserve', amount, digits(now)}
-  for i = 1, 7 do
-    words[#words + 1] = job[i] and job[i] ~= '' and job[i] or '-'
+  for _, name in ipairs({'id', 'user', 'key', 'token', 'model', 'seconds', 'price_version'}) do
+    local word = job[name]
+    words[#words + 1] = word and word ~= '' and word or '-'
   end
-  words[#words + 1] = string.gsub(starts_of(job_key), '%d+', function(start)
+  words[#words + 1] = string.gsub(job.starts, '%d+', function(start)
     return digits(now - start)
   end)
-  local id = redis.call('XADD', ledger_key, '*', 'entry', table.concat(words, ' '))
-  redis.call('HSET', job_key, 'reserve_entry', id)
+  return redis.call('XADD', ledger_key, '*', 'entry', table.concat(words, ' '))
 end
 
 -- Writes the end of a reservation: `settle amount at entry` or `release …`; in full where an older version reserved.

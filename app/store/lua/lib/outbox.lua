@@ -63,18 +63,17 @@ local function deliver_to_endpoints(team, kind, model, event, fields, retention_
 end
 
 -- Writes a job's event and its deliveries: to the team's endpoints and, with `own`, `{delivery id, url, style}`, to the
--- job's own address.
-local function publish_job_event(job_key, ref, events_key, kind, own, retention_ms)
-  local event_id, sequence = write_event(job_key, events_key, kind, retention_ms)
-  local job = redis.call('HMGET', job_key, 'id', 'team', 'model')
-  if not own and redis.call('EXISTS', prefix .. 'endpoints:' .. job[2]) == 0 then
+-- job's own address. `job` has what `next_event` returns.
+local function publish_job_event(job, job_key, ref, events_key, kind, own, retention_ms)
+  local event_id = write_event(job, events_key, kind, retention_ms)
+  if not own and redis.call('EXISTS', prefix .. 'endpoints:' .. job.team) == 0 then
     return
   end
-  local fields = {'job', job[1], 'event_id', event_id, 'type', kind, 'sequence', sequence, 'at', digits(now),
+  local fields = {'job', job.id, 'event_id', event_id, 'type', kind, 'sequence', job.sequence, 'at', digits(now),
     'record', snapshot(job_key)}
-  local ids = deliver_to_endpoints(job[2], kind, job[3], events_key .. event_id, fields, retention_ms)
+  local ids = deliver_to_endpoints(job.team, kind, job.model, events_key .. event_id, fields, retention_ms)
   if own then
-    write_delivery(job[2], own[1], destination_of(job[2], own[2]),
+    write_delivery(job.team, own[1], destination_of(job.team, own[2]),
       {'url', own[2], 'style', own[3] or '', unpack(fields)}, retention_ms)
     ids[#ids + 1] = own[1]
   end

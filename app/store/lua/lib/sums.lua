@@ -91,7 +91,7 @@ local function hold_sum(name, need)
   return not held[1] or held[1] == '0'
 end
 
--- Adds the job to the sums of all its owners. `kept` is how long (ms) those of a period are kept after its end.
+-- Adds the job to the sums of all its owners. `kept` says how long (ms) those of a period are kept after its end.
 local function hold_sums(owners, starts, ends, kept, need)
   for _, owner in ipairs(owners) do
     hold_sum(total_key(owner), need)
@@ -101,7 +101,7 @@ local function hold_sums(owners, starts, ends, kept, need)
       for window, start in pairs(starts) do
         local name = period_key(owner, window, of_owner(owner, start))
         if hold_sum(name, need) then  -- sums that hold a job have their expiry
-          redis.call('PEXPIREAT', name, digits(of_owner(owner, ends[window]) + kept[window].team))
+          redis.call('PEXPIREAT', name, digits(of_owner(owner, ends[window]) + by_window(kept)[window].team))
         end
       end
     end
