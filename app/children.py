@@ -2,13 +2,23 @@
 
 import ctypes
 import os
+import select
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from types import FrameType
+from typing import NoReturn, Self
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+NAME_BYTES = 15  # Linux keeps no more
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+WAKING_SIGNALS = (*STOP_SIGNALS, signal.SIGCHLD)
+FAILED = 1
 PAUSE_S = 0.2  # doubled for each death in a row
 MAX_PAUSE_S = 10.0
 STABLE_S = 10.0  # a child that lived so long begins a new row of deaths
@@ -27,7 +37,12 @@ class Restarts:
     @property
     def due(self) -> bool:
         """True when its pause is over."""
-        return time.monotonic() >= self._not_before
+        return self.pause_s <= 0
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds until its pause is over, at least 0."""
+        return max(0.0, self._not_before - time.monotonic())
 
     def started(self) -> None:
         """Note a start."""
@@ -54,3 +69,80 @@ def die_with(parent: int) -> None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+class SignalWatch:
+    """While entered: notes SIGTERM and SIGINT as `stopping`, and waits for these and for the death of a child."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+
+    def __enter__(self) -> Self:
+        self._reader, self._writer = os.pipe()
+        for end in (self._reader, self._writer):
+            os.set_blocking(end, False)
+        self._before = {number: signal.signal(number, self._note) for number in WAKING_SIGNALS}
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(-1)
+        for number, action in self._before.items():
+            signal.signal(number, action)
+        for end in (self._reader, self._writer):
+            os.close(end)
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Return after a signal, also one that arrived before the call, or when the time is over."""
+        select.select([self._reader], [], [], seconds)
+        with suppress(BlockingIOError):
+            os.read(self._reader, 4096)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.stopping = self.stopping or number in STOP_SIGNALS
+
+
+def fork(program: Callable[[], int], *, name: str) -> int:
+    """Run `program` in a copy of this process, which exits with what it returns; the copy's process id.
+
+    The caller must have one thread, no event loop and no open connection. The copy has the signal handlers of a new
+    process, ends with this one, and is in a process group of its own: Ctrl-C reaches only the parent, which stops
+    its children in order. `name` is what process lists show on Linux.
+    """
+    parent = os.getpid()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WAKING_SIGNALS)  # one for the copy waits for its own handlers
+    try:
+        pid = os.fork()
+        if pid:
+            return pid
+        _run(program, name, parent, before)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _run(program: Callable[[], int], name: str, parent: int, mask: set[int]) -> NoReturn:
+    """The copy's whole life. It skips the parent's clean-up at exit."""
+    code = FAILED
+    try:
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        name_process(name)
+        die_with(parent)
+        code = program()
+    except BaseException:  # noqa: BLE001  nothing may get into the parent's code
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def name_process(name: str) -> None:
+    """What `ps -e`, `top` and `pstree` show of this process, where the system has that."""
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_NAME, name.encode()[:NAME_BYTES] + b"\0", 0, 0, 0)

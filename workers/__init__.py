@@ -5,6 +5,7 @@
     finalize  reads the result and settles status and money together (queue `work`)
     deliver   signs and sends one webhook (queue `deliveries`)
 
+A host's supervisor forks the processes that do this, and a keeper that keeps lanes enqueued and heartbeats written.
 RQ carries ids only. State, times and money change in the store's scripts: a lost task becomes due again, and a task
 that runs twice changes nothing the second time.
 """

@@ -1,23 +1,29 @@
-"""`python -m workers`: the supervisor; `python -m workers QUEUE PARENT`: one of its RQ workers."""
+"""`python -m workers`: the supervisor of a host, and what its children run."""
 
 import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 
 import structlog
 from redis.exceptions import RedisError
 from rq.serializers import JSONSerializer
 
-from app.children import die_with
+import workers.tasks  # noqa: F401  loaded once, for all children; RQ imports it by name
 from app.domain.errors import StoreUnavailable
+from app.registry.catalog import Catalog
 from app.settings import Settings, SettingsError, load_settings, required_url
+from app.starting import require_store
 from app.store.connection import connect_rq
 from app.stores import open_stores
 from app.telemetry import set_up_logs
+from app.tls import trusted_roots
+from workers.keeper import Keeper
 from workers.queues import QUEUES, QueueName, announce_queues, open_queue
 from workers.runtime import Runtime, install
-from workers.supervisor import Supervisor
+from workers.supervisor import CHECK, KEEPER, Supervisor, WorkerPids
 from workers.worker import WORKER_TTL_S, StoreAwayFilter, Worker, start_exit_deadline
 
 REFUSED = 78
@@ -28,6 +34,7 @@ log = structlog.get_logger()
 
 def work(settings: Settings, queue_name: QueueName) -> None:
     """Work on one queue until SIGTERM."""
+    set_up_logs(settings.log_format, process=f"worker:{queue_name}")
     url = required_url(settings)
     runtime = Runtime(settings, queue=queue_name)
     install(runtime)
@@ -48,28 +55,29 @@ def work(settings: Settings, queue_name: QueueName) -> None:
     runtime.close()
 
 
-async def supervise(settings: Settings) -> None:
-    """Wait for the store without a limit, then supervise the workers."""
-    async with open_stores(settings, process="supervisor") as stores:
-        supervisor = Supervisor(settings, stores)
-        await supervisor.wait_for_store()
-        await supervisor.run()
+async def check(settings: Settings) -> None:
+    """Wait for the store without a limit. Raises SettingsError for one that cannot be used."""
+    async with open_stores(settings, process="check") as stores:
+        await require_store(settings, stores.redis, patience=None)
 
 
-def main(arguments: list[str]) -> int:
-    """Supervise, or work on the named queue; returns the exit code."""
+async def keep(settings: Settings, pids: WorkerPids) -> None:
+    """Keep the lanes and the heartbeats until SIGTERM."""
+    set_up_logs(settings.log_format, process="keeper")
+    async with open_stores(settings, process="keeper") as stores:
+        await Keeper(settings, stores, pids).run()
+
+
+def preload() -> None:
+    """Read what every child needs, so that they share its memory: the models, the trusted certificates."""
+    Catalog.load()
+    trusted_roots()
+
+
+def exit_code(program: Callable[[], None]) -> int:
+    """Run it; the exit code, after a line about a failure."""
     try:
-        settings = load_settings(os.environ, keep_unknown=True)
-        if not arguments:
-            set_up_logs(settings.log_format, process="supervisor")
-            asyncio.run(supervise(settings))
-            return 0
-        queue_name, parent = arguments
-        die_with(int(parent))
-        set_up_logs(settings.log_format, process=f"worker:{queue_name}")
-        if queue_name not in QUEUES:
-            return 2
-        work(settings, queue_name)
+        program()
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201  for the terminal that started it
         return REFUSED
@@ -82,5 +90,36 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def supervisor(settings: Settings) -> Supervisor:
+    """The supervisor with the programs of its children."""
+    counts: dict[QueueName, int] = {
+        "lanes": settings.lanes + 1,  # a spare: after a kill the lane continues without waiting for a start
+        "work": settings.workers,
+        "deliveries": settings.deliverers,
+    }
+    queues = [queue for queue in QUEUES for _ in range(counts[queue])]
+    pids = WorkerPids(queues)
+    programs: dict[str, Callable[[], None]] = {
+        CHECK: lambda: asyncio.run(check(settings)),
+        KEEPER: lambda: asyncio.run(keep(settings, pids)),
+        **{queue: partial(work, settings, queue) for queue in QUEUES},
+    }
+    return Supervisor(
+        {role: partial(exit_code, program) for role, program in programs.items()}, queues=queues, pids=pids
+    )
+
+
+def main() -> int:
+    """Supervise until SIGTERM; returns the exit code."""
+    try:
+        settings = load_settings(os.environ, keep_unknown=True)
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # noqa: T201  as above
+        return REFUSED
+    set_up_logs(settings.log_format, process="supervisor")
+    preload()
+    return supervisor(settings).run()
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

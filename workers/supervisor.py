@@ -1,207 +1,155 @@
-"""`filmgate worker`: starts the RQ worker processes, one queue each, and keeps every lane enqueued.
+"""The supervisor: forks the worker processes of a host, one RQ queue each, and their keeper, and restarts the dead.
 
-A child that dies is restarted; on SIGTERM or SIGINT the children stop, deliveries last, after their current step.
-RQ's worker pool is not used: it gives each worker a scheduler, and the scheduler child of a killed worker takes the
-next task and loses it (measured on RQ 3.0.0).
+It has loaded the whole program and forks from there: its children share that memory, and start at once. So it opens
+no connection and starts no thread and no event loop: a child would get a copy. What needs the store is done by the
+keeper. RQ's worker pool is not used: it gives each worker a scheduler, and the scheduler child of a killed worker
+takes the next task and loses it (measured on RQ 3.0.0).
 """
 
-import asyncio
-import contextlib
+import gc
+import mmap
 import os
 import signal
-import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import structlog
-from redis.exceptions import RedisError
 
-from app.children import Restarts
-from app.domain.errors import StoreUnavailable
-from app.gateway import epoch_service, open_gateway
-from app.settings import Settings, required_url
-from app.starting import require_store
-from app.store.connection import REQUEST_TIMEOUT, connect_rq
-from app.store.lanes import ENQUEUED
-from app.stores import Stores
-from workers.epoch import EpochWatch
-from workers.queues import QUEUES, QueueName, TaskQueue
-from workers.runtime import worker_name
+from app.children import Restarts, SignalWatch, fork
 
-TICK_S = 0.25
-HEARTBEAT_S = 3.0
 GRACE_S = 40.0
-MEMORY_LEVELS = (0.8, 0.9, 1.0)
-HOUR_MS = 3_600_000
+CHECK, KEEPER = "check", "keeper"
+STOP_ORDER = ((KEEPER, "lanes", "work"), ("deliveries",))  # together, or a worker that waits would continue buying
 
 log = structlog.get_logger()
 
 
-@dataclass
-class WorkerProcess:
-    """One worker process and its restarts."""
+class WorkerPids:
+    """The process ids of a host's workers, in memory that the supervisor shares with the keeper.
 
-    queue: QueueName
-    process: asyncio.subprocess.Process | None = None
+    A pipe would fill up while a keeper is stopped.
+    """
+
+    def __init__(self, queues: Sequence[str]) -> None:
+        self._queues = queues
+        self._pids = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("i")
+
+    def note(self, number: int, pid: int | None) -> None:
+        """The worker with this number has this process id now."""
+        self._pids[number] = pid or 0
+
+    def running(self) -> dict[int, str]:
+        """The running workers: process id to queue."""
+        pids = self._pids[: len(self._queues)].tolist()
+        return {pid: queue for pid, queue in zip(pids, self._queues, strict=True) if pid}
+
+
+@dataclass
+class ForkedProcess:
+    """One child, and its restarts."""
+
+    role: str
+    pid: int | None = None  # until it is reaped: then the number may belong to another process
     restarts: Restarts = field(default_factory=Restarts)
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal, if it runs."""
+        if self.pid is not None:
+            os.kill(self.pid, number)
 
 
 class Supervisor:
-    """Keeps the worker processes and the lanes of one host alive."""
+    """Keeps one process for each of `queues` and the keeper alive.
 
-    def __init__(self, settings: Settings, stores: Stores) -> None:
-        self._settings = settings
-        self._stores = stores
-        has_admin_key = settings.fal_admin_key is not None
-        recovery = partial(open_gateway, settings, process="epoch", warned=True) if has_admin_key else None
-        self._epoch = EpochWatch(epoch_service(settings, stores), open_gateway=recovery)
-        self._task_queue = TaskQueue(
-            connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
-        )
-        self._ready: set[str] = set()  # children that have reported
-        counts: dict[QueueName, int] = {
-            "lanes": settings.lanes + 1,  # a spare: after a kill the lane continues without waiting for a start
-            "work": settings.workers,
-            "deliveries": settings.deliverers,
-        }
-        self._children = [WorkerProcess(queue) for queue in QUEUES for _ in range(counts[queue])]
-        self._stop = asyncio.Event()
-        self._away_since: float | None = None
-        self._concurrency_differs = False
+    `programs` are by role what a child runs: `check`, `keeper` and the queues; each returns an exit code.
+    """
 
-    async def wait_for_store(self) -> None:
-        """Wait until the store is ready. Raises SettingsError for one that cannot be used."""
-        await require_store(self._settings, self._stores.redis, patience=None)
+    def __init__(
+        self, programs: Mapping[str, Callable[[], int]], *, queues: Sequence[str], pids: WorkerPids
+    ) -> None:
+        self._programs = programs
+        self._pids = pids
+        self._workers = [ForkedProcess(queue) for queue in queues]
+        self._children = [ForkedProcess(KEEPER), *self._workers]
+        self._signals = SignalWatch()
 
-    async def run(self) -> None:
-        """Run until SIGTERM or SIGINT.
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT; returns the exit code.
 
-        1. compare the store with the witness, before anything is bought and every second
+        1. let a child wait for the store and check it; if it refuses, end with its code
         2. start missing children, with a growing pause after crashes in a row
-        3. enqueue each lane without a live slice
-        4. write a heartbeat every few seconds
-        5. on a signal: stop lanes and work, so that no submission begins, then deliveries
+        3. wait for a signal or the death of a child
+        4. on SIGTERM: stop keeper, lanes and work, so that no submission begins, then deliveries
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        last_beat = 0.0
-        while not self._stop.is_set():
-            await self._epoch.tick()
-            for child in self._children:
-                await self._supervise(child)
-            try:
-                for lane in range(self._settings.lanes):
-                    if await self._stores.lanes.mark_enqueued(lane):
-                        await self._enqueue(lane)
-                if time.monotonic() - last_beat > HEARTBEAT_S or self._away_since is not None:
-                    await self._beat()
-                    last_beat = time.monotonic()
-                self._note_store(away=False)
-            except (StoreUnavailable, RedisError):  # the second is from RQ's connection
-                self._note_store(away=True)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), TICK_S)
-        await self._stop_children()
+        gc.collect()
+        gc.freeze()  # a collection in a child would write to the pages that it shares
+        with self._signals:
+            refused = self._check()
+            while not (refused or self._signals.stopping):
+                self._start_missing()
+                self._signals.wait(self._pause_s())
+                self._reap()
+            end = time.monotonic() + GRACE_S
+            for roles in STOP_ORDER:
+                self._stop([child for child in self._children if child.role in roles], end)
+        return 0 if self._signals.stopping else refused
 
-    def _note_store(self, *, away: bool) -> None:
-        """Log once when the store is lost, and once when it is back."""
-        now = time.monotonic()
-        if away and self._away_since is None:
-            self._away_since = now
-            log.warning("supervisor.store_away")
-        elif not away and self._away_since is not None:
-            log.warning("supervisor.store_back", away_s=round(now - self._away_since, 1))
-            self._away_since = None
+    def _check(self) -> int:
+        """The exit code of the check, which waits for the store without a limit; a signal ends it."""
+        check = ForkedProcess(CHECK)
+        self._start(check)
+        while True:
+            self._signals.wait()
+            if self._signals.stopping:
+                check.send(signal.SIGTERM)
+            ended, status = os.waitpid(check.pid or -1, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
 
-    async def _supervise(self, child: WorkerProcess) -> None:
-        if child.process is not None:
-            if child.process.returncode is None:
-                return
-            lived = child.restarts.died()
-            log.warning("worker.died", queue=child.queue, exit=child.process.returncode, lived_s=round(lived, 1))
-            child.process = None
-        if not child.restarts.due:
-            return
+    def _start(self, child: ForkedProcess) -> None:
         child.restarts.started()
-        child.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "workers",
-            child.queue,
-            str(os.getpid()),
-            process_group=0,  # Ctrl-C reaches only the supervisor, which stops its children in order
-        )
+        child.pid = fork(self._programs[child.role], name=child.role)
 
-    async def _beat(self) -> None:
-        """Renew the heartbeats of the children, which write the first one themselves when they are ready.
+    def _start_missing(self) -> None:
+        for child in self._children:
+            if child.pid is None and child.restarts.due:
+                self._start(child)
+        self._note_pids()
 
-        A missing heartbeat of a ready child, after a restore or an outage, is written again.
-        """
-        await self._stores.heartbeats.beat(worker_name(os.getpid()), role="supervisor")
-        await self._agree_on_concurrency()
-        await self._check_memory()
-        alive = {
-            worker_name(child.process.pid): child.queue
-            for child in self._children
-            if child.process and child.process.returncode is None
-        }
-        reported = await self._stores.heartbeats.keep_beating(alive)
-        self._ready = (self._ready | reported) & alive.keys()
-        for name in self._ready - reported:
-            await self._stores.heartbeats.beat(name, role=alive[name])
+    def _note_pids(self) -> None:
+        for number, worker in enumerate(self._workers):
+            self._pids.note(number, worker.pid)
 
-    async def _enqueue(self, lane: int) -> None:
-        """Enqueue a slice; after a failure clear the lane's mark, so that the next try need not wait."""
-        try:
-            await self._task_queue.enqueue_lane(lane)
-        except StoreUnavailable:
-            await self._stores.lanes.leave(lane, ENQUEUED)
-            raise
+    def _pause_s(self) -> float | None:
+        """Seconds until the next start; None when every child runs."""
+        return min((child.restarts.pause_s for child in self._children if child.pid is None), default=None)
 
-    async def _agree_on_concurrency(self) -> None:
-        """Use the smallest concurrency of all hosts, and warn when ours differs."""
-        own = self._settings.upstream_concurrency
-        agreed = await self._stores.health.agree_concurrency(worker_name(os.getpid()), own)
-        differs = agreed.number != own
-        if differs and not self._concurrency_differs:
-            log.warning(
-                "concurrency.differs",
-                own=own,
-                all=agreed.number,
-                host=agreed.host,
-                remedy="give every host the same FILMGATE_UPSTREAM_CONCURRENCY",
-            )
-        self._concurrency_differs = differs
+    def _reap(self) -> None:
+        """Note which children have ended."""
+        for child in self._children:
+            if child.pid is None:
+                continue
+            ended, status = os.waitpid(child.pid, os.WNOHANG)
+            if not ended:
+                continue
+            child.pid = None
+            lived = child.restarts.died()
+            if not self._signals.stopping:
+                code = os.waitstatus_to_exitcode(status)
+                log.warning("worker.died", queue=child.role, exit=code, lived_s=round(lived, 1))
+        self._note_pids()
 
-    async def _check_memory(self) -> None:
-        """Raise an alarm when the store is nearly full, for each level once an hour."""
-        share = await self._stores.health.fullness()
-        level = max((level for level in MEMORY_LEVELS if share is not None and share >= level), default=None)
-        if share is None or level is None:
-            return
-        sentence = f"The store uses {share:.0%} of the memory that it may use; when it is full, no job is accepted."
-        once = f"store_memory:{level:.0%}"
-        if await self._stores.alarms.raise_alarm("store_memory", sentence, once=once, quiet_ms=HOUR_MS):
-            log.error("store.memory", share=round(share, 2), remedy="raise its maxmemory, or shorten retention")
-
-    async def _stop_children(self) -> None:
-        """Stop the children in the order of the pipeline; kill them when the time is over.
-
-        Lanes and work stop together: a worker that waited for the lanes would continue buying.
-        """
-        end = time.monotonic() + GRACE_S
-        for queues in (("lanes", "work"), ("deliveries",)):
-            group = [child.process for child in self._children if child.queue in queues and child.process]
-            for process in group:
-                with contextlib.suppress(ProcessLookupError):
-                    process.terminate()
-            for process in group:
-                try:
-                    await asyncio.wait_for(process.wait(), max(0.1, end - time.monotonic()))
-                except TimeoutError:
-                    log.warning("worker.killed", queues=queues, pid=process.pid)
-                    process.kill()
-                    await process.wait()
-        await self._epoch.close()
+    def _stop(self, group: Sequence[ForkedProcess], end: float) -> None:
+        """Let these finish their current step; kill those that still run when the time is over."""
+        for child in group:
+            child.send(signal.SIGTERM)
+        while any(child.pid for child in group) and (left := end - time.monotonic()) > 0:
+            self._signals.wait(left)
+            self._reap()
+        for child in group:
+            if child.pid is not None:
+                log.warning("worker.killed", queue=child.role, pid=child.pid)
+                child.send(signal.SIGKILL)
+                os.waitpid(child.pid, 0)
+                child.pid = None

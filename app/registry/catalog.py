@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
+from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
@@ -155,7 +156,7 @@ class Catalog:
         Raises:
             ValueError: one sentence that names the model and the member of its price that is wrong.
         """
-        models = {model.id: model for model in map(_model, entries())}
+        models = dict(_own_models())
         for model_id, price in (prices or {}).items():
             if model_id not in models:
                 raise ValueError(f'The price of "{model_id}" is for a model that is not in the registry.')
@@ -187,6 +188,12 @@ def entries() -> Iterator[ModelFile]:
     for file in sorted(folder.iterdir(), key=lambda file: file.name):
         if file.name.endswith(".json"):
             yield ModelFile.model_validate(json.loads(file.read_text(encoding="utf-8")))
+
+
+@cache
+def _own_models() -> Mapping[str, Model]:
+    """The models of the files, read once by a process and by those that it forks."""
+    return {model.id: model for model in map(_model, entries())}
 
 
 def _model(entry: ModelFile) -> Model:

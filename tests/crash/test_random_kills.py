@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 ROUNDS, ROUNDS_IN_FULL = 3, 100
 COUNT = 8
 KILLS = 6
-VICTIMS = ("work", "work", "lanes", "deliveries", "api", "store", "supervisor")
+VICTIMS = ("work", "work", "lanes", "deliveries", "keeper", "api", "store", "supervisor")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 CHILDREN = {
     "the API": ("app.cli", "serve"),
     "the supervisor": ("workers",),
+    "the keeper": ("workers", "keeper"),
     "the lane": ("workers", "lanes"),
     "the emulator": ("app.emulator",),
     "the store": ("valkey-server",),

@@ -16,7 +16,8 @@ from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack, bought_after_s, open_stack
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
-from workers.supervisor import Supervisor
+from workers.keeper import Keeper
+from workers.supervisor import WorkerPids
 
 pytestmark = pytest.mark.anyio
 
@@ -119,8 +120,8 @@ async def test_a_lane_whose_task_was_not_enqueued_does_not_stay_dark(stack: Stac
     """RQ's own connection failed: the next try does not wait for the two seconds of a lost task."""
     elsewhere = load_settings({**stack.environment, "FILMGATE_REDIS_URL": f"redis://127.0.0.1:{free_port()}"})
     stores = stack.gateway.stores
-    supervisor = Supervisor(elsewhere, stores)  # whose task queue has no server
+    keeper = Keeper(elsewhere, stores, WorkerPids(()))  # whose task queue has no server
     assert await stores.lanes.mark_enqueued(0)
     with pytest.raises(StoreUnavailable):
-        await supervisor._enqueue(0)
+        await keeper.enqueue(0)
     assert await stores.redis.execute_command("PTTL", keys.lane(0)) <= 1

@@ -143,7 +143,7 @@ async def piped(*command: str) -> AsyncIterator[Piped]:
 
 
 def children(parent: int) -> list[tuple[int, str]]:
-    """Process ids and command lines (arguments separated by NUL) of a process's children."""
+    """Process ids of a process's children, and their command lines and names on Linux, separated by NUL."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -151,7 +151,9 @@ def children(parent: int) -> list[tuple[int, str]]:
         with contextlib.suppress(OSError):
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
             if int(fields[1]) == parent and fields[0] != "Z":
-                found.append((int(entry.name), (entry / "cmdline").read_text()))
+                found.append(
+                    (int(entry.name), (entry / "cmdline").read_text() + (entry / "comm").read_text().rstrip("\n"))
+                )
     return found
 
 

@@ -1,0 +1,134 @@
+"""The keeper: one process of each host that does for all its workers what needs the store, and no job."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from functools import partial
+
+import structlog
+from redis.exceptions import RedisError
+
+from app.domain.errors import StoreUnavailable
+from app.gateway import epoch_service, open_gateway
+from app.settings import Settings, required_url
+from app.store.connection import REQUEST_TIMEOUT, connect_rq
+from app.store.lanes import ENQUEUED
+from app.stores import Stores
+from workers.epoch import EpochWatch
+from workers.queues import TaskQueue
+from workers.runtime import worker_name
+from workers.supervisor import WorkerPids
+
+TICK_S = 0.25
+HEARTBEAT_S = 3.0
+MEMORY_LEVELS = (0.8, 0.9, 1.0)
+HOUR_MS = 3_600_000
+
+log = structlog.get_logger()
+
+
+class Keeper:
+    """Keeps the lanes enqueued and the heartbeats written, and watches the store."""
+
+    def __init__(self, settings: Settings, stores: Stores, pids: WorkerPids) -> None:
+        self._settings = settings
+        self._stores = stores
+        self._pids = pids
+        self._host = worker_name(os.getppid())
+        has_admin_key = settings.fal_admin_key is not None
+        recovery = partial(open_gateway, settings, process="epoch", warned=True) if has_admin_key else None
+        self._epoch = EpochWatch(epoch_service(settings, stores), open_gateway=recovery)
+        self._task_queue = TaskQueue(
+            connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
+        )
+        self._ready: set[str] = set()  # workers that have reported
+        self._stop = asyncio.Event()
+        self._away_since: float | None = None
+        self._concurrency_differs = False
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT.
+
+        1. compare the store with the witness, before anything is bought and every second
+        2. enqueue each lane without a live slice
+        3. write a heartbeat every few seconds
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        last_beat = 0.0
+        while not self._stop.is_set():
+            await self._epoch.tick()
+            try:
+                for lane in range(self._settings.lanes):
+                    if await self._stores.lanes.mark_enqueued(lane):
+                        await self.enqueue(lane)
+                if time.monotonic() - last_beat > HEARTBEAT_S or self._away_since is not None:
+                    await self._beat()
+                    last_beat = time.monotonic()
+                self._note_store(away=False)
+            except (StoreUnavailable, RedisError):  # the second is from RQ's connection
+                self._note_store(away=True)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), TICK_S)
+        await self._epoch.close()
+
+    async def enqueue(self, lane: int) -> None:
+        """Enqueue a slice; after a failure clear the lane's mark, so that the next try need not wait."""
+        try:
+            await self._task_queue.enqueue_lane(lane)
+        except StoreUnavailable:
+            await self._stores.lanes.leave(lane, ENQUEUED)
+            raise
+
+    def _note_store(self, *, away: bool) -> None:
+        """Log once when the store is lost, and once when it is back."""
+        now = time.monotonic()
+        if away and self._away_since is None:
+            self._away_since = now
+            log.warning("supervisor.store_away")
+        elif not away and self._away_since is not None:
+            log.warning("supervisor.store_back", away_s=round(now - self._away_since, 1))
+            self._away_since = None
+
+    async def _beat(self) -> None:
+        """Renew the heartbeats of the workers, which write the first one themselves when they are ready.
+
+        A missing heartbeat of a ready worker, after a restore or an outage, is written again.
+        """
+        await self._stores.heartbeats.beat(self._host, role="supervisor")
+        await self._agree_on_concurrency()
+        await self._check_memory()
+        alive = {worker_name(pid): queue for pid, queue in self._pids.running().items()}
+        reported = await self._stores.heartbeats.keep_beating(alive)
+        self._ready = (self._ready | reported) & alive.keys()
+        for name in self._ready - reported:
+            await self._stores.heartbeats.beat(name, role=alive[name])
+
+    async def _agree_on_concurrency(self) -> None:
+        """Use the smallest concurrency of all hosts, and warn when ours differs."""
+        own = self._settings.upstream_concurrency
+        agreed = await self._stores.health.agree_concurrency(self._host, own)
+        differs = agreed.number != own
+        if differs and not self._concurrency_differs:
+            log.warning(
+                "concurrency.differs",
+                own=own,
+                all=agreed.number,
+                host=agreed.host,
+                remedy="give every host the same FILMGATE_UPSTREAM_CONCURRENCY",
+            )
+        self._concurrency_differs = differs
+
+    async def _check_memory(self) -> None:
+        """Raise an alarm when the store is nearly full, for each level once an hour."""
+        share = await self._stores.health.fullness()
+        level = max((level for level in MEMORY_LEVELS if share is not None and share >= level), default=None)
+        if share is None or level is None:
+            return
+        sentence = f"The store uses {share:.0%} of the memory that it may use; when it is full, no job is accepted."
+        once = f"store_memory:{level:.0%}"
+        if await self._stores.alarms.raise_alarm("store_memory", sentence, once=once, quiet_ms=HOUR_MS):
+            log.error("store.memory", share=round(share, 2), remedy="raise its maxmemory, or shorten retention")
