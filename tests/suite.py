@@ -24,7 +24,7 @@ COVERAGE = ROOT / ".venv" / "coverage"  # a file for each process, then the comb
 
 
 class Stage(NamedTuple):
-    """One run of pytest; its processes take a `share` at a time: a test (`load`), file (`loadfile`) or group."""
+    """One run of pytest; `share` is how pytest-xdist splits it: by test, by file, or by group."""
 
     name: str
     paths: tuple[str, ...]
@@ -33,7 +33,7 @@ class Stage(NamedTuple):
 
 STAGES = (
     Stage("units and guards", ("tests/unit", "tests/guards"), "load"),
-    Stage("integration", ("tests/integration",), "load"),
+    Stage("integration", ("tests/integration",), "worksteal"),  # a file's tests mostly share a server
     Stage("end to end", ("tests/e2e", f"--ignore={CLIENTS}"), "loadfile"),  # a file's tests share an installation
     Stage("clients and browser", (CLIENTS,), "loadfile"),
     Stage("crash", ("tests/crash",), "loadgroup"),  # tests/crash/conftest.py makes the groups

@@ -20,7 +20,7 @@ from tests.support.pipeline import Pipeline
 from tests.support.processes import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server, running_server
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import Stack, environment, open_stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -293,10 +293,10 @@ async def test_an_unexpected_error_is_the_routes_own_500(stack: Stack) -> None:
 # --- real HTTP ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def server(stack: Stack) -> AsyncIterator[Server]:
+@pytest.fixture(scope="module")
+async def server(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
     """An API process on the stack's store that allows one page."""
-    async with running_server({**stack.environment, "FILMGATE_CORS_ORIGINS": PAGE}) as running:
+    async with running_server({**environment(redis_server, emulator), "FILMGATE_CORS_ORIGINS": PAGE}) as running:
         yield running
 
 
