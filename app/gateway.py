@@ -29,6 +29,7 @@ from app.services.jobs import Jobs
 from app.services.ledger import Ledger
 from app.services.limits import Limits
 from app.services.listing import JobListing
+from app.services.live import Live
 from app.services.operations import Operations
 from app.services.store_disk import StoreDisk
 from app.services.submissions import SubmissionRules, Submissions
@@ -190,7 +191,8 @@ def _gateway(
         parts=PartFolder(settings.data_dir / "uploads"),
         base_url=settings.base_url,
     )
-    watch = Watch(stores.jobs, stores.events)
+    live = Live(stores.events)
+    watch = Watch(stores.jobs, stores.events, live)
     jobs = _jobs(settings, catalog, policy, stores, uploads=uploads, fal_uploads=fal_uploads)
     return Gateway(
         settings=settings,
@@ -204,14 +206,14 @@ def _gateway(
         limits=Limits(stores.limits, stores.accounts, stores.clock),
         ledger=Ledger(stores.ledger, stores.accounts, stores.jobs, stores.audit, stores.clock, stores.usage),
         usage=Usage(stores.usage, stores.accounts, stores.clock),
-        feed=Feed(stores.events),
+        feed=Feed(stores.events, live),
         audit=Audit(stores.audit),
         jobs=jobs,
         watch=watch,
         fal_compat=FalCompat(
             catalog=catalog,
             jobs=jobs,
-            watch=watch,
+            events=stores.events,
             job_store=stores.jobs,
             admission=stores.admission,
             line=stores.line,

@@ -31,7 +31,8 @@ async def long_poll(
         Unauthenticated: the caller's key was revoked, which is checked during the call and at its end.
     """
     release_permit(request)
-    async with gateway.accounts.watching(caller) as closed:
+    closed = asyncio.Event()
+    with gateway.accounts.watching(caller, closed.set):
         working = asyncio.create_task(work)
         others: list[asyncio.Task[Any]] = [
             asyncio.create_task(end) for end in (stopping(request).wait(), closed.wait(), disconnected) if end

@@ -1,8 +1,8 @@
 """Authentication: a key or a browser token becomes a caller."""
 
 import time
-from asyncio import Event
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 from app.domain.accounts import Caller, Credential, Team, User, digest, is_token, well_formed
@@ -77,9 +77,9 @@ class Accounts:
         self._cache[key_digest] = (started + CACHED_S, caller)
         return caller
 
-    def watching(self, caller: Caller) -> AbstractAsyncContextManager[Event]:
-        """An event that is set, within the block, soon after the caller's key is revoked or expires."""
-        return self._revocation.watching(caller)
+    def watching(self, caller: Caller, end: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `end`, within the block, soon after the caller's key is revoked or expires."""
+        return self._revocation.watching(caller, end)
 
     async def is_valid(self, caller: Caller) -> bool:
         """True while the caller's key is neither revoked nor expired; asks the store."""

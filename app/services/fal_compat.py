@@ -22,8 +22,10 @@ from app.domain.ids import join_ref
 from app.domain.jobs import Job, Priority, Submission
 from app.registry.catalog import Catalog, Model
 from app.services.jobs import Jobs, Submitted
-from app.services.watch import Watch
+from app.services.live import Following
 from app.store.admission import AdmissionStore, key_digest
+from app.store.events import EventStore
+from app.store.followers import Follower
 from app.store.jobs import JobStore
 from app.store.line import LineStore
 
@@ -93,7 +95,7 @@ class FalCompat:
 
     catalog: Catalog
     jobs: Jobs
-    watch: Watch
+    events: EventStore
     job_store: JobStore
     admission: AdmissionStore
     line: LineStore
@@ -184,45 +186,42 @@ class FalCompat:
             raise Conflict("The request has already ended.", code=Code.ALREADY_ENDED)
         return await self.jobs.cancel(caller, state.job)
 
-    async def follow(
-        self, caller: Caller, app: str, first: RequestState
-    ) -> AsyncGenerator[RequestState | None, None]:
+    def follow(self, caller: Caller, app: str, first: RequestState) -> Following[RequestState | None]:
         """The job's states, beginning with `first`, until fal's clients see its end.
 
-        A state follows an end at once, and other changes, as of log lines, within MAX_POLL_S. None stands for a
-        read that failed; StoreUnavailable after OUTAGE_S of them.
+        A state follows each event at once, and changes without an event, as of log lines, within MAX_POLL_S. None
+        stands for a read that failed; StoreUnavailable after OUTAGE_S of them.
         """
+        return Following.begin(lambda follower: self._follow(follower, caller, app, first))
+
+    async def _follow(
+        self, follower: Follower, caller: Caller, app: str, first: RequestState
+    ) -> AsyncGenerator[RequestState | None, None]:
         state: RequestState | None = first
         pause, outage_since = FIRST_POLL_S, None
-        while True:
-            yield state
-            if state is not None and state.ended:
-                return
-            await self._pause(state, pause)
-            pause = min(pause * POLL_GROWTH, MAX_POLL_S)
-            try:
-                state, outage_since = await self.read(caller, app, first.job.id), None
-            except StoreUnavailable:
-                state, outage_since = None, outage_since or time.monotonic()
-                if time.monotonic() - outage_since > OUTAGE_S:
-                    raise
+        with self.events.live(first.job.team, follower, job=first.job.id):
+            while not follower.ended:
+                yield state
+                if state is not None and state.ended:
+                    return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await follower.wait()
+                follower.read()  # an event is a reason to read the job again at once
+                pause = min(pause * POLL_GROWTH, MAX_POLL_S)
+                try:
+                    state, outage_since = await self.read(caller, app, first.job.id), None
+                except StoreUnavailable:
+                    state, outage_since = None, outage_since or time.monotonic()
+                    if time.monotonic() - outage_since > OUTAGE_S:
+                        raise
 
     async def until_end(self, caller: Caller, job: Job) -> RequestState:
         """The job once fal's clients see its end."""
-        async for state in self.follow(caller, job.model, RequestState(job, None, job.created_ms)):
+        async for state in self.follow(caller, job.model, RequestState(job, None, job.created_ms)).frames:
             if state is not None and state.ended:
                 return state
         raise NotFound("Request not found")
-
-    async def _pause(self, state: RequestState | None, seconds: float) -> None:
-        """Wait for so long, or until the job ends."""
-        until = time.monotonic() + seconds
-        if state is not None:
-            with suppress(StoreUnavailable):
-                job = await self.watch.until_end(state.job, seconds=seconds)
-                if job.status.ended:
-                    return
-        await asyncio.sleep(max(0.0, until - time.monotonic()))  # the rest, after an outage of the store
 
     async def _require_short_queue(self, caller: Caller, longest: int, key: str | None) -> None:
         if key is not None and await self.admission.peek(caller, key) is not None:

@@ -1,6 +1,7 @@
 """The feed: a team's events in order, by pages or live."""
 
 import re
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,8 +9,9 @@ from app.domain.access import require_scope, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.errors import Code, Malformed
 from app.domain.events import Event, Notice
-from app.services.live import Frame, Frames, follow_events
+from app.services.live import Following, Frame, Frames, Live
 from app.store.events import PAGE, EventStore, event_order
+from app.store.followers import Follower
 
 BEGINNING = "0-0"  # before the oldest event
 SCAN_LIMIT = 4 * PAGE  # events that one request reads at most
@@ -30,6 +32,7 @@ class Feed:
     """The events that a caller may see."""
 
     events: EventStore
+    live: Live
 
     async def page(self, caller: Caller, *, cursor: str | None, limit: int) -> FeedPage:
         """Up to `limit` events after the cursor; Malformed when it cannot be one.
@@ -54,23 +57,26 @@ class Feed:
                 return FeedPage(events, cursor, has_more=False)
         return FeedPage(events, cursor, has_more=True)
 
-    def follow(self, caller: Caller, *, cursor: str | None) -> Frames:
+    def follow(self, caller: Caller, *, cursor: str | None) -> Following[Frame]:
         """The events after the cursor, then new ones, without end. Malformed at once, before the stream begins."""
-        return self._follow(caller, _checked(caller, cursor))
+        checked = _checked(caller, cursor)
+        return Following.begin(lambda follower: self._follow(follower, caller, checked))
 
-    async def _follow(self, caller: Caller, cursor: str | None) -> Frames:
-        """The frames of one watcher.
+    async def _follow(self, follower: Follower, caller: Caller, cursor: str | None) -> Frames:
+        """The frames of one follower.
 
-        1. subscribe before reading, so that no event is missed in between
+        1. have new events offered before reading, so that none is missed in between
         2. a first frame with the cursor where the stream begins
         3. the events since, then new ones
         """
-        async with self.events.live(caller.team) as queue:
+        with self.events.live(caller.team, follower):
             first = await self._first_frame(caller.team, cursor)
             yield first
             wanted = partial(_may_see, caller)
-            async for frame in follow_events(self.events, queue, caller.team, first.cursor, wanted=wanted):
-                yield frame
+            following = self.live.follow(follower, caller.team, first.cursor, wanted=wanted)
+            async with aclosing(following) as frames:
+                async for frame in frames:
+                    yield frame
 
     async def _first_frame(self, team: str, cursor: str | None) -> Frame:
         """Where to begin: at the cursor; at the newest event without one, or with one of another store."""

@@ -4,8 +4,8 @@ One task per process checks all their keys together: a thousand streams cost the
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -21,11 +21,10 @@ log = structlog.get_logger()
 
 @dataclass
 class _Watched:
-    """A key with open calls: how many, and the event that is set once the key is revoked or has expired."""
+    """A key with open calls: what ends each of them, once the key is revoked or has expired."""
 
     token: bool
-    calls: int = 0
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    ends: set[Callable[[], None]] = field(default_factory=set)
 
 
 class Revocation:
@@ -36,18 +35,18 @@ class Revocation:
         self._watched: dict[str, _Watched] = {}
         self._checking: asyncio.Task[None] | None = None
 
-    @asynccontextmanager
-    async def watching(self, caller: Caller) -> AsyncIterator[asyncio.Event]:
-        """An event that is set, within the block, soon after the caller's key is revoked or expires."""
+    @contextmanager
+    def watching(self, caller: Caller, end: Callable[[], None]) -> Iterator[None]:
+        """Call `end`, within the block, soon after the caller's key is revoked or expires."""
         watched = self._watched.setdefault(caller.digest, _Watched(caller.token is not None))
-        watched.calls += 1
+        watched.ends.add(end)
         if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(self._check())
         try:
-            yield watched.closed
+            yield
         finally:
-            watched.calls -= 1
-            if not watched.calls and self._watched.get(caller.digest) is watched:
+            watched.ends.remove(end)
+            if not watched.ends and self._watched.get(caller.digest) is watched:
                 del self._watched[caller.digest]
 
     async def _check(self) -> None:
@@ -61,6 +60,7 @@ class Revocation:
             for digest in closed:
                 watched = self._watched.pop(digest, None)
                 if watched is not None:
-                    watched.closed.set()
-                    log.info("calls.closed", calls=watched.calls, reason="their key was revoked or has expired")
+                    for end in watched.ends:
+                        end()
+                    log.info("calls.closed", calls=len(watched.ends), reason="their key was revoked or has expired")
             await asyncio.sleep(CHECK_S)

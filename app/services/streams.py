@@ -1,17 +1,14 @@
 """Bounds the event streams that a key has open in this process: each costs memory and a connection."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import TypeVar
 
-import anyio
-
 from app.domain.accounts import Caller
 from app.domain.errors import Code, OverLimit
+from app.services.live import Following
 from app.services.revocation import Revocation
-from app.tasks import cancel_and_wait
 
 MAX_STREAMS = 20  # of one key or browser token
 MAX_STREAMS_WITH_TOKENS = 500  # of a key and all its browser tokens
@@ -34,31 +31,20 @@ class Streams:
                 sentence = f"The key has {most} event streams open here, the most it may; {REMEDY}."
                 raise OverLimit(sentence, code=Code.TOO_MANY_STREAMS, retry_after=RETRY_S)
 
-    async def until_closed(self, caller: Caller, frames: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-        """The `frames`, until they end or the caller's key is revoked or expires.
+    async def until_closed(self, caller: Caller, following: Following[T]) -> AsyncGenerator[T, None]:
+        """The stream's frames, until they end or the caller's key is revoked or expires.
 
         1. count the stream
-        2. wait for the next frame or the key's end; the frame's task is not cancelled meanwhile, because that may
-           lose a frame
-        3. end with the key, even when a frame is ready
-        4. in the end wait until both tasks have ended, also when the watcher has left
+        2. the key's end is the follower's end, which wakes it
+        3. end then, even when a frame is ready
         """
-        async with aclosing(frames), self._revocation.watching(caller) as closed:
-            with self._counted(caller):
-                closing = asyncio.create_task(closed.wait())
-                coming: asyncio.Task[tuple[T, ...]] | None = None
-                try:
-                    while True:
-                        coming = asyncio.create_task(_next(frames))
-                        await asyncio.wait({coming, closing}, return_when=asyncio.FIRST_COMPLETED)
-                        if closed.is_set():
-                            return
-                        if not (found := coming.result()):
-                            return
-                        yield found[0]
-                finally:
-                    with anyio.CancelScope(shield=True):  # the watcher's task may be under cancellation
-                        await cancel_and_wait(*({closing} if coming is None else {closing, coming}))
+        follower = following.follower
+        async with aclosing(following.frames) as frames:
+            with self._counted(caller), self._revocation.watching(caller, follower.end):
+                async for frame in frames:
+                    if follower.ended:
+                        return
+                    yield frame
 
     @contextmanager
     def _counted(self, caller: Caller) -> Iterator[None]:
@@ -67,11 +53,7 @@ class Streams:
         try:
             yield
         finally:
-            self._open -= Counter(names)  # which also drops zeros
-
-
-async def _next(frames: AsyncGenerator[T, None]) -> tuple[T, ...]:
-    """The next frame, which may be None, in a tuple; an empty one at the end."""
-    async for frame in frames:
-        return (frame,)
-    return ()
+            for name in names:
+                self._open[name] -= 1
+                if not self._open[name]:
+                    del self._open[name]

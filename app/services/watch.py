@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from app.domain.events import END_EVENTS, Event, Notice
 from app.domain.ids import join_ref
 from app.domain.jobs import Job
-from app.services.live import Frame, Frames, follow_events
+from app.services.live import Following, Frame, Frames, Live
 from app.store.events import EventStore, event_order
+from app.store.followers import Follower
 from app.store.jobs import JobStore
 from app.tasks import cancel_and_wait
 
@@ -19,16 +20,21 @@ class Watch:
 
     jobs: JobStore
     events: EventStore
+    live: Live
 
-    async def follow(self, job: Job, *, after: str | None) -> Frames:
-        """The job's frames until its end; `after` is the id of the last event that was received.
+    def follow(self, job: Job, *, after: str | None) -> Following[Frame]:
+        """The job's frames until its end; `after` is the id of the last event that was received."""
+        return Following.begin(lambda follower: self._follow(follower, job, after))
 
-        1. subscribe before reading, so that no event is missed in between
+    async def _follow(self, follower: Follower, job: Job, after: str | None) -> Frames:
+        """The frames of one follower.
+
+        1. have new events offered before reading, so that none is missed in between
         2. after a cursor from which no event was trimmed: the events after it, then new ones
         3. otherwise (no cursor, one too old, one of another store): the present state, then newer events
         4. stop after the job's last event; if that is before the cursor, send the present state once more
         """
-        async with self.events.live(job.team) as queue:
+        with self.events.live(job.team, follower, job=job.id):
             newest = await self.events.newest_id(job.team)
             present = await self.jobs.get(join_ref(job.team, job.id)) or job
             start = after if after is not None and await self._is_complete(job.team, after, newest) else None
@@ -41,11 +47,12 @@ class Watch:
             def wanted(event: Event | Notice) -> bool:
                 return isinstance(event, Event) and event.job.id == job.id and event.sequence > last
 
-            frames = follow_events(self.events, queue, job.team, cursor, wanted=wanted, job=job.id)
-            async for frame in frames:
-                yield frame
-                if frame.event is not None and frame.event.type in END_EVENTS:
-                    return
+            following = self.live.follow(follower, job.team, cursor, wanted=wanted, job=job.id)
+            async with aclosing(following) as frames:
+                async for frame in frames:
+                    yield frame
+                    if frame.event is not None and frame.event.type in END_EVENTS:
+                        return
 
     async def is_caught_up(self, job: Job, *, after: str) -> bool:
         """True when the job has ended, and `after` is its last event or a later one."""
@@ -66,7 +73,7 @@ class Watch:
         return await self.jobs.get(join_ref(job.team, job.id)) or job
 
     async def _watch_to_end(self, job: Job) -> None:
-        async with aclosing(self.follow(job, after=None)) as frames:
+        async with aclosing(self.follow(job, after=None).frames) as frames:
             async for _ in frames:
                 pass
 

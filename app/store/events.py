@@ -1,11 +1,12 @@
-"""A team's events: read in order, and followed live by one reader for all watchers of the process."""
+"""A team's events: read in order, and followed live by one reader for all followers of the process."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import structlog
@@ -18,16 +19,15 @@ from app.domain.limits import Owner, Window
 from app.store import keys
 from app.store.client import Client
 from app.store.connection import store_errors
+from app.store.followers import Follower, in_turns
 from app.store.packing import unpacked
 from app.store.reads import read_hashes
 from app.store.records import job_at, read_job
 from app.tasks import cancel_and_wait
 
 PAGE = 500
-BLOCK_MS = 200  # delay until the live reader reads a newly watched team
+BLOCK_MS = 200  # delay until the live reader reads a newly followed team
 RETRY_S = 0.5
-BACKLOG = 1000  # events in a watcher's queue; a slower watcher has to read on from its cursor
-Queue: TypeAlias = asyncio.Queue[Event | Notice | None]
 EventRow: TypeAlias = tuple[str, Mapping[str, str]]
 
 log = structlog.get_logger()
@@ -121,7 +121,7 @@ class EventStore:
     def __init__(self, redis: Client, *, blocking: Client) -> None:
         self._redis = redis
         self._blocking = blocking
-        self._queues: dict[str, set[Queue]] = {}
+        self._followers: dict[str, dict[str | None, set[Follower]]] = {}  # by team, then by job; None: of all jobs
         self._last_ids: dict[str, str] = {}
         self._reader: asyncio.Task[None] | None = None
 
@@ -148,18 +148,13 @@ class EventStore:
             rows = await self._redis.xrange(keys.events(team), count=1)
         return bool(rows) and event_order(rows[0][0]) <= event_order(event_id)
 
-    @asynccontextmanager
-    async def live(self, team: str) -> AsyncIterator[Queue]:
-        """The team's events from now on, as a queue; one reader serves all watchers of this process.
+    @contextmanager
+    def live(self, team: str, follower: Follower, *, job: str | None = None) -> Iterator[None]:
+        """Offer the follower the team's events from now on, within the block; only those of `job` where given.
 
-        None in the queue means that events were dropped: read on from the last id with `after`.
+        One reader serves all followers of this process, and each event is one object for all of them.
         """
-        queue: Queue = asyncio.Queue(BACKLOG)
-        if team not in self._queues:
-            newest = await self.newest_id(team)
-            if team not in self._queues:  # unless another watcher has come meanwhile
-                self._last_ids[team] = newest
-        self._queues.setdefault(team, set()).add(queue)
+        self._followers.setdefault(team, {}).setdefault(job, set()).add(follower)
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(
                 self._read(),
@@ -167,11 +162,15 @@ class EventStore:
                 context=Context(),  # its log lines are about nobody's request
             )
         try:
-            yield queue
+            yield
         finally:
-            self._queues[team].discard(queue)
-            if not self._queues[team]:
-                del self._queues[team]
+            by_job = self._followers[team]
+            by_job[job].discard(follower)
+            if not by_job[job]:
+                del by_job[job]
+            if not by_job:
+                del self._followers[team]
+                self._last_ids.pop(team, None)
 
     async def close(self) -> None:
         """Stop the reader."""
@@ -179,19 +178,24 @@ class EventStore:
             await cancel_and_wait(self._reader)
 
     async def _read(self) -> None:
-        """Follow all watched streams in a loop.
+        """Read all followed streams in a loop.
 
-        1. without watchers, wait a moment
-        2. read the new events of every watched stream, waiting at most BLOCK_MS
-        3. put each event into the queues of its team's watchers; a full queue is replaced by None
-        4. while the store is away, wait, then continue from the last event read
+        1. without followers, wait a moment
+        2. begin each newly followed stream at its newest event; its followers read the earlier ones themselves
+        3. read the new events of every followed stream, waiting at most BLOCK_MS
+        4. offer each event to the followers of its team, or of its job
+        5. while the store is away, wait, then continue from the last event read
         """
         while True:
-            if not self._queues:
+            if not self._followers:
                 await asyncio.sleep(BLOCK_MS / 1000)
                 continue
-            streams = {keys.events(team): self._last_ids[team] for team in self._queues}
             try:
+                for team in [team for team in self._followers if team not in self._last_ids]:
+                    await self._begin(team)
+                streams = {keys.events(team): last_id for team, last_id in self._last_ids.items()}
+                if not streams:  # the only follower has left meanwhile
+                    continue
                 with store_errors():
                     answer = await self._blocking.xread(streams, count=PAGE, block=BLOCK_MS)
                 rows = answer.items() if isinstance(answer, dict) else answer or []
@@ -202,16 +206,20 @@ class EventStore:
                 log.warning("events.store_away")
                 await asyncio.sleep(RETRY_S)
 
+    async def _begin(self, team: str) -> None:
+        newest = await self.newest_id(team)
+        by_job = self._followers.get(team, {})
+        if by_job:
+            self._last_ids[team] = newest
+            await in_turns([follower for some in by_job.values() for follower in some], Follower.miss)
+
     async def _publish(self, team: str, rows: Sequence[EventRow]) -> None:
         for event in await self._with_records(team, with_all_fields(rows)):
-            for queue in self._queues.get(team, ()):
-                if queue.full():
-                    while not queue.empty():
-                        queue.get_nowait()
-                    queue.put_nowait(None)
-                else:
-                    queue.put_nowait(event)
-        self._last_ids[team] = rows[-1][0]
+            by_job = self._followers.get(team, {})
+            of_job = by_job.get(event.job.id, set()) if isinstance(event, Event) else set()
+            await in_turns((*by_job.get(None, ()), *of_job), partial(Follower.offer, events=(event,)))
+        if team in self._followers:
+            self._last_ids[team] = rows[-1][0]
 
     async def _with_records(self, team: str, rows: Sequence[EventRow]) -> list[Event | Notice]:
         """The events in these entries, without those whose job's record has expired."""

@@ -141,8 +141,8 @@ async def test_a_watcher_goes_on_after_the_store_is_back(fragile: Stack) -> None
     waiting = asyncio.create_task(fragile.api.get(job["urls"]["self"], headers={"Prefer": "wait=20"}))
 
     async def waits() -> bool:
-        queues = [queue for team in fragile.gateway.stores.events._queues.values() for queue in team]
-        return any(queue._getters for queue in queues)  # type: ignore[attr-defined]  # its own
+        teams = fragile.gateway.stores.events._followers.values()
+        return any(follower._waiter for by_job in teams for some in by_job.values() for follower in some)
 
     await wait_until(waits, "the long poll has read what there is, and listens")
     fragile.redis.kill()

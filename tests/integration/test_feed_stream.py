@@ -13,7 +13,7 @@ from app.domain.accounts import USER_SCOPES, Scope
 from app.domain.limits import Limit, Unit, Window
 from app.services.live import PING_S, Frame
 from app.store import keys
-from app.store.events import BACKLOG
+from app.store.followers import BACKLOG
 from tests.integration.refusals import assert_problem
 from tests.support.callers import another_key, calling, colleague, token
 from tests.support.pipeline import Pipeline
@@ -168,7 +168,7 @@ async def test_a_slow_follower_misses_nothing(pipeline: Pipeline) -> None:
     caller = await pipeline.gateway.accounts.authenticate(pipeline.stack.account.key)
     await pipeline.admit()
     name, total = keys.events(pipeline.team), 2 * BACKLOG + 10
-    following = pipeline.gateway.feed.follow(caller, cursor=None)
+    following = pipeline.gateway.feed.follow(caller, cursor=None).frames
     first = await anext(following)
     ((_, row),) = await pipeline.redis.xrevrange(name, count=1)
     pipe = pipeline.redis.pipeline(transaction=False)

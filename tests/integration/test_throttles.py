@@ -18,8 +18,10 @@ from app.domain.errors import OverLimit, Unauthenticated
 from app.services import fal_uploads, tokens
 from app.services.accounts import CACHED_S
 from app.services.bad_keys import BATCH_S, BURST, MAX_ADDRESSES, PACE_S, BadKeyThrottle
+from app.services.live import Following
 from app.services.streams import MAX_STREAMS, MAX_STREAMS_WITH_TOKENS
 from app.store import keys
+from app.store.followers import Follower
 from tests.integration.refusals import assert_problem
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
@@ -241,7 +243,7 @@ async def test_a_key_and_its_browser_tokens_have_five_hundred_streams_together(s
         for page in pages:
             for _ in range(MAX_STREAMS):
                 streams.require_room(page)
-                last = streams.until_closed(page, quiet())
+                last = streams.until_closed(page, Following(Follower(), quiet()))
                 await all_open.enter_async_context(contextlib.aclosing(last))
                 assert await anext(last) == "begun"
         one_more = replace(key, digest="one more page")

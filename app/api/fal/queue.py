@@ -118,13 +118,13 @@ async def status(poll: Polled) -> Response:
     responses={200: STATUSES},
     summary="Follow a request",
 )
-async def status_stream(request: Request, poll: Polled) -> Response:
+async def status_stream(poll: Polled) -> Response:
     """The status at each change, as server-sent events, until the end or until the key is revoked."""
     first, gateway, caller = await poll.state(), poll.gateway, poll.caller
     if first is None:
         return not_found(poll.trace_id, status_word=True)
-    frames = gateway.fal_compat.follow(caller, poll.app, first)
-    return await event_stream(request, gateway, caller, frames, _writer(poll), headers=job_headers(first.job))
+    following = gateway.fal_compat.follow(caller, poll.app, first)
+    return await event_stream(gateway, caller, following, _writer(poll), headers=job_headers(first.job))
 
 
 @router.get(REQUEST, response_model=Object, responses=RESULTS, summary="What it made")

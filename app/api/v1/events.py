@@ -8,10 +8,10 @@ from fastapi.sse import format_sse_event
 
 from app.api.deps import CurrentCaller, LastEventId, TheGateway
 from app.api.document_responses import LIVE
-from app.api.event_stream import MEDIA_TYPE, RETRY_MS, event_stream, sent_event
+from app.api.event_stream import MEDIA_TYPE, RETRY_MS, SENT, event_stream
 from app.api.paging import PageCursor, PageSize
 from app.services.live import Frame
-from app.views.events import EventPage, event_view, listed_event
+from app.views.events import EventPage, listed_event
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
@@ -31,10 +31,8 @@ async def list_events(
     """
     base_url = gateway.settings.base_url
     if MEDIA_TYPE in request.headers.get("accept", "").lower():
-        frames = gateway.feed.follow(caller, cursor=after or cursor)
-        return await event_stream(
-            request, gateway, caller, frames, partial(_frame, base_url), headers={"Vary": "Accept"}
-        )
+        following, write = gateway.feed.follow(caller, cursor=after or cursor), partial(_frame, base_url)
+        return await event_stream(gateway, caller, following, write, headers={"Vary": "Accept"})
     page = await gateway.feed.page(caller, cursor=cursor, limit=limit)
     view: EventPage = {
         "data": [listed_event(event, base_url=base_url) for event in page.events],
@@ -50,4 +48,4 @@ async def _frame(base_url: str, frame: Frame) -> bytes:
         if frame.reset:
             return format_sse_event(event="reset", data_str="{}", id=frame.cursor, retry=RETRY_MS)
         return format_sse_event(comment="ping", id=frame.cursor, retry=RETRY_MS)
-    return sent_event(frame.event, event_view(frame.event, base_url=base_url))
+    return SENT.encoded(frame.event, base_url=base_url)

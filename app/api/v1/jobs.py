@@ -29,7 +29,7 @@ from app.api.deps import (
     preferred_wait,
 )
 from app.api.document_responses import LIVE, LOCATION, NO_CONTENT, refusals
-from app.api.event_stream import event_stream, sent_event
+from app.api.event_stream import SENT, event_stream, sent_event
 from app.api.limit_headers import limit_headers
 from app.api.long_poll import long_poll
 from app.api.paging import PageCursor, PageSize, link_to_next
@@ -208,32 +208,32 @@ async def job_video(job: WatchedJob) -> Response:
     responses={200: LIVE, 204: {"description": "Every event was sent"}},
     summary="Follow a job live",
 )
-async def job_events(
-    request: Request, job: WatchedJob, caller: Watcher, gateway: TheGateway, after: LastEventId
-) -> Response:
+async def job_events(job: WatchedJob, caller: Watcher, gateway: TheGateway, after: LastEventId) -> Response:
     """Server-sent events until the job ends or the key is revoked; resumes after `Last-Event-ID`.
 
     204 when that is the id of the last event or a later one: a browser's EventSource reconnects until then.
     """
     if after is not None and await gateway.watch.is_caught_up(job, after=after):
         return Response(status_code=204)
-    frames = gateway.watch.follow(job, after=after)
-    return await event_stream(request, gateway, caller, frames, partial(_on_the_wire, gateway), headers={})
+    following, write = gateway.watch.follow(job, after=after), partial(_on_the_wire, gateway)
+    return await event_stream(gateway, caller, following, write, headers={})
 
 
 async def _on_the_wire(gateway: Gateway, frame: Frame) -> bytes:
     """One frame of the stream: a ping is a comment, a reset precedes the present state."""
     if not isinstance(frame.event, Event):
         return format_sse_event(comment="ping")
-    job = frame.event.job
-    view = job_event(
-        frame.event,
-        base_url=gateway.settings.base_url,
-        queue_position=await gateway.jobs.position(job),
-        upstream_paused=await _paused(gateway, job),
-    )
-    event = sent_event(frame.event, view)
+    event = await _sent_event(gateway, frame.event)
     return format_sse_event(event="reset", data_str="{}") + event if frame.reset else event
+
+
+async def _sent_event(gateway: Gateway, event: Event) -> bytes:
+    """One event as bytes; that of a queued job has its present position, and why buying is paused."""
+    base_url = gateway.settings.base_url
+    if event.job.status is not Status.QUEUED:
+        return SENT.encoded(event, base_url=base_url)
+    position, paused = await gateway.jobs.position(event.job), await _paused(gateway, event.job)
+    return sent_event(event, job_event(event, base_url=base_url, queue_position=position, upstream_paused=paused))
 
 
 async def _waited(request: Request, gateway: Gateway, caller: Caller, job: Job, seconds: int) -> Job:
