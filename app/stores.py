@@ -76,7 +76,7 @@ class Stores:
     async def renew_connections(self) -> None:
         """Close idle connections, which may lead to a server that is no longer the primary."""
         for client in (self.redis, self.blocking):
-            await client.connection_pool.disconnect(inuse_connections=False)
+            await client.renew()
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """Connections to the store: their time-outs, and the one place where Redis's errors become ours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -14,7 +14,7 @@ from redis.asyncio.sentinel import SentinelManagedConnection as AsyncManagedConn
 from redis.asyncio.sentinel import SentinelManagedSSLConnection as AsyncManagedSSLConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import InvalidResponse, NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
@@ -24,7 +24,8 @@ from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnecti
 
 from app.domain.errors import StoreUnavailable
 from app.domain.store_address import StoreAddress, read_store_address
-from app.store.client import Client
+from app.store.client import Client, Value
+from app.store.shared_connection import SharedConnection, TooManyCalls
 
 REQUEST_TIMEOUT = 1.0  # seconds for one reply; a caller gets its 503 within two
 CONNECT_TIMEOUT = 0.8
@@ -58,6 +59,45 @@ class _Managed(AsyncManagedConnection):
 
 class _ManagedTLS(_Managed, AsyncManagedSSLConnection):
     """The same with TLS."""
+
+
+class StoreClient(aredis.Redis):
+    """redis-py's client; with `shared`, its single commands use that connection, and its pipelines the pool."""
+
+    shared: SharedConnection | None = None
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """The reply to a command, as redis-py returns it."""
+        if self.shared is None:
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # untyped in redis-py
+        if args[0] not in self.response_callbacks:
+            return await self.shared.call(*args)
+        sent: Any = _Sent(self.shared, args)
+        return await self.parse_response(sent, args[0], **options)
+
+    async def renew(self) -> None:
+        """Close idle connections, which may lead to a server that is no longer the primary."""
+        if self.shared is not None:
+            self.shared.renew()
+        await self.connection_pool.disconnect(inuse_connections=False)
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001  as redis-py has it
+        """Close every connection."""
+        if self.shared is not None:
+            await self.shared.aclose()
+        await super().aclose(close_connection_pool)
+
+
+class _Sent:
+    """What redis-py's parsing of replies expects of a connection, for one command over the shared one."""
+
+    def __init__(self, shared: SharedConnection, command: Sequence[Value]) -> None:
+        self._shared = shared
+        self._command = command
+
+    async def read_response(self) -> Any:
+        name, *more = self._command
+        return await self._shared.call(*str(name).split(), *more)  # redis-py has one name for `CONFIG GET`
 
 
 class _ForRQ:
@@ -149,9 +189,10 @@ def connect(
 ) -> Client:
     """An asyncio client of the store at `url`, whose callers share at most `connections` connections.
 
-    Without `patience` it fails fast, for requests; with it, a read may block for that many seconds. The library
-    retries nothing, because it would repeat commands that are not idempotent (redis-py issue 4125). `replicas` is
-    how many replicas must confirm an acknowledged write (`app/store/replicas.py`).
+    Without `patience` it fails fast, for requests, and single commands share one further connection: none of them
+    may block. With it, a read may block for that many seconds. The library retries nothing, because it would repeat
+    commands that are not idempotent (redis-py issue 4125). `replicas` is how many replicas must confirm an
+    acknowledged write (`app/store/replicas.py`).
     """
     address = read_store_address(url)
     hasty: dict[str, Any] = {
@@ -175,14 +216,15 @@ def connect(
         kwargs = {**hasty, **sentinel_options(address)}
         sentinel: Any = Sentinel(address.hosts, sentinel_kwargs=kwargs)  # type: ignore[no-untyped-call]  # untyped in redis-py
         options["connection_class"] = _ManagedTLS if options.pop("ssl", False) else _Managed
-        client = sentinel.master_for(address.service, connection_pool_class=_SentinelPool, **options)
+        client = sentinel.master_for(address.service, StoreClient, _SentinelPool, **options)
     else:
         tls = options.pop("ssl", False)
         plain = aredis.UnixDomainSocketConnection if address.path else aredis.Connection
         kind = aredis.SSLConnection if tls else plain
-        client = aredis.Redis.from_pool(
-            aredis.BlockingConnectionPool(connection_class=kind, **_where(address), **options)
-        )
+        pool: Any = aredis.BlockingConnectionPool(connection_class=kind, **_where(address), **options)
+        client = StoreClient.from_pool(pool)
+    if patience is None:
+        client.shared = SharedConnection(client.connection_pool.make_connection, timeout=REQUEST_TIMEOUT)
     typed: Client = client
     typed.replicas = replicas
     return typed
@@ -241,7 +283,9 @@ def store_errors() -> Iterator[None]:
     """Translate Redis's errors: no reply, a late one, or no writes is `StoreUnavailable`."""
     try:
         yield
-    except (RedisConnectionError, RedisTimeoutError, OSError):
+    except TooManyCalls:
+        raise StoreUnavailable("Too many calls wait for the store; try again in a moment.") from None
+    except (RedisConnectionError, RedisTimeoutError, InvalidResponse, OSError):
         raise StoreUnavailable("The store does not answer; try again in a moment.") from None
     except RuntimeError as error:  # uvloop's error for a connection that the other side has just closed
         if "handler is closed" not in str(error):

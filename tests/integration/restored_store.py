@@ -35,7 +35,7 @@ async def restarted(stack: Stack) -> AsyncIterator[Gateway]:
 
 async def reconnect(stack: Stack) -> None:
     """Close the connections that were opened before the store's restart."""
-    await Pipeline(stack).redis.connection_pool.disconnect()
+    await Pipeline(stack).redis.renew()
 
 
 def copy_data(server: RedisServer, folder: Path) -> Path:

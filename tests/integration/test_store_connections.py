@@ -1,4 +1,4 @@
-"""A store given as one URL, also behind Sentinel; a burst of callers waits for free connections."""
+"""A store given as one URL, also behind Sentinel; a burst of pipelines waits for free connections."""
 
 import asyncio
 import time
@@ -52,14 +52,17 @@ async def answers(client: Client) -> bool:
 
 
 async def assert_takes_turns(client: Client) -> None:
-    """A burst is answered over few connections."""
-    assert await asyncio.gather(*(client.execute_command("PING") for _ in range(BURST))) == [True] * BURST
+    """A burst of pipelines is answered over few connections, besides the shared one of single commands."""
+    pipes = [client.pipeline(transaction=False) for _ in range(BURST)]
+    for pipe in pipes:
+        pipe.execute_command("PING")
+    assert await asyncio.gather(*(pipe.execute() for pipe in pipes)) == [[True]] * BURST
     ours = [one for one in await client.execute_command("CLIENT LIST") if one["name"] == "burst"]
-    assert len(ours) == CONNECTIONS
+    assert len(ours) == CONNECTIONS + 1
 
 
 async def test_a_burst_takes_turns_at_few_connections(redis_server: RedisServer) -> None:
-    """Four connections answer two hundred concurrent calls: no caller gets that the store is unavailable."""
+    """Four connections answer two hundred concurrent pipelines: no caller gets that the store is unavailable."""
     async with burst(redis_server.url) as client:
         await assert_takes_turns(client)
 
