@@ -1,6 +1,7 @@
-"""The peer of the row "admission": a minimal FastAPI application with the same body and equally strict checks.
+"""The peer of the rows "admission" and "status": a minimal FastAPI application.
 
-No key, no price, no store, no log line: what is left is the cost of FastAPI itself.
+It takes the same bodies with equally strict checks, and returns as many bytes, or the same JSON. No key, no price,
+no store, no log line: what is left is the cost of FastAPI itself.
 `python -m benchmarks.bare PORT`
 """
 
@@ -82,6 +83,55 @@ async def submit(body: Submission) -> JSONResponse:
         "urls": {"self": url, "cancel": f"{url}/cancel", "events": f"{url}/events"},
     }
     return JSONResponse(reply, 202, headers={"Location": url, "Cache-Control": "no-store"})
+
+
+@app.post("/fal/queue/{model:path}", status_code=200)
+async def queue(model: str, body: Input) -> JSONResponse:
+    """The same for a submission as fal's clients send it."""
+    del body
+    job_id = f"job_{secrets.token_hex(16)}"
+    url = f"http://127.0.0.1:8000/fal/queue/{model}/requests/{job_id}"
+    reply: dict[str, Any] = {
+        "status": "IN_QUEUE",
+        "request_id": job_id,
+        "response_url": url,
+        "status_url": f"{url}/status",
+        "cancel_url": f"{url}/cancel",
+        "queue_position": 0,
+        "logs": None,
+        "metrics": {},
+    }
+    return JSONResponse(reply, 200, headers={"x-fal-request-id": job_id, "Cache-Control": "no-store"})
+
+
+replies: dict[str, Any] = {}  # of `GET /v1/jobs/{id}`, by the job's id
+statuses: dict[str, Any] = {}  # of fal's polls
+
+
+@app.put("/v1/jobs/{job_id}")
+async def keep_job(job_id: str, body: dict[str, Any]) -> None:
+    """Return this from now on for that job."""
+    replies[job_id] = body
+
+
+@app.put("/fal/queue/{model:path}/requests/{job_id}/status")
+async def keep_status(model: str, job_id: str, body: dict[str, Any]) -> None:
+    """The same for fal's polls."""
+    del model
+    statuses[job_id] = body
+
+
+@app.get("/v1/jobs/{job_id}")
+async def job(job_id: str) -> JSONResponse:
+    """The JSON that is kept for this job."""
+    return JSONResponse(replies[job_id], headers={"Cache-Control": "no-store"})
+
+
+@app.get("/fal/queue/{model:path}/requests/{job_id}/status")
+async def status(model: str, job_id: str) -> JSONResponse:
+    """The same for a poll as fal's clients send it."""
+    del model
+    return JSONResponse(statuses[job_id], 202, headers={"Cache-Control": "no-store"})
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from benchmarks.processes import report_of
 TICK_S = 0.001
 GRACE_S = 5.0  # for replies after the last request
 LENGTH = b"content-length: "
+LAST_CHUNK = b"0\r\n\r\n"
 REFUSED = {"429", "503"}
 
 
@@ -117,13 +118,22 @@ class _Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._rest:
             data = self._rest + data
-        head = data.find(b"\r\n\r\n")
-        at = data.find(LENGTH, 0, head) if head > 0 else -1
-        if at < 0 or len(data) < head + 4 + int(data[at + len(LENGTH) : data.find(b"\r", at)]):
+        if not _is_whole(data):
             self._rest = data
             return
         self._rest = b""
         self._answered(self, data[9:12].decode())
+
+
+def _is_whole(data: bytes) -> bool:
+    """True when a reply has arrived to its end, which is after its length, or after an empty chunk."""
+    head = data.find(b"\r\n\r\n")
+    if head < 0:
+        return False
+    at = data[:head].lower().find(LENGTH)
+    if at < 0:
+        return data.endswith(LAST_CHUNK)
+    return len(data) >= head + 4 + int(data[at + len(LENGTH) : data.find(b"\r", at)])
 
 
 class _Sender:

