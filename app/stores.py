@@ -18,6 +18,7 @@ from app.store.connection import connect, disconnect
 from app.store.deliveries import DeliveryStore
 from app.store.delivery_log import DeliveryLogStore
 from app.store.due import DueStore
+from app.store.end_ages import EndAgeStore
 from app.store.endpoints import EndpointStore
 from app.store.epoch import EpochStore
 from app.store.events import EventStore
@@ -56,6 +57,7 @@ class Stores:
     deliveries: DeliveryStore
     delivery_log: DeliveryLogStore
     due: DueStore
+    end_ages: EndAgeStore
     endpoints: EndpointStore
     epoch: EpochStore
     events: EventStore
@@ -112,6 +114,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         deliveries=DeliveryStore(redis),
         delivery_log=DeliveryLogStore(redis, retention_ms=kept_ms),
         due=DueStore(redis, blocking=blocking),
+        end_ages=EndAgeStore(redis, kept_ms=kept_ms),
         endpoints=EndpointStore(redis, audit, retention_ms=kept_ms),
         epoch=EpochStore(redis, audit),
         events=EventStore(redis, blocking=blocking),

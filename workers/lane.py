@@ -91,7 +91,7 @@ class Slice:
         self._token = token
         self._concurrent: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
-        self._polling = Polling(self._gateway, on_end=self._wake.set)
+        self._polling = Polling(self._gateway, runtime.poll_plans, on_end=self._wake.set)
         self._last_housekeeping = 0.0
         self._lost = False
 
@@ -127,7 +127,9 @@ class Slice:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), WAKE_S)
         finally:
-            await cancel_and_wait(renewing, waking, polling)
+            self._polling.stop()
+            await polling
+            await cancel_and_wait(renewing, waking)
 
     async def finish(self) -> None:
         """Let running polls end while the lease is kept; slow ones are cancelled, and become due again."""

@@ -1,5 +1,6 @@
 """The step `poll`: one status call for each due running job."""
 
+import time
 from typing import Any
 
 import structlog
@@ -9,8 +10,9 @@ from app.domain.jobs import Job, Status
 from app.fal.protocol import StatusReport
 from app.gateway import Gateway
 from app.store.jobs import NOW
+from workers.poll_plans import PollPlans
 
-MAX_INTERVAL_MS = 2_000  # between two polls of a job, so the delay until a finished clip is noticed
+MAX_INTERVAL_MS = 1_500  # between two polls, while it is not known when a job of its kind ends
 INTERVAL_GROWTH = 1.3
 MISSING_GRACE_MS = 120_000  # fal may not find a request for a moment after its submit
 MAX_MISSING_POLLS = 10  # in a row: a single 404 must not end a job
@@ -24,21 +26,22 @@ _logged: set[str] = set()
 
 
 def interval_ms(first_s: float, polls: int) -> int:
-    """Milliseconds until the next poll: from the first interval, growing with each poll up to two seconds."""
+    """Milliseconds until the next poll without a plan: from the first interval, growing with each poll."""
     first = first_s * 1000
     return round(min(first * INTERVAL_GROWTH ** min(polls, 30), max(first, MAX_INTERVAL_MS)))
 
 
-async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
+async def poll(gateway: Gateway, job: Job, now_ms: int, plans: PollPlans) -> int | None:
     """Poll one running job; milliseconds until its next poll, or None.
 
     1. after a cancel request or its deadline: cancel at fal, again every 30 s
     2. get the status
     3. completed, or missing at fal for too long: finalizing, which reads the result
-    4. otherwise store the changes, and poll again later
+    4. otherwise store the changes, and poll again when an end is likely
     """
     if job.status is not Status.RUNNING or job.upstream_request_id is None:
         return None
+    began = time.monotonic()
     await _cancel_if_due(gateway, job, now_ms)
     progress = await gateway.fal.status(job.model, job.upstream_request_id)
     _log_unknown_status(progress.unknown_status, job)
@@ -46,12 +49,30 @@ async def poll(gateway: Gateway, job: Job, now_ms: int) -> int | None:
         crash_point("poll.completed")
         word = progress.status if progress.status == "COMPLETED" else MISSING_STATUS
         await gateway.stores.jobs.complete_upstream(job, upstream_status=word, logs=progress.logs)
+        if word == "COMPLETED" and not _is_cancel_due(job, now_ms):
+            plans.add_end(job, _age_ms(job, now_ms) + round((time.monotonic() - began) * 1000))
         return None
     changed = _changes(job, progress)
     if changed:
         await gateway.stores.jobs.update(job, (Status.RUNNING,), **changed)
-    age_polls = max(0, (now_ms - (job.submitted_ms or now_ms)) // MAX_INTERVAL_MS)
-    return interval_ms(gateway.settings.poll_interval, age_polls)
+    return _wait_ms(gateway, job, progress, now_ms, plans)
+
+
+def _wait_ms(gateway: Gateway, job: Job, progress: StatusReport, now_ms: int, plans: PollPlans) -> int:
+    """By the plan, and not beyond the deadline, at which the job is cancelled.
+
+    At growing intervals without a plan, after an answer that says nothing, and when the job is to be cancelled.
+    """
+    age_ms, planned = _age_ms(job, now_ms), None
+    if progress.status in {"IN_QUEUE", "IN_PROGRESS"} and not _is_cancel_due(job, now_ms):
+        planned = plans.wait_ms(job, age_ms)
+    if planned is None:
+        planned = interval_ms(gateway.settings.poll_interval, age_ms // MAX_INTERVAL_MS)
+    return min(planned, job.deadline_ms - now_ms) if now_ms < job.deadline_ms else planned
+
+
+def _age_ms(job: Job, now_ms: int) -> int:
+    return max(0, now_ms - (job.submitted_ms or now_ms))
 
 
 def _log_unknown_status(word: str, job: Job) -> None:
@@ -61,8 +82,12 @@ def _log_unknown_status(word: str, job: Job) -> None:
         log.error("upstream.unknown_status", job=job.id, word=word, taken_for="IN_PROGRESS")
 
 
+def _is_cancel_due(job: Job, now_ms: int) -> bool:
+    return job.cancel_requested_ms is not None or now_ms >= job.deadline_ms
+
+
 async def _cancel_if_due(gateway: Gateway, job: Job, now_ms: int) -> None:
-    wanted = job.cancel_requested_ms is not None or now_ms >= job.deadline_ms
+    wanted = _is_cancel_due(job, now_ms)
     sent_lately = job.cancel_sent_ms is not None and now_ms - job.cancel_sent_ms < CANCEL_RETRY_MS
     if wanted and not sent_lately and await gateway.fal.cancel(job.model, job.upstream_request_id or ""):
         crash_point("cancel.sent")

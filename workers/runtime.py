@@ -22,6 +22,7 @@ from app.settings import Settings, required_url
 from app.store.connection import REQUEST_TIMEOUT, connect_rq
 from app.store.quarantine import Quarantined
 from workers.billing import billing_task
+from workers.poll_plans import PollPlans
 from workers.quarantine import alarm_quarantined
 from workers.queues import TaskQueue
 from workers.reconcile import history_task
@@ -51,6 +52,7 @@ class Runtime:
             settings, process=f"worker-{queue}", patience=None, warned=True
         )
         self.gateway = self._loop.run_until_complete(self._opening.__aenter__())
+        self.poll_plans = PollPlans(self.gateway.stores.end_ages, first_s=settings.poll_interval)
         self.bill = billing_task(self.gateway)
         self.history = history_task(self.gateway)
         self.task_queue = TaskQueue(

@@ -1,8 +1,7 @@
 """fal's queue as the gateway uses it: one attempt a call, total deadlines, capped answers, no redirects.
 
 A submission opens a new connection: if a server closed a reused one at the wrong moment, it would be unknown
-whether $1.40 was spent. Polls reuse connections of aiohttp's transport, which takes an eighth of the CPU of httpx's
-own (docs/decisions/0007).
+whether $1.40 was spent. Polls and other reads use kept connections (docs/decisions/0007).
 """
 
 import asyncio
@@ -39,7 +38,14 @@ from app.fal.protocol import (
     read_progress,
     request_url,
 )
-from app.fal.web import ANSWER_BYTES, FalAnswerTooLarge, OutboundRoute, kept_transport, plain_transport, read_answer
+from app.fal.web import (
+    ANSWER_BYTES,
+    FalAnswerTooLarge,
+    KeptConnections,
+    OutboundRoute,
+    plain_transport,
+    read_answer,
+)
 
 SUBMIT_SECONDS = 30
 POLL_SECONDS = 10
@@ -52,7 +58,7 @@ HISTORY_LIMIT = 8_000_000  # bytes; a page has a hundred payloads, whose prompts
 CONNECT_SECONDS = 5
 MAX_CONNECTIONS = 200  # that polls share
 LOG_INTERVAL_S = 30.0  # between two log lines about the same cause
-# Errors of a failed read. The transport does not translate all of aiohttp's errors.
+# Errors of a failed call: httpx's of an upload, aiohttp's of a read.
 NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, TimeoutError, UnicodeError)
 NOT_FOUND = 404
 OK = 200
@@ -92,11 +98,7 @@ class FalClient:
         self._once = httpx.AsyncClient(
             transport=plain_transport(route), timeout=self._limits(SUBMIT_SECONDS), **options
         )
-        self._kept = httpx.AsyncClient(
-            transport=kept_transport(route, connections=MAX_CONNECTIONS),
-            timeout=self._limits(POLL_SECONDS),
-            **options,
-        )
+        self._kept = KeptConnections(route, connections=MAX_CONNECTIONS, connect_s=CONNECT_SECONDS)
         self._quiet_until: dict[str, float] = {}  # by cause: when it may be logged again
 
     @staticmethod
@@ -153,7 +155,7 @@ class FalClient:
         url = request_url(self.queue_url, model_id, request_id, "/status?logs=1")
         try:
             async with asyncio.timeout(POLL_SECONDS):
-                status, answer, _ = await read_answer(self._kept, "GET", url, headers=self._headers)
+                status, answer, _ = await self._kept.call("GET", url, headers=self._headers)
         except (*NO_ANSWER, FalAnswerTooLarge) as error:
             self._log_failure("status", error)
             return StatusReport("unclear")
@@ -166,7 +168,7 @@ class FalClient:
         url = request_url(self.queue_url, model_id, request_id)
         try:
             async with asyncio.timeout(RESULT_SECONDS):
-                status, answer, headers = await read_answer(self._kept, "GET", url, headers=self._headers)
+                status, answer, headers = await self._kept.call("GET", url, headers=self._headers)
         except FalAnswerTooLarge as error:
             return Result(error.status, None, None)
         except NO_ANSWER as error:
@@ -181,7 +183,7 @@ class FalClient:
         url = request_url(self.queue_url, model_id, request_id, "/cancel")
         try:
             async with asyncio.timeout(POLL_SECONDS):
-                await read_answer(self._kept, "PUT", url, headers=self._headers)
+                await self._kept.call("PUT", url, headers=self._headers)
         except (*NO_ANSWER, FalAnswerTooLarge) as error:
             self._log_failure("cancel", error)
             return False
@@ -288,7 +290,7 @@ class FalClient:
             async with asyncio.timeout(seconds):
                 while len(cursors) <= max_pages:
                     url = f"{self._api_url}/v1/models/{path}?{query(cursor=cursors[-1])}"
-                    status, answer, _ = await read_answer(self._kept, "GET", url, headers=headers, limit=limit)
+                    status, answer, _ = await self._kept.call("GET", url, headers=headers, limit=limit)
                     page = read(answer) if status == OK else UnusableAnswer(f"http_{status}")
                     if isinstance(page, UnusableAnswer):
                         return page

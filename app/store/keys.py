@@ -36,8 +36,8 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
     Lifetime.EXPIRING: (
         "limits:tok_", "total:tok_", "period:", "rate:", "token:", "usage:hours:", "idem:", "events:", "delivery:",
         "deliveries:", "waiting:", "flying:", "destination:", "outbox:", "dead:", "file:", "upload:", "parts",
-        "parts:", "outstanding:", "durations:", "absences:", "request:", "suspect:", "wake", "lane:", "workers",
-        "lanes_seen", "silent", "concurrency", "alarm_said:",
+        "parts:", "outstanding:", "durations:", "ends:", "absences:", "request:", "suspect:", "wake", "lane:",
+        "workers", "lanes_seen", "silent", "concurrency", "alarm_said:",
     ),
 }  # fmt: skip
 LIFETIMES = {name: lifetime for lifetime, names in _BY_LIFETIME.items() for name in names}
@@ -283,6 +283,11 @@ def outstanding(what: str, key_id: str) -> str:
 def durations(model: str) -> str:
     """List: durations (ms) of a model's newest generations."""
     return f"{PREFIX}durations:{model}"
+
+
+def end_ages(model: str, seconds: int) -> str:
+    """Hash: how many generations of this model and length ended in each bin of ages."""
+    return f"{PREFIX}ends:{model}:{seconds}"
 
 
 def absences(ref: str, nonce: str) -> str:

@@ -171,6 +171,9 @@ async def correct_charge(
 ) -> tuple[Literal["gone", "open", "below", "same", "decided", "corrected"], int]:
     """Corrects an ended job's charge to what it really cost."""
 
+async def count_ends(redis: Client, *, ends: str, most: int, kept_ms: int, rest: Iterable[int]) -> list[str]:
+    """Counts the ages at which generations of one model and length ended."""
+
 async def count_failure(
     redis: Client,
     *,

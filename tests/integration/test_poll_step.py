@@ -37,7 +37,7 @@ def status(body: bytes) -> Reply:
     return Reply(202, body=body)
 
 
-def test_polls_slow_down_to_two_seconds() -> None:
+def test_polls_without_a_plan_slow_down_to_a_second_and_a_half() -> None:
     """From the first interval, by a third each time; a slower first interval is kept."""
     assert [interval_ms(0.1, polls) for polls in (0, 1, 2, 5)] == [100, 130, 169, 371]
     assert interval_ms(0.1, 1000) == MAX_INTERVAL_MS

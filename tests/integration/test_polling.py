@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from app.domain.end_ages import EDGES_S, MOST, bin_of
+from app.domain.jobs import Job
 from app.store import keys
 from tests.integration.fal_hooks import HookSender, hook_sender
 from tests.support.emulator import Emulator
@@ -13,6 +15,8 @@ from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply, held
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
+from workers.poll import MAX_INTERVAL_MS
+from workers.poll_plans import PollPlans
 from workers.polling import VISIBILITY_MS, Polling
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +34,7 @@ async def during_a_poll(
         queue.answers([ACCEPTED, held(RUNS, until=answers), *[RUNS] * 5])
         job = await fal.pipeline.bought()
         await fal.pipeline.make_due("poll", fal.pipeline.ref(job.id))
-        polling = Polling(fal.pipeline.gateway, on_end=lambda: None)
+        polling = Polling(fal.pipeline.gateway, fal.pipeline.plans, on_end=lambda: None)
         await polling.turn()
         await queue.wait_for(2)
         yield fal, job.id, polling, answers
@@ -116,7 +120,7 @@ async def test_one_record_that_cannot_be_read_stops_no_other_poll(pipeline: Pipe
     """Its own poll fails and is counted; the others are polled."""
     broken, whole = await pipeline.bought(), await pipeline.bought()
     await pipeline.write(broken.id, deadline_ms="soon")
-    polling = Polling(pipeline.gateway, on_end=lambda: None)
+    polling = Polling(pipeline.gateway, pipeline.plans, on_end=lambda: None)
 
     async def completed() -> bool:
         await pipeline.make_due("poll", pipeline.ref(whole.id))
@@ -128,3 +132,46 @@ async def test_one_record_that_cannot_be_read_stops_no_other_poll(pipeline: Pipe
     await polling.finish(seconds=5)
     assert await pipeline.redis.get(keys.open_leases("poll", pipeline.ref(broken.id))) == "1"
     await pipeline.write(broken.id, deadline_ms=broken.deadline_ms)
+
+
+async def counted(pipeline: Pipeline, job: Job) -> dict[int, int]:
+    """The ends of the job's kind that are in the store, by bin."""
+    return await pipeline.gateway.stores.end_ages.count(job.model, job.seconds, [])
+
+
+async def test_an_end_is_counted_at_its_age_and_one_that_was_asked_for_is_not(pipeline: Pipeline) -> None:
+    """A cancelled generation says nothing about how long others take."""
+    job, cancelled = await pipeline.bought(), await pipeline.bought("[emu:slow]")
+    minute_ago = await pipeline.gateway.stores.clock.now_ms() - 60_000
+    await pipeline.write(job.id, submitted_ms=minute_ago)
+    await pipeline.completed(job.id)
+    await pipeline.stack.api.post(f"/v1/jobs/{cancelled.id}/cancel")
+    await pipeline.completed(cancelled.id)
+    await pipeline.plans.refresh()
+    ((number, count),) = (await counted(pipeline, job)).items()
+    assert (count, 58 < EDGES_S[number] < 70) == (1, True)
+
+
+async def test_the_next_poll_comes_when_an_end_is_likely_and_not_after_the_deadline(pipeline: Pipeline) -> None:
+    """Thirty ends after four minutes: a job of one minute is polled rarely, one of four minutes often."""
+    job = await pipeline.bought("[emu:slow]")
+    assert await pipeline.poll(job.id, later_ms=60_000) == MAX_INTERVAL_MS
+    bins = [bin_of(age_ms) for age_ms in range(225_000, 255_000, 1_000)]
+    await pipeline.gateway.stores.end_ages.count(job.model, job.seconds, bins)
+    pipeline.plans = PollPlans(pipeline.gateway.stores.end_ages, first_s=1)
+    assert await pipeline.poll(job.id)  # the kind is known from its first poll on
+    await pipeline.plans.refresh()
+    wait_ms = await pipeline.poll(job.id, later_ms=60_000)
+    assert wait_ms is not None
+    assert 10_000 < wait_ms <= 15_000
+    assert await pipeline.poll(job.id, later_ms=240_000) in range(600, 1_500)
+    await pipeline.write(job.id, deadline_ms=await pipeline.gateway.stores.clock.now_ms() + 62_000)
+    assert await pipeline.poll(job.id, later_ms=60_000) in range(2_001)
+
+
+async def test_old_ends_count_less_than_new_ones(pipeline: Pipeline) -> None:
+    """All counts are halved when there are a thousand, so that a model that becomes faster is learned anew."""
+    store = pipeline.gateway.stores.end_ages
+    await store.count("model", 5, [1] * MOST)
+    assert await store.count("model", 5, [2]) == {1: MOST, 2: 1}
+    assert await store.count("model", 5, []) == {1: MOST // 2}

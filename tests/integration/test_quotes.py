@@ -22,7 +22,6 @@ from tests.support.stack import Stack, open_stack
 from tests.support.waiting import wait_until
 from workers.billing import reconcile
 from workers.finalize import finalize
-from workers.poll import poll
 from workers.submit import submit
 
 pytestmark = pytest.mark.anyio
@@ -125,7 +124,7 @@ async def pushed_through(pipeline: Pipeline, job_ids: list[str]) -> list[Job]:
             await submit(gateway, pipeline.ref(job_id))
 
             async def completed() -> bool:
-                return await poll(gateway, await pipeline.job(job_id), 0) is None
+                return await pipeline.poll(job_id) is None
 
             await wait_until(completed, f"{job_id} is completed at fal", interval=0.1)
             await pipeline.make_due("finalize", pipeline.ref(job_id))

@@ -12,6 +12,7 @@ from tests.support.waiting import wait_until
 from workers.finalize import finalize
 from workers.lane import expire
 from workers.poll import poll
+from workers.poll_plans import PollPlans
 from workers.submit import submit
 
 DAY_MS = 86_400_000
@@ -27,6 +28,7 @@ class Pipeline:
         self.store = stack.gateway.stores.jobs
         self.redis: Any = stack.gateway.stores.redis
         self.team = stack.account.team.id
+        self.plans = PollPlans(stack.gateway.stores.end_ages, first_s=stack.settings.poll_interval)
 
     def ref(self, job_id: str) -> str:
         """`team/job`."""
@@ -65,7 +67,7 @@ class Pipeline:
     async def poll(self, job_id: str, *, later_ms: int = 0) -> int | None:
         """The poll step, as if it were `later_ms` later; its result."""
         now_ms = await self.gateway.stores.clock.now_ms() + later_ms
-        return await poll(self.gateway, await self.job(job_id), now_ms)
+        return await poll(self.gateway, await self.job(job_id), now_ms, self.plans)
 
     async def completed(self, job_id: str, *, later_ms: int = 0) -> Job:
         """Poll until fal has ended."""
