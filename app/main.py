@@ -13,6 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
 from app.api import admin, admin_limits, health, operations, problem_pages, well_known
+from app.api.busy_routes import BusyRoutes
 from app.api.document import add_documents
 from app.api.fal import hooks, proxy, queue, run, storage
 from app.api.middleware import RequestMiddleware
@@ -128,6 +129,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(web.reference)
         add_documents(app, base_url=settings.base_url)
     add_problem_handlers(app)
+    app.add_middleware(BusyRoutes, of=app)
     app.add_middleware(HeadIsGet)
     app.add_middleware(RequestMiddleware, base_url=settings.base_url)
     app.add_middleware(Gate, base_url=settings.base_url)

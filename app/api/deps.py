@@ -124,9 +124,6 @@ async def job_reader(request: Request, gateway: TheGateway) -> Caller:
     return await _permitted_caller(request, gateway, given)
 
 
-JobReader = Annotated[Caller, Depends(job_reader)]
-
-
 @reads(Reads(key=True))
 async def current_caller(request: Request, gateway: TheGateway) -> Caller:
     """The caller; Forbidden for a browser token for one job, which reads only that job."""
@@ -181,14 +178,6 @@ async def own_job(job_id: str, caller: CurrentCaller, gateway: TheGateway) -> Jo
 OwnJob = Annotated[Job, Depends(own_job)]
 
 
-async def readable_job(job_id: str, caller: JobReader, gateway: TheGateway) -> Job:
-    """The same, also with a browser token for this one job."""
-    return await gateway.jobs.get(caller, job_id)
-
-
-ReadableJob = Annotated[Job, Depends(readable_job)]
-
-
 @reads(Reads(key=True, parameters=(TOKEN,)))
 async def watcher(request: Request, gateway: TheGateway) -> Caller:
     """The caller, also by `?token=` with a browser token for one job, for clients that cannot send headers."""
@@ -238,9 +227,6 @@ async def preferred_wait(request: Request) -> int:
             if wait is not None:
                 return min(int(wait[1]), LONGEST_WAIT_S)
     return 0
-
-
-PreferredWait = Annotated[int, Depends(preferred_wait)]
 
 
 @reads(Reads(parameters=(LAST_EVENT_ID,)))

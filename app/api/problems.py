@@ -24,6 +24,8 @@ from app.views.problems import problem_view
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_PATH = 256  # characters of a path, in replies and logs
+# Answered where they are raised; any other exception is a fault, and goes up to Starlette's outermost middleware.
+HANDLED = (FilmgateError, HTTPException, RequestValidationError, ClientDisconnect)
 
 log = structlog.get_logger()
 
@@ -77,17 +79,18 @@ def _from_validation(error: RequestValidationError) -> FilmgateError:
 
 def add_problem_handlers(app: FastAPI) -> None:
     """Render every error of the application as a problem."""
-
-    async def respond(request: Request, error: Exception) -> Response:
-        response = problem(_translated(request, error), scope=request.scope, base_url=request.app.state.base_url)
-        if isinstance(error, HTTPException):
-            response.headers.update(error.headers or {})
-        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            response.headers["allow"] = ", ".join(_allowed(request))
-        return response
-
-    for kind in (FilmgateError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
+    for kind in (*HANDLED, Exception):
         app.add_exception_handler(kind, respond)
+
+
+async def respond(request: Request, error: Exception) -> Response:
+    """The response for an error that a route has raised."""
+    response = problem(_translated(request, error), scope=request.scope, base_url=request.app.state.base_url)
+    if isinstance(error, HTTPException):
+        response.headers.update(error.headers or {})
+    if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["allow"] = ", ".join(_allowed(request))
+    return response
 
 
 def _translated(request: Request, error: Exception) -> FilmgateError:

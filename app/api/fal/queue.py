@@ -16,10 +16,11 @@ from fastapi.sse import format_sse_event
 from starlette.background import BackgroundTask
 from starlette.convertors import PathConvertor, register_url_convertor
 
+from app.api.busy_routes import busy
 from app.api.deps import CurrentCaller, TheGateway, get_gateway, job_reader
 from app.api.document_responses import LIVE, refusals
 from app.api.event_stream import event_stream
-from app.api.fal.submission import ReadFalSubmission, job_headers
+from app.api.fal.submission import ReadFalSubmission, job_headers, read_submission
 from app.api.fal_errors import REQUEST_ID, fal_reply, not_found
 from app.api.limit_headers import limit_headers
 from app.api.reads import Reads, query, reads
@@ -58,7 +59,6 @@ class Poll:
     app: str
     request_id: str
     logs: bool
-    trace_id: str
 
     async def state(self) -> RequestState | None:
         """The job; None when this caller has none under this path."""
@@ -78,13 +78,14 @@ async def polling(request: Request) -> Poll:
     caller = await job_reader(request, gateway)
     wanted = request.query_params.get("logs", "").lower() in {"1", "true"}
     path = request.path_params
-    return Poll(caller, gateway, path["app"], path["request_id"], wanted, request.scope["trace_id"])
+    return Poll(caller, gateway, path["app"], path["request_id"], wanted)
 
 
 Polled = Annotated[Poll, Depends(polling)]
 
 
 @router.post("/{model_id:model}", response_model=FalStatus, responses=refusals(402), summary="Submit")
+@busy(read_submission)
 async def submit(request: Request, incoming: ReadFalSubmission) -> Response:
     """Admits a job: 200 with its id and URLs, also for a repeat."""
     submission = await incoming.submit("queue")
@@ -103,11 +104,12 @@ async def submit(request: Request, incoming: ReadFalSubmission) -> Response:
     responses={202: {"model": FalStatus, "description": "It waits or runs"}},
     summary="The status of a request",
 )
-async def status(poll: Polled) -> Response:
+@busy(polling)
+async def status(request: Request, poll: Polled) -> Response:
     """202 while the request waits or runs, 200 once it has ended; the result's own status tells a failure."""
     state = await poll.state()
     if state is None:
-        return not_found(poll.trace_id, status_word=True)
+        return not_found(request.scope["trace_id"], status_word=True)
     view = _view(poll.gateway.settings.base_url, state, logs=state.job.logs if poll.logs else None)
     return fal_reply(view, 200 if state.ended else 202, job_headers(state.job))
 
@@ -118,21 +120,21 @@ async def status(poll: Polled) -> Response:
     responses={200: STATUSES},
     summary="Follow a request",
 )
-async def status_stream(poll: Polled) -> Response:
+async def status_stream(request: Request, poll: Polled) -> Response:
     """The status at each change, as server-sent events, until the end or until the key is revoked."""
     first, gateway, caller = await poll.state(), poll.gateway, poll.caller
     if first is None:
-        return not_found(poll.trace_id, status_word=True)
+        return not_found(request.scope["trace_id"], status_word=True)
     following = gateway.fal_compat.follow(caller, poll.app, first)
     return await event_stream(gateway, caller, following, _writer(poll), headers=job_headers(first.job))
 
 
 @router.get(REQUEST, response_model=Object, responses=RESULTS, summary="What it made")
 @router.get(REQUEST + "/response", name="response", response_model=Object, responses=RESULTS, summary="The same")
-async def result(poll: Polled) -> Response:
+async def result(request: Request, poll: Polled) -> Response:
     """The bare output, or the error with its own status; 400 while there is neither."""
-    state = await poll.state()
-    return not_found(poll.trace_id, status_word=False) if state is None else result_of(state, poll.trace_id)
+    state, trace_id = await poll.state(), request.scope["trace_id"]
+    return not_found(trace_id, status_word=False) if state is None else result_of(state, trace_id)
 
 
 @router.put(REQUEST + "/cancel", status_code=202, response_model=FalCancelled, summary="Cancel a request")

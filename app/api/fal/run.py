@@ -5,9 +5,10 @@ from fastapi.responses import Response
 from starlette.background import BackgroundTask
 
 from app.api.body import release_body
+from app.api.busy_routes import busy
 from app.api.document_responses import refusals
 from app.api.fal.queue import result_of
-from app.api.fal.submission import ReadFalSubmission, job_headers
+from app.api.fal.submission import ReadFalSubmission, job_headers, read_submission
 from app.api.fal_errors import REQUEST_ID, TOO_MANY, fal_reply
 from app.api.long_poll import long_poll
 from app.api.stopping import stopping
@@ -21,6 +22,7 @@ router = APIRouter(prefix="/fal/run", tags=["run"])
 
 
 @router.post("/{model_id:path}", response_model=Object, responses=RESULTS, summary="Submit, and wait for the end")
+@busy(read_submission)
 async def run(request: Request, incoming: ReadFalSubmission) -> Response:
     """Admits a job and waits until it ends: the output or the error, as the result's URL returns it.
 

@@ -11,21 +11,20 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response, Streamin
 from fastapi.sse import format_sse_event
 
 from app.api.body import json_body, release_body
+from app.api.busy_routes import busy
 from app.api.deps import (
     IDEMPOTENCY_KEY,
     PREFER,
     CurrentCaller,
-    JobReader,
     LastEventId,
     OwnJob,
-    PreferredWait,
-    ReadableJob,
     TheGateway,
     WatchedJob,
     Watcher,
     current_caller,
     get_gateway,
     idempotency_key,
+    job_reader,
     preferred_wait,
 )
 from app.api.document_responses import LIVE, LOCATION, NO_CONTENT, refusals
@@ -33,7 +32,7 @@ from app.api.event_stream import SENT, event_stream, sent_event
 from app.api.limit_headers import limit_headers
 from app.api.long_poll import long_poll
 from app.api.paging import PageCursor, PageSize, link_to_next
-from app.api.reads import Reads, query, reads
+from app.api.reads import Reads, in_path, query, reads
 from app.api.v1.bodies import JobBody
 from app.domain.accounts import Caller
 from app.domain.errors import Code, Conflict, StoreUnavailable, Unprocessable
@@ -47,6 +46,7 @@ from app.views.jobs import JobPage, JobView, QuoteView, job_view, quote_view
 
 ENDED = "It ended within `Prefer: wait=N`"
 METADATA = "metadata."
+JOB_ID = in_path("job_id", "Job Id")
 BY_METADATA = query("metadata.NAME", "Only jobs with this value under NAME; one such filter")
 router = APIRouter(prefix="/v1", tags=["jobs"])
 read_job_body = json_body(JobBody)
@@ -79,6 +79,28 @@ async def read_submission(request: Request) -> IncomingSubmission:
 ReadSubmission = Annotated[IncomingSubmission, Depends(read_submission)]
 
 
+@dataclass(frozen=True, slots=True)
+class JobPoll:
+    """A poll of one job: its caller, who may read it, and the seconds to wait."""
+
+    caller: Caller
+    gateway: Gateway
+    job: Job
+    wait: int
+
+
+@reads(Reads(key=True, parameters=(JOB_ID, PREFER)))
+async def read_poll(request: Request) -> JobPoll:
+    """Read a poll of one job; also with a browser token for it."""
+    gateway = await get_gateway(request)
+    caller = await job_reader(request, gateway)
+    job = await gateway.jobs.get(caller, request.path_params["job_id"])
+    return JobPoll(caller, gateway, job, await preferred_wait(request))
+
+
+ReadPoll = Annotated[JobPoll, Depends(read_poll)]
+
+
 @reads(Reads(parameters=(BY_METADATA,)))
 async def metadata_filter(request: Request) -> tuple[str, str] | None:
     """The one `metadata.NAME=VALUE`; Unprocessable for more."""
@@ -100,6 +122,7 @@ MetadataFilter = Annotated[tuple[str, str] | None, Depends(metadata_filter)]
     responses={200: {"model": JobView, "description": ENDED}, **refusals(402, 404)},
     summary="Ask for a clip",
 )
+@busy(read_submission)
 async def submit_job(request: Request, incoming: ReadSubmission) -> Response:
     """Checks, prices and stores a job: `202`, or `200` when it ended within `Prefer: wait=N`."""
     gateway, wait = incoming.gateway, incoming.wait
@@ -160,12 +183,12 @@ async def list_jobs(
 
 
 @router.get("/jobs/{job_id}", response_model=JobView, summary="Read a job")
-async def read_job(
-    request: Request, job: ReadableJob, caller: JobReader, gateway: TheGateway, wait: PreferredWait
-) -> Response:
+@busy(read_poll)
+async def read_job(request: Request, poll: ReadPoll) -> Response:
     """The job; with `Prefer: wait=N`, as it is when it ends or after N seconds."""
+    gateway, job, wait = poll.gateway, poll.job, poll.wait
     if wait:
-        job = await _waited(request, gateway, caller, job, wait)
+        job = await _waited(request, gateway, poll.caller, job, wait)
     return await _render(gateway, job, await gateway.jobs.position(job), headers=_preference(wait))
 
 
