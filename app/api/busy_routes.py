@@ -71,7 +71,7 @@ class BusyRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event."""
-        found = self._find(scope) if scope["type"] == "http" else None
+        found = self.find(scope) if scope["type"] == "http" else None
         if found is None:
             await self._app(scope, receive, send)
             return
@@ -83,7 +83,7 @@ class BusyRoutes:
             response = await respond(request, error)
         await response(scope, receive, send)
 
-    def _find(self, scope: Scope) -> BusyRoute | None:
+    def find(self, scope: Scope) -> BusyRoute | None:
         """The busy route of a request, with the parameters of its path in the scope."""
         method, path = scope["method"], scope["path"]
         for busy_route in self._others.get(method, ()):

@@ -15,6 +15,8 @@ import httptools
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from app.api.incoming import LEFT, WHOLE
+from app.api.one_write import OneWrite
 from app.api.overload import GATE, Gate
 from app.api.problems import problem
 from app.api.shedding import field_lines, plain_head, raw_refusal
@@ -200,17 +202,31 @@ class Connection(HttpToolsProtocol):
         """No line in the log for each caller who asks for a WebSocket."""
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        transport = OneWrite(self.transport)
+        cycle.transport = cast("Any", transport)
+
         async def answered(scope: Scope, receive: Receive, send: Send) -> None:
             async def send_and_leave(message: Message) -> None:
-                early = message["type"] == "http.response.start" and cycle.more_body
-                if early:
+                if message["type"] != "http.response.start":
+                    await send(message)
+                    return
+                if cycle.more_body:
                     others = [field for field in message.get("headers", []) if field[0].lower() != b"connection"]
                     message["headers"] = [*others, (b"connection", b"close")]
+                elif _has_body(scope, message):
+                    transport.keep_head()
+                early = cycle.more_body
                 await send(message)
                 if early:
                     self._early, cycle.keep_alive = True, True  # closed by us, once what still comes was let go by
 
-            await cast("ASGIApp", app)(scope, receive, send_and_leave)
+            if not cycle.more_body:
+                scope[WHOLE] = True
+            scope[LEFT] = lambda: cycle.disconnected
+            try:
+                await cast("ASGIApp", app)(scope, receive, send_and_leave)
+            finally:
+                del scope[LEFT]  # a reference cycle would live until the collector runs
 
         super()._start_asgi_task(cycle, cast("Any", answered))
 
@@ -322,3 +338,8 @@ class Connection(HttpToolsProtocol):
     def _left_after_a_refusal(self, seconds: float) -> float:
         """What is left of the seconds after the last refusal; a timer for each would cost more than the refusal."""
         return self._shed_at + seconds - self.loop.time()
+
+
+def _has_body(scope: Scope, start: Message) -> bool:
+    """True for a reply whose body follows at once: it has a length, and a stream has none."""
+    return scope["method"] != "HEAD" and any(name == b"content-length" for name, _ in start.get("headers", ()))

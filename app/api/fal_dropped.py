@@ -32,6 +32,8 @@ def dropped_warning(what: str, names: Iterable[str]) -> str:
 
 def with_query_warning(scope: Scope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers of a reply under /fal/, with a warning about unknown query parameters."""
+    if not (scope["query_string"] or PROXY_QUERY in scope):
+        return headers
     known = next((names for prefix, names in KNOWN_PARAMETERS.items() if scope["path"].startswith(prefix)), None)
     if known is None:
         return headers

@@ -4,9 +4,9 @@
 JavaScript client shows. Both clients repeat after 409 and 429, so these are used only for waits under a minute.
 """
 
-import json
 from typing import Any
 
+import pydantic_core
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
@@ -81,8 +81,7 @@ def not_found(trace_id: str, *, status_word: bool) -> Response:
 
 def fal_reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """JSON as fal sends it."""
-    content = json.dumps(body, ensure_ascii=False).encode()
-    return Response(content, status, headers=headers, media_type="application/json")
+    return Response(pydantic_core.to_json(body), status, headers=headers, media_type="application/json")
 
 
 def _findings(error: FilmgateError, base_url: str) -> list[dict[str, Any]]:

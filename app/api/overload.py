@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.fal_errors import is_fal_path
+from app.api.incoming import WHOLE
 from app.api.problems import LONGEST_PATH, problem
 from app.api.reply_headers import NO_SNIFFING
 from app.domain.errors import Overloaded
@@ -223,7 +224,8 @@ class Gate:
             await send(message)
 
         try:
-            await self._app(scope, self._receiving(receive, permit, kind), send_and_leave)
+            waits = receive if WHOLE in scope else self._receiving(receive, permit, kind)
+            await self._app(scope, waits, send_and_leave)
         finally:
             permit.release()
 

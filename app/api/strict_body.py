@@ -44,6 +44,8 @@ class StrictBody(BaseModel):
     def _null_is_absent(cls, value: Any) -> Any:
         if cls.null_is_a_value or not isinstance(value, dict):
             return value
+        if None not in value.values():
+            return value
         optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
         return {name: item for name, item in value.items() if item is not None or name not in optional}
 

@@ -1,6 +1,7 @@
 """Times: whole milliseconds inside, ISO 8601 in UTC outside."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import overload
 
 
@@ -12,5 +13,11 @@ def iso(milliseconds: int | None) -> str | None:
     """`2026-11-22T12:00:00.000Z`, or None."""
     if milliseconds is None:
         return None
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    """Cached, because most of the times of a busy hour are of few seconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")

@@ -38,6 +38,8 @@ QUEUE_RETRY_S = 10
 MAX_TEXT = 65_536  # characters of an input value; a longer one is replaced by its digest in the derived key
 MAX_SHOWN_MODEL = 200  # characters of an unknown model's id in an error
 
+_to_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # made once, not for each job
+
 Surface = Literal["queue", "run"]
 
 
@@ -245,8 +247,7 @@ def _derived_key(caller: Caller, request: FalRequest, surface: Surface) -> str:
         "priority": request.priority.value,
         "start_timeout": request.start_timeout_s,
     }
-    text = json.dumps(fields, sort_keys=True, ensure_ascii=False)
-    return "\x00fal:" + hashlib.sha256(text.encode()).hexdigest()
+    return "\x00fal:" + hashlib.sha256(_to_json(fields).encode()).hexdigest()
 
 
 def _shortened(value: Any) -> Any:

@@ -20,6 +20,8 @@ from app.services.uploads import Uploads, about_field
 FINGERPRINT_VERSION = "v1"
 PENDING_IMAGE = "https://v3.fal.media/files/pending"  # replaces a data URI until the input is validated
 
+_to_json = json.JSONEncoder(sort_keys=True).encode  # `json.dumps` would make one for each job
+
 Embedded = dict[str, EmbeddedImage]  # images given as data URIs, by field
 
 
@@ -127,7 +129,7 @@ def fingerprint_of(given: Submission, clean: dict[str, Any], embedded: Embedded)
         "start_deadline": given.start_deadline_s,
         "max_usd": given.max_usd_micro,
     }
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_to_json(fields).encode()).hexdigest()
 
 
 async def _embedded(model: Model, given: dict[str, Any]) -> tuple[dict[str, Any], Embedded]:

@@ -22,6 +22,7 @@ from app.api.document_responses import LIVE, refusals
 from app.api.event_stream import event_stream
 from app.api.fal.submission import ReadFalSubmission, job_headers, read_submission
 from app.api.fal_errors import REQUEST_ID, fal_reply, not_found
+from app.api.incoming import has_left
 from app.api.limit_headers import limit_headers
 from app.api.reads import Reads, query, reads
 from app.domain.accounts import Caller
@@ -93,7 +94,7 @@ async def submit(request: Request, incoming: ReadFalSubmission) -> Response:
     state = RequestState(job, submitted.position, job.created_ms)
     headers = {**job_headers(job, submission=submission), **limit_headers(submitted.limits)}
     reply = fal_reply(_view(incoming.gateway.settings.base_url, state, logs=None), 200, headers)
-    if not await request.is_disconnected():
+    if not await has_left(request):
         reply.background = BackgroundTask(incoming.gateway.fal_compat.acknowledge, submission, surface="queue")
     return reply
 
