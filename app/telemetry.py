@@ -9,21 +9,22 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
-# Credentials, anywhere in a line: a text that each has, which few lines have, and its form behind what is kept.
+# Credentials, anywhere in a line: a text that each has, which few lines have; its form; and what replaces it.
 # A prefix that is missing here fails tests/unit/test_telemetry.py.
+REDACTED = "[redacted]"
 SECRETS = tuple(
-    (text, re.compile(form))
-    for text, form in (
-        ("fg", r"()fg_(?:live|tok|up)_[0-9A-Za-z_.]+"),
-        ("whsec_", r"()whsec_[A-Za-z0-9+/=]+"),
-        ("ey ", r"([Kk]ey )[^\s\"']{8,}"),
-        ("token=", r"([?&]token=)[^&\s\"']+"),
-        ("signature=", r"([?&]signature=)[^&\s\"']+"),
-        ("://", r"(://)[^\s/@\"']+(?=@)"),  # user:password@
+    (text, re.compile(form), shown)
+    for text, form, shown in (
+        ("fg", r"fg_(?:live|tok|up)_[0-9A-Za-z_.]+", REDACTED),
+        ("whsec_", r"whsec_[A-Za-z0-9+/=]+", REDACTED),
+        ("ey ", r"(?<=[Kk]ey )[^\s\"']{8,}", REDACTED),
+        ("token=", r"(?<=[?&]token=)[^&\s\"']+", REDACTED),
+        ("signature=", r"(?<=[?&]signature=)[^&\s\"']+", REDACTED),
+        ("://", r"(?<=://)[^\s/@\"']+(?=@)", REDACTED),  # user:password@
         # domain/upload_tokens.py:
-        ("team_", r"()team_[0-9a-f]{32}\.[a-z]{2,10}_[0-9a-f]{32}\.[0-9]{1,15}\.[0-9a-f]{32}"),
-        ("job_", r"(job_[0-9a-f]{32}[./][0-9a-f]{32}[./])[0-9a-f]{32}"),
-        ("data:", r"()data:[a-z]+/[a-z+.-]+;base64,[A-Za-z0-9+/=]+"),
+        ("team_", r"team_[0-9a-f]{32}\.[a-z]{2,10}_[0-9a-f]{32}\.[0-9]{1,15}\.[0-9a-f]{32}", REDACTED),
+        ("job_", r"(job_[0-9a-f]{32}[./][0-9a-f]{32}[./])[0-9a-f]{32}", rf"\1{REDACTED}"),
+        ("data:", r"data:[a-z]+/[a-z+.-]+;base64,[A-Za-z0-9+/=]+", REDACTED),
     )
 )
 
@@ -36,16 +37,16 @@ _to_json = json.JSONEncoder(ensure_ascii=True, default=repr).encode  # `json.dum
 def _cut_values(_logger: Any, _name: str, line: Any) -> Any:
     """Shorten values, so that callers cannot fill the disk."""
     for name, value in line.items():
-        if isinstance(value, str):
+        if isinstance(value, str) and len(value) > LONGEST_VALUE:
             line[name] = value[-LONGEST_TRACEBACK:] if name == "exception" else value[:LONGEST_VALUE]
     return line
 
 
 def redact(text: str) -> str:
     """The text without keys, signing secrets, tokens and data URIs."""
-    for part, form in SECRETS:
+    for part, form, shown in SECRETS:
         if part in text:
-            text = form.sub(r"\1[redacted]", text)
+            text = form.sub(shown, text)
     return text
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+from starlette.requests import ClientDisconnect
 
 from app.api.incoming import INCOMING, Incoming
 from app.api.reads import Reads, reads
@@ -53,9 +54,10 @@ def json_body(model: type[Body], *, optional: bool = False) -> Callable[[Request
 
     @reads(Reads(body=model, optional=optional))
     async def read(request: Request) -> Body:
-        if optional and not await request.body():
+        if optional and not (raw := await _read_whole(request)):
             return validated(model, {})
-        return validated(model, parse_object(await _raw(request)))
+        _require_json(request)
+        return validated(model, parse_object(raw if optional else await _read_whole(request)))
 
     return read
 
@@ -65,30 +67,43 @@ def json_array(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
 
     @reads(Reads(body=model))
     async def read(request: Request) -> Body:
-        return validated(model, parse_array(await _raw(request)))
+        _require_json(request)
+        return validated(model, parse_array(await _read_whole(request)))
 
     return read
 
 
 async def json_object(request: Request) -> dict[str, Any]:
     """The body, a JSON object that is validated elsewhere."""
-    return parse_object(await _raw(request))
+    _require_json(request)
+    return parse_object(await _read_whole(request))
 
 
-async def _raw(request: Request) -> bytes:
-    """The body's bytes; WrongMediaType when its headers do not declare plain JSON in UTF-8."""
+def _require_json(request: Request) -> None:
+    """WrongMediaType when the headers of the body do not declare plain JSON in UTF-8."""
     media_type, _, rest = request.headers.get("content-type", "").partition(";")
     charset = rest.strip().lower().removeprefix("charset=").strip('"')
     if media_type.strip().lower() != "application/json" or charset not in {"", "utf-8", "utf8"}:
         raise WrongMediaType("Send the body as `Content-Type: application/json`, in UTF-8.")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise WrongMediaType("Send the body without a Content-Encoding.")
-    return await request.body()
+
+
+async def _read_whole(request: Request) -> bytes:
+    """As `Request.body`, but the request keeps no copy; ClientDisconnect when the caller leaves before its end."""
+    pieces: list[bytes] = []
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def release_body(request: Request, parsed: dict[str, Any]) -> None:
     """Free the memory of a body once its job is stored: the call may be held for minutes, and the body be 30 MB."""
     parsed.clear()
-    request._body = b""  # noqa: SLF001  Starlette's copy, which lives as long as the request
     incoming: Incoming = request.scope[INCOMING]
     incoming.let_go()

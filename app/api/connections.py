@@ -94,7 +94,6 @@ class Connection(HttpToolsProtocol):
         self._gate: Gate | None = self.app_state.get(GATE)
         self._in_head = True
         self._unkept = 0  # bytes of this head, or since the last piece of a body
-        self._fields = 0
         self._body_left = 0  # bytes of this request's body, where its length is declared
         self._refusal: FilmgateError | None = None
         self._busy = False  # with a request that is not answered yet
@@ -140,21 +139,15 @@ class Connection(HttpToolsProtocol):
         if self._in_head and self._unkept and not self._is_over():
             self._wait_for_head()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One field, of the head or behind a body in chunks."""
-        self._fields += 1
-        if self._fields > HEAD_FIELDS:
-            raise self._refused(HeadTooLarge(f"A request has at most {HEAD_FIELDS} header fields."))
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """Check the head before anything is begun."""
         self._waits_no_more()
         self._in_head, self._unkept = False, 0
+        self._require_few_fields()
         fields = dict(self.headers)
         declared = fields.get(b"content-length", b"")
         self._body_left = int(declared) if declared.isdigit() and b"transfer-encoding" not in fields else 0
-        hosts = sum(name == b"host" for name, _ in self.headers)
+        hosts = [name for name, _ in self.headers].count(b"host")
         version = self.parser.get_http_version()
         if version not in VERSIONS:
             raise self._refused(Malformed("Name HTTP/1.1 in the request line."))
@@ -178,7 +171,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is complete; the next head follows."""
-        self._in_head, self._unkept, self._fields = True, 0, 0
+        self._require_few_fields()  # with those behind a body in chunks
+        self._in_head, self._unkept = True, 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -264,6 +258,10 @@ class Connection(HttpToolsProtocol):
         ROOM.wait(self, anew=True)
         return head.size
 
+    def _require_few_fields(self) -> None:
+        if len(self.headers) > HEAD_FIELDS:
+            raise self._refused(HeadTooLarge(f"A request has at most {HEAD_FIELDS} header fields."))
+
     def _too_large(self) -> FilmgateError:
         if self._in_head and len(self.url) > HEAD_BYTES - 1024:
             return AddressTooLong(f"An address has less than {HEAD_BYTES // 1024} KB.")
@@ -342,4 +340,4 @@ class Connection(HttpToolsProtocol):
 
 def _has_body(scope: Scope, start: Message) -> bool:
     """True for a reply whose body follows at once: it has a length, and a stream has none."""
-    return scope["method"] != "HEAD" and any(name == b"content-length" for name, _ in start.get("headers", ()))
+    return scope["method"] != "HEAD" and b"content-length" in [name for name, _ in start.get("headers", ())]

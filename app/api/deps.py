@@ -5,8 +5,6 @@ All are coroutines, even those that await nothing: FastAPI would run each plain 
 
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, cast
 
 import structlog
@@ -88,19 +86,17 @@ async def _authenticated(request: Request, gateway: Gateway, given: str | None) 
     )
     if batched:
         release_permit(request)
-    with bad_keys_counted(request, gateway, given):
-        return await accounts.authenticate(given, batched=batched)
-
-
-@contextmanager
-def bad_keys_counted(request: Request, gateway: Gateway, given: str | None) -> Iterator[None]:
-    """Count an Unauthenticated of the block for the address; TooManyBadKeys when it is one too many."""
     try:
-        yield
+        return await accounts.authenticate(given, batched=batched)
     except Unauthenticated:
-        if given:
-            gateway.accounts.bad_keys.note(address_of(request.scope))
+        count_bad_key(request, gateway, given)
         raise
+
+
+def count_bad_key(request: Request, gateway: Gateway, given: str | None) -> None:
+    """Count a bad key for the request's address; TooManyBadKeys when it is one too many."""
+    if given:
+        gateway.accounts.bad_keys.note(address_of(request.scope))
 
 
 def _require_origin(request: Request, caller: Caller) -> None:

@@ -7,6 +7,7 @@ They are matched by one strict grammar, because parsers differ: what is a host b
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self, TypeAlias
 
 from app.domain.addresses import is_loopback
@@ -39,6 +40,7 @@ def origin_of(url: Any) -> Origin | None:
     return (scheme, host, port) if 0 < port <= LAST_PORT else None
 
 
+@lru_cache(maxsize=1024)
 def is_host_name(text: str) -> bool:
     """True for a plain host name in lower case: letters, digits, dashes inside, dots between."""
     return all(_LABEL.fullmatch(label) for label in text.split("."))

@@ -128,7 +128,7 @@ class Submission(Order):
         start_deadline_s: from admission; None for none.
         max_usd_micro: the highest price the caller accepts; None for any.
         idempotency_key: the caller's; or one derived from the request, which is remembered for `dedup_ms`.
-        fingerprint: SHA-256 of the request after defaults.
+        fingerprint: SHA-256 of the request after defaults; empty without an idempotency key.
     """
 
     team: str = ""

@@ -128,8 +128,10 @@ class Model:
 
         fal does not document whether `duration` or the sum of the shots counts, so it is the longer of the two.
         """
-        shots = sum(int(shot["duration"]) for shot in clean.get(_SHOTS, ()))
-        return max(int(clean["duration"]), shots)
+        duration = int(clean["duration"])
+        if _SHOTS not in clean:
+            return duration
+        return max(duration, sum(int(shot["duration"]) for shot in clean[_SHOTS]))
 
     def price(self, clean: Mapping[str, Any]) -> Quote:
         """The price of a checked input; Unprocessable `price_unknown` for a model without one."""

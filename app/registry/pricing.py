@@ -58,7 +58,7 @@ class Variant:
 
     def holds(self, clean: Mapping[str, Any]) -> bool:
         """True when every condition is met by the checked input."""
-        return all(_met(condition, clean.get(field)) for field, condition in self.when.items())
+        return not self.when or all(_met(condition, clean.get(field)) for field, condition in self.when.items())
 
 
 @dataclass(frozen=True, slots=True)

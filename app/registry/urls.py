@@ -5,6 +5,7 @@ that a job that would fail costs nothing, and fal is not used to reach into a pr
 """
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from app.domain.addresses import is_public, literal_address, plain_host, unmapped
@@ -74,6 +75,7 @@ def _is_name(plain: str) -> bool:
     return _NAME.fullmatch(plain) is not None and not _NUMBER_LABEL.fullmatch(plain.rpartition(".")[2])
 
 
+@lru_cache(maxsize=1024)  # most images of an installation come from a few hosts
 def _is_public_name(host: str) -> bool:
     """True for a name with a dot that is neither an address nor private."""
     name = plain_host(host)

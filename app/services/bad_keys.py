@@ -6,6 +6,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 
 from app.domain.errors import TooManyBadKeys
 
@@ -78,6 +79,7 @@ def _retrieve(task: asyncio.Task[set[str]]) -> None:
         task.exception()
 
 
+@lru_cache(maxsize=1024)  # every request asks
 def _site(address: str) -> str:
     """An IPv4 address, or the network of an IPv6 address."""
     if ":" not in address:

@@ -85,7 +85,7 @@ class Submissions:
             seconds=quote.seconds,
             price_version=quote.price_version,
             deadline_s=deadline_s,
-            fingerprint=fingerprint_of(given, clean, embedded),
+            fingerprint="" if given.idempotency_key is None else fingerprint_of(given, clean, embedded),
         )
         return checked, embedded
 

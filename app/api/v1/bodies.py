@@ -13,7 +13,6 @@ METADATA_NAME = re.compile(r"[a-z0-9_.-]{1,40}")
 METADATA_PAIRS = 8
 METADATA_BYTES = 200
 DEADLINE_MIN_S, DEADLINE_MAX_S = 10, 604_800
-UNITS = {"deadline": "deadline_s", "start_deadline": "start_deadline_s", "max_usd": "max_usd_micro"}
 
 
 def _metadata(pairs: dict[str, str]) -> dict[str, str]:
@@ -53,7 +52,19 @@ class JobBody(StrictBody):
     start_deadline: int | None = Field(None, ge=1, le=DEADLINE_MAX_S, description="Seconds from admission")
     max_usd: Usd | None = Field(None, description="The most it may cost")
 
-    def submission(self, **others: str | None) -> Submission:
-        """As a domain value, with members that are not in the body; names are the same, or those of UNITS."""
-        given: dict[str, Any] = {UNITS.get(name, name): value for name, value in self if value is not None}
-        return Submission(**{**others, **given, "priority": Priority(self.priority)})
+    def submission(
+        self, *, default_model: str, idempotency_key: str | None = None, trace_id: str | None = None
+    ) -> Submission:
+        """As a domain value, with what is not in the body."""
+        return Submission(
+            model=default_model if self.model is None else self.model,
+            input=self.input,
+            webhook_url=self.webhook_url,
+            metadata=self.metadata,
+            priority=Priority(self.priority),
+            deadline_s=self.deadline or 0,
+            start_deadline_s=self.start_deadline,
+            max_usd_micro=self.max_usd,
+            idempotency_key=idempotency_key,
+            trace_id=trace_id,
+        )

@@ -127,7 +127,7 @@ async def submit_job(request: Request, incoming: ReadSubmission) -> Response:
     """Checks, prices and stores a job: `202`, or `200` when it ended within `Prefer: wait=N`."""
     gateway, wait = incoming.gateway, incoming.wait
     submission = incoming.body.submission(
-        model=gateway.catalog.default.id, idempotency_key=incoming.key, trace_id=request.scope["trace_id"]
+        default_model=gateway.catalog.default.id, idempotency_key=incoming.key, trace_id=request.scope["trace_id"]
     )
     submitted = await gateway.jobs.submit(incoming.caller, submission)
     release_body(request, incoming.body.input)
@@ -150,7 +150,7 @@ async def submit_job(request: Request, incoming: ReadSubmission) -> Response:
 @router.post("/quotes", responses=refusals(404), summary="What would it cost?")
 async def quote_job(caller: CurrentCaller, body: ReadJob, gateway: TheGateway) -> QuoteView:
     """The price of a submission and its expected wait, without submitting it."""
-    quoted = await gateway.jobs.quote(caller, body.submission(model=gateway.catalog.default.id))
+    quoted = await gateway.jobs.quote(caller, body.submission(default_model=gateway.catalog.default.id))
     return quote_view(quoted, upstream_paused=await gateway.operations.paused(caller.team))
 
 
