@@ -124,6 +124,15 @@ class Jobs:
             raise NotFound("There is no job with this id.")
         return job
 
+    async def get_with_position(self, caller: Caller, job_id: str) -> tuple[Job, int | None]:
+        """The same, with its position in line, in one round trip."""
+        require_scope(caller, Scope.JOBS_READ)
+        found = await self.jobs.read_for_poll(join_ref(caller.team, job_id), visibility_filter(caller))
+        if found is None:
+            raise NotFound("There is no job with this id.")
+        job = found.job
+        return job, await self.line.position_at(job.team, job.user, found.rank, micro=job.quoted_micro)
+
     async def position(self, job: Job) -> int | None:
         """The job's position in line, 0 for the first; None unless it is queued."""
         return await self.line.position(job) if job.status is Status.QUEUED else None

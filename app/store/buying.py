@@ -12,6 +12,7 @@ from app.store.clock import milliseconds
 from app.store.commands import Command, team_exists
 from app.store.connection import store_errors
 from app.store.jobs import GIVE_UP_MS
+from app.store.recent import Recent
 
 FAILURES_TO_OPEN = 5  # in a row
 OPEN_MS = 30_000
@@ -37,7 +38,7 @@ class BuyingStore:
         self._redis = redis
         self._audit = audit
         self._concurrency = concurrency
-        self._cached: tuple[float, Buying] | None = None  # until when, by the monotonic clock
+        self._recent = Recent(self.state, seconds=CACHE_S)
         self._sweep_at = 0.0
 
     async def report(self, outcome: SubmitOutcome, reason: str = "") -> Literal["opened", "closed", ""]:
@@ -85,13 +86,11 @@ class BuyingStore:
 
     async def reason_for(self, team: str) -> str | None:
         """Why nothing is bought for this team, or None; up to half a second old."""
-        if self._cached is None or self._cached[0] < time.monotonic():
-            self._cached = (time.monotonic() + CACHE_S, await self.state())
-        return self._cached[1].reason_for(team)
+        return (await self._recent.get()).reason_for(team)
 
     def forget(self) -> None:
         """Drop the cached state, because this process has just changed it."""
-        self._cached = None
+        self._recent.forget()
 
     async def sweep(self) -> SweepResult:
         """Compare the slots with the jobs' states, and correct what differs."""

@@ -1,6 +1,5 @@
 """The line in the store: positions of queued jobs, and each team's load."""
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from math import isinf
@@ -11,6 +10,7 @@ from app.domain.line import LinePosition, QueueState, TeamLoad, TeamWaiting, Use
 from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
+from app.store.recent import Recent
 
 CACHE_S = 0.5  # positions are estimates; a list of many jobs reads the line once
 
@@ -20,7 +20,7 @@ class LineStore:
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
-        self._cached: tuple[float, QueueState] | None = None
+        self._queue = Recent(self._queue_state, seconds=CACHE_S)
 
     async def durations(self, model: str) -> list[int]:
         """Durations (ms) of this model's newest generations, newest first."""
@@ -50,14 +50,14 @@ class LineStore:
         """The same for a rank in a user's own line, and a job of this price (micro-dollars)."""
         if rank is None:
             return None
-        queue = await self._queue_state()
+        queue = await self._queue.get()
         return position(queue, await self._place(queue, team, user, rank), micro=micro)
 
     async def position_of_next(self, team: str, user: str, *, micro: int) -> int:
         """The same for a job that would be submitted now."""
         with store_errors():
             waiting: int = await self._redis.zcard(keys.user_line(user))
-        queue = await self._queue_state()
+        queue = await self._queue.get()
         return position(queue, await self._place(queue, team, user, waiting), micro=micro)
 
     async def shares(self, teams: Sequence[str]) -> dict[str, TeamLoad]:
@@ -103,15 +103,12 @@ class LineStore:
         return LinePosition(team, int(weight or 1), max(team_time, now_of_teams), user, user_time, rank)
 
     async def _queue_state(self) -> QueueState:
-        if self._cached is None or self._cached[0] < time.monotonic():
-            with store_errors():
-                _, *teams = await scripts.read_queue_state(self._redis)
-            queue = {
-                team: TeamWaiting(int(weight), float(virtual_time), _users(waiting), bool(paused))
-                for team, weight, virtual_time, paused, waiting in teams
-            }
-            self._cached = (time.monotonic() + CACHE_S, queue)
-        return self._cached[1]
+        with store_errors():
+            _, *teams = await scripts.read_queue_state(self._redis)
+        return {
+            team: TeamWaiting(int(weight), float(virtual_time), _users(waiting), bool(paused))
+            for team, weight, virtual_time, paused, waiting in teams
+        }
 
 
 def _users(flat: Sequence[str | int]) -> dict[str, UserWaiting]:

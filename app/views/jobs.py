@@ -139,7 +139,8 @@ def job_data(
     url = f"{base_url}/v1/jobs/{job.id}"
     return {
         "id": job.id,
-        "status": job.status,
+        # Plain text, of which pydantic's writer of JSON takes a tenth of the time that a member of an enum takes.
+        "status": cast("Status", job.status.value),
         "model": job.model,
         "output": cast("OutputView | None", job.output),  # checked by `app.fal.protocol.read_video`
         "error": _error(job),
@@ -149,7 +150,7 @@ def job_data(
         "upstream_paused": paused_view(upstream_paused if job.status is Status.QUEUED else None),
         "logs": job.logs,
         "metadata": job.metadata,
-        "priority": job.priority,
+        "priority": cast("Priority", job.priority.value),
         "user": job.user,
         "created_at": iso(job.created_ms),
         "submitted_at": iso(job.submitted_ms),
@@ -166,7 +167,13 @@ def job_data(
 def job_view(job: Job, **context: Unpack[JobContext]) -> JobView:
     """The job with its input."""
     data = job_data(job, **context)
-    return {"id": job.id, "status": job.status, "model": job.model, "input": _shown_input(job), **data}
+    return {
+        "id": job.id,
+        "status": data["status"],
+        "model": job.model,
+        "input": _shown_input(job),
+        **data,
+    }
 
 
 def quote_view(quoted: JobQuote, *, upstream_paused: str | None) -> QuoteView:
@@ -191,7 +198,9 @@ def paused_view(reason: str | None) -> PausedView | None:
 
 def _shown_input(job: Job) -> Object | None:
     """The input as submitted, with the facts of uploaded images instead of their URLs or data."""
-    return None if job.input is None else {name: job.images.get(name, value) for name, value in job.input.items()}
+    if job.input is None or not job.images:
+        return job.input
+    return {name: job.images.get(name, value) for name, value in job.input.items()}
 
 
 def _error(job: Job) -> ErrorView | None:

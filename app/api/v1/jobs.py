@@ -81,11 +81,12 @@ ReadSubmission = Annotated[IncomingSubmission, Depends(read_submission)]
 
 @dataclass(frozen=True, slots=True)
 class JobPoll:
-    """A poll of one job: its caller, who may read it, and the seconds to wait."""
+    """A poll of one job: its caller, who may read it, its position in line, and the seconds to wait."""
 
     caller: Caller
     gateway: Gateway
     job: Job
+    position: int | None
     wait: int
 
 
@@ -94,8 +95,8 @@ async def read_poll(request: Request) -> JobPoll:
     """Read a poll of one job; also with a browser token for it."""
     gateway = await get_gateway(request)
     caller = await job_reader(request, gateway)
-    job = await gateway.jobs.get(caller, request.path_params["job_id"])
-    return JobPoll(caller, gateway, job, await preferred_wait(request))
+    job, position = await gateway.jobs.get_with_position(caller, request.path_params["job_id"])
+    return JobPoll(caller, gateway, job, position, await preferred_wait(request))
 
 
 ReadPoll = Annotated[JobPoll, Depends(read_poll)]
@@ -186,10 +187,11 @@ async def list_jobs(
 @busy(read_poll)
 async def read_job(request: Request, poll: ReadPoll) -> Response:
     """The job; with `Prefer: wait=N`, as it is when it ends or after N seconds."""
-    gateway, job, wait = poll.gateway, poll.job, poll.wait
+    gateway, job, position, wait = poll.gateway, poll.job, poll.position, poll.wait
     if wait:
         job = await _waited(request, gateway, poll.caller, job, wait)
-    return await _render(gateway, job, await gateway.jobs.position(job), headers=_preference(wait))
+        position = await gateway.jobs.position(job)
+    return await _render(gateway, job, position, headers=_preference(wait))
 
 
 @router.post(
