@@ -3,11 +3,13 @@
 Finding a route among a hundred, solving dependencies and keeping exit stacks costs more than checking and pricing
 a job. A busy route is declared to FastAPI as all others are, which makes its documents and answers what matches no
 route, such as another method. It differs in one thing: its endpoint has one dependency, which reads all of the
-request. So it can be called directly: `endpoint(request, await read(request))`.
+request. So it can be called directly: `endpoint(request, await read(request))`, where `read` may also take parts of
+the path.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import signature
 from re import Pattern
 from typing import Any, TypeVar, cast
 
@@ -20,7 +22,7 @@ from app.api.problems import HANDLED, respond
 from app.api.reads import read_by
 
 T = TypeVar("T")
-Read = Callable[[Request], Awaitable[T]]
+Read = Callable[..., Awaitable[T]]
 Endpoint = Callable[[Request, T], Awaitable[Response]]
 
 _reads: dict[Any, Read[Any]] = {}
@@ -44,6 +46,7 @@ class BusyRoute:
     path: Pattern[str]
     endpoint: Endpoint[Any]
     read: Read[Any]
+    parts: tuple[str, ...]  # of the path, that `read` takes
 
 
 class BusyRoutes:
@@ -60,9 +63,10 @@ class BusyRoutes:
     def _add(self, route: RouteContext) -> None:
         if not any(read.key for read in read_by(route.dependant)):
             raise ValueError(f"{route.path} has no key: unknown parameters of its query would not be refused")
-        busy_route = BusyRoute(
-            route, route.path_regex, cast("Endpoint[Any]", route.endpoint), _reads[route.endpoint]
-        )
+        endpoint: Endpoint[Any] = cast("Endpoint[Any]", route.endpoint)
+        read = _reads[endpoint]
+        parts = tuple(name for name in signature(read).parameters if name in route.param_convertors)
+        busy_route = BusyRoute(route, route.path_regex, endpoint, read, parts)
         for method in route.methods or ():
             if route.param_convertors:
                 self._others.setdefault(method, []).append(busy_route)
@@ -78,7 +82,8 @@ class BusyRoutes:
         scope["route"] = found.route
         request = Request(scope, receive, send)
         try:
-            response = await found.endpoint(request, await found.read(request))
+            parts = {name: scope["path_params"][name] for name in found.parts}
+            response = await found.endpoint(request, await found.read(request, **parts))
         except HANDLED as error:
             response = await respond(request, error)
         await response(scope, receive, send)

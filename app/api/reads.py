@@ -55,11 +55,6 @@ def query(name: str, description: str, **schema: Any) -> Parameter:
     return _parameter("query", name, description, None, schema)
 
 
-def in_path(name: str, title: str) -> Parameter:
-    """A part of the path."""
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "title": title}}
-
-
 def with_dependencies(dependant: Dependant) -> Iterator[Dependant]:
     """The dependant and everything it depends on."""
     yield dependant

@@ -32,7 +32,7 @@ from app.api.event_stream import SENT, event_stream, sent_event
 from app.api.limit_headers import limit_headers
 from app.api.long_poll import long_poll
 from app.api.paging import PageCursor, PageSize, link_to_next
-from app.api.reads import Reads, in_path, query, reads
+from app.api.reads import Reads, query, reads
 from app.api.v1.bodies import JobBody
 from app.domain.accounts import Caller
 from app.domain.errors import Code, Conflict, StoreUnavailable, Unprocessable
@@ -46,7 +46,6 @@ from app.views.jobs import JobPage, JobView, QuoteView, job_view, quote_view
 
 ENDED = "It ended within `Prefer: wait=N`"
 METADATA = "metadata."
-JOB_ID = in_path("job_id", "Job Id")
 BY_METADATA = query("metadata.NAME", "Only jobs with this value under NAME; one such filter")
 router = APIRouter(prefix="/v1", tags=["jobs"])
 read_job_body = json_body(JobBody)
@@ -90,12 +89,12 @@ class JobPoll:
     wait: int
 
 
-@reads(Reads(key=True, parameters=(JOB_ID, PREFER)))
-async def read_poll(request: Request) -> JobPoll:
+@reads(Reads(key=True, parameters=(PREFER,)))
+async def read_poll(request: Request, job_id: str) -> JobPoll:
     """Read a poll of one job; also with a browser token for it."""
     gateway = await get_gateway(request)
     caller = await job_reader(request, gateway)
-    job, position = await gateway.jobs.get_with_position(caller, request.path_params["job_id"])
+    job, position = await gateway.jobs.get_with_position(caller, job_id)
     return JobPoll(caller, gateway, job, position, await preferred_wait(request))
 
 
