@@ -15,6 +15,7 @@ from app import __version__
 from app.api import admin, admin_limits, health, operations, problem_pages, well_known
 from app.api.busy_routes import BusyRoutes
 from app.api.document import add_documents
+from app.api.event_stream import StreamRest
 from app.api.fal import hooks, proxy, queue, run, storage
 from app.api.middleware import RequestMiddleware
 from app.api.overload import Gate
@@ -137,6 +138,7 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(ReplyHeaders)
+    app.add_middleware(StreamRest)
     return app
 
 

@@ -33,6 +33,7 @@ VERSIONS = {"1.0", "1.1"}
 DESCRIPTORS = 65_536  # asked of the machine at the start, where it lets us
 KEPT_FREE = 192  # descriptors for the store, fal and files
 FEWEST = 64  # connections, however few descriptors there are
+USUAL = 5000  # connections, for so many event streams; a process with fewer says so when it starts
 
 
 class ConnectionLimit:
@@ -53,6 +54,15 @@ class ConnectionLimit:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
         self.most = max(FEWEST, min(soft, DESCRIPTORS) - KEPT_FREE)
+
+    def shortage(self) -> str | None:
+        """What to do about a machine that permits fewer connections than usual."""
+        if self.most >= USUAL:
+            return None
+        return (
+            f"At most {self.most} connections may be open at once, event streams included: the machine permits no "
+            f"more files. Raise its hard limit (ulimit -Hn, LimitNOFILE, ulimits) to {USUAL + KEPT_FREE} or more."
+        )
 
     def wait(self, connection: "Connection", *, anew: bool = False) -> None:
         """The connection waits for a head from now on; one that did already keeps its place, or waits `anew`."""
@@ -87,6 +97,23 @@ class Connection(HttpToolsProtocol):
     5. `%2f` in a path is no slash
     6. a plain request that the gate refuses is answered without the parser
     """
+
+    # With more than thirty attributes in one dictionary, Python makes a whole one for each object: 1.2 KB.
+    __slots__ = (
+        "_body_left",
+        "_busy",
+        "_closes",
+        "_deadline",
+        "_early",
+        "_fields",
+        "_gate",
+        "_in_head",
+        "_lingering",
+        "_refusal",
+        "_rest",
+        "_shed_at",
+        "_unkept",
+    )
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

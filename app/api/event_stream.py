@@ -1,6 +1,7 @@
 """Server-sent events: how every stream begins, continues and ends."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -9,8 +10,9 @@ import pydantic_core
 import structlog
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import format_sse_event
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api.incoming import PLAIN_LIMIT
 from app.api.problems import LONGEST_PATH
 from app.domain.accounts import Caller
 from app.domain.errors import FilmgateError
@@ -24,6 +26,8 @@ MEDIA_TYPE = "text/event-stream"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 RETRY_MS = 3000  # after which a client reconnects
 KEPT = 64  # encoded events
+REST = "rest_of_stream"  # of the scope
+NEEDED = {"type", "method"}  # of the scope, by the server
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -80,10 +84,7 @@ def sent_event(event: Event | Notice, view: Mapping[str, Any]) -> bytes:
 
 
 class _EventStream(StreamingResponse):
-    """A stream that closes its source however it ends, also when the client left before it began.
-
-    Starlette's own keeps a task group and two tasks more for each stream.
-    """
+    """The head of a stream and its first event. `StreamRest` sends the others."""
 
     def __init__(
         self, end: Callable[[], None], first: bytes, chunks: AsyncGenerator[bytes, None], headers: dict[str, str]
@@ -93,30 +94,82 @@ class _EventStream(StreamingResponse):
         self._first = first
         self._chunks = chunks
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request: the first chunk, then the others until their end.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as Starlette's
+        """Begin the answer."""
+        scope[REST].begin(self._chunks, self._end)
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self._first, "more_body": True})
+
+
+class _Rest:
+    """The rest of a request's stream, if its answer is one. It is closed however it ends."""
+
+    __slots__ = ("_chunks", "_end")
+
+    def __init__(self) -> None:
+        self._chunks: AsyncGenerator[bytes, None] | None = None
+        self._end: Callable[[], None] | None = None
+
+    def begin(self, chunks: AsyncGenerator[bytes, None], end: Callable[[], None]) -> None:
+        """The answer is a stream of these chunks; `end` ends them."""
+        self._chunks, self._end = chunks, end
+
+    async def send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the chunks until their end.
 
         An error ends the stream cleanly: the client reconnects, and gets the error then.
         """
+        if self._chunks is None or self._end is None or scope["method"] == "HEAD":
+            return
+        path, trace_id, began = scope["path"][:LONGEST_PATH], scope["trace_id"], time.monotonic()
+        for name in scope.keys() - NEEDED:
+            del scope[name]  # what routers and dependencies left there
         leaving = asyncio.create_task(_end_with_client(receive, self._end))
         try:
-            async with aclosing(self._chunks):
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                await send({"type": "http.response.body", "body": self._first, "more_body": True})
-                async for chunk in self._chunks:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            async for chunk in self._chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
         except FilmgateError as error:
-            log.warning("stream.ended", path=scope["path"][:LONGEST_PATH], reason=error.message)
+            log.warning("stream.ended", path=path, reason=error.message)
         finally:
+            seconds = round(time.monotonic() - began, 1)
+            log.info("stream.closed", path=path, seconds=seconds, trace_id=trace_id)
             await cancel_and_wait(leaving)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def close(self) -> None:
+        """Close the source."""
+        if self._chunks is not None:
+            await self._chunks.aclose()
+
+
+class StreamRest:
+    """ASGI middleware around all others, which a stream would keep in memory for as long as it is open.
+
+    They see its head and first event, and are done; this sends the others.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection event."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        rest = scope[REST] = _Rest()
+        try:
+            await self._app(scope, receive, send)
+            await rest.send(scope, receive, send)
+        finally:
+            await rest.close()
+
 
 async def _end_with_client(receive: Receive, end: Callable[[], None]) -> None:
-    """The stream ends when its client leaves."""
+    """The stream ends when its client leaves, or sends a large body."""
+    size = 0
     try:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        while size <= PLAIN_LIMIT and (message := await receive())["type"] != "http.disconnect":
+            size += len(message.get("body", b""))
     finally:
         end()
 

@@ -96,6 +96,8 @@ def serve() -> None:
         ssl_keyfile=settings.tls_key,
     )
     ROOM.make_room()
+    if shortage := ROOM.shortage():
+        log.warning("api.few_connections", sentence=shortage)
     ApiServer(config).run()
 
 

@@ -213,9 +213,13 @@ async def test_idle_connections_shut_nobody_out(redis_server: RedisServer, emula
             assert seconds_of_work(server) - work < 1, "a crowd that does nothing costs nothing"
 
 
-async def test_when_all_connections_are_busy_the_next_is_503(redis_server: RedisServer, emulator: Emulator) -> None:
-    """503 with Retry-After; the busy connections continue."""
-    async with running_server(environment(redis_server, emulator), descriptors=KEPT_FREE + 64) as server:
+async def test_when_all_connections_are_busy_the_next_is_503(
+    redis_server: RedisServer, emulator: Emulator, tmp_path: Path
+) -> None:
+    """503 with Retry-After; the busy connections continue. The log says at the start how few there may be."""
+    log = tmp_path / "log"
+    async with running_server(environment(redis_server, emulator), descriptors=KEPT_FREE + 64, log=log) as server:
+        assert "At most 64 connections" in log.read_text()
         request = head("Content-Length: 10", first="POST /fal/hooks/a/b/c HTTP/1.1")
         with contextlib.ExitStack() as concurrently:
             busy = []
