@@ -221,7 +221,7 @@ def _gateway(
             deadline_s=settings.job_deadline,
         ),
         fal_uploads=fal_uploads,
-        listing=JobListing(stores.jobs, stores.accounts),
+        listing=JobListing(stores.jobs, stores.job_indexes, stores.accounts),
         uploads=uploads,
         operations=Operations(
             accounts=stores.accounts,

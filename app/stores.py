@@ -24,6 +24,7 @@ from app.store.epoch import EpochStore
 from app.store.events import EventStore
 from app.store.health import HealthStore
 from app.store.heartbeats import HeartbeatStore
+from app.store.job_indexes import JobIndexStore
 from app.store.jobs import JobStore
 from app.store.lanes import LaneStore
 from app.store.ledger import LedgerStore
@@ -64,6 +65,7 @@ class Stores:
     health: HealthStore
     heartbeats: HeartbeatStore
     jobs: JobStore
+    job_indexes: JobIndexStore
     lanes: LaneStore
     ledger: LedgerStore
     limits: LimitStore
@@ -121,6 +123,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         health=HealthStore(redis),
         heartbeats=HeartbeatStore(redis),
         jobs=JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None),
+        job_indexes=JobIndexStore(redis),
         lanes=LaneStore(redis),
         ledger=ledger,
         limits=LimitStore(redis, audit, estimate),

@@ -1,24 +1,21 @@
 """Lists of jobs: newest first, by pages, with filters."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from operator import itemgetter
 
 from app.domain.access import require_scope, visibility_filter
 from app.domain.accounts import NO_TEAM, Caller, Scope
 from app.domain.cursors import read_cursor, write_cursor
 from app.domain.errors import NotFound
-from app.domain.ids import join_ref, split_ref
+from app.domain.ids import split_ref
 from app.domain.jobs import Job, Status
 from app.store.accounts import AccountStore
+from app.store.job_indexes import JobIndexStore, Position, index_of
 from app.store.jobs import JobStore
 
-MIN_BATCH = 100  # rows read at once when the first batch did not fill the page
-SCAN_LIMIT = 2000  # rows that one request reads at most
-
-Position = tuple[int, str]  # admission time (ms), job id
-JobRow = tuple[int, str, str]  # the same, and the team
-ReadRows: TypeAlias = Callable[[Position | None, int], Awaitable[list[JobRow]]]
+SCAN_LIMIT = 2000  # ids of jobs that one request reads at most
+MIN_SCAN = 100  # of each team, when all teams are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,7 @@ class JobListing:
     """Pages of a caller's jobs, and of every team's."""
 
     jobs: JobStore
+    indexes: JobIndexStore
     accounts: AccountStore
 
     async def page(self, caller: Caller, wanted: Filter, *, limit: int, cursor: str | None) -> JobList:
@@ -52,13 +50,8 @@ class JobListing:
         """
         require_scope(caller, Scope.JOBS_READ)
         user = None if caller.sees_team else caller.user
-        index = self.jobs.index(caller.team, user=user, metadata=wanted.metadata)
-
-        async def rows(before: Position | None, count: int) -> list[JobRow]:
-            page = await self.jobs.page(index, before=before, count=count)
-            return [(at_ms, job_id, caller.team) for job_id, at_ms in page]
-
-        return await self._page(rows, _fields(caller, wanted), limit=limit, cursor=cursor, index=index)
+        index = index_of(caller.team, user=user, metadata=wanted.metadata)
+        return await self._page({caller.team: index}, _fields(caller, wanted), limit=limit, cursor=cursor)
 
     async def page_of_all(
         self, *, status: Status | None, team: str | None, limit: int, cursor: str | None
@@ -66,59 +59,50 @@ class JobListing:
         """Up to `limit` jobs of one team or of all, deleted ones too, older than the cursor; NotFound."""
         if team is not None and await self.accounts.team(team) is None:
             raise NotFound(NO_TEAM)
-
-        async def rows(before: Position | None, count: int) -> list[JobRow]:
-            found = await (self._held(team) if status is Status.HELD else self._newest(team, before, count))
-            return sorted((row for row in found if before is None or row[:2] < before), reverse=True)[:count]
-
+        if status is Status.HELD:
+            return await self._held(team, limit=limit, cursor=cursor)
         where = {} if status is None else {"status": status.value}
-        return await self._page(rows, where, limit=limit, cursor=cursor)
+        teams = [team] if team is not None else [one.id for one in await self.accounts.teams(deleted=True)]
+        indexes = {name: index_of(name, user=None, metadata=None) for name in teams}
+        return await self._page(indexes, where, limit=limit, cursor=cursor)
 
     async def _page(
-        self, rows_of: ReadRows, where: Mapping[str, str], *, limit: int, cursor: str | None, index: str = ""
+        self, indexes: Mapping[str, str], where: Mapping[str, str], *, limit: int, cursor: str | None
     ) -> JobList:
-        """The jobs of the rows whose records have these fields.
+        """The newest jobs of these indexes, by team, whose records have these fields.
 
-        1. read a batch of rows: at first one more than the page, then more at once
-        2. read their records; remove the ids of expired ones from the index
-        3. stop when the page is full, the rows end, or SCAN_LIMIT of them were read
-        4. the cursor is the page's last job; after SCAN_LIMIT rows, the last of them
+        1. scan each index for one job more than the page, and not further than SCAN_LIMIT allows
+        2. where the first scan to stop has stopped, jobs of that index may follow: older ones must wait
+        3. the cursor is the page's last job; of a page that is not full, that place
         """
         before = None if cursor is None else read_cursor(cursor, kind="job")
-        found: list[tuple[Job, Position]] = []
-        count, left = limit + 1, SCAN_LIMIT
-        while left > 0:
-            rows = await rows_of(before, count)
-            records = await self.jobs.get_matching([join_ref(team, job_id) for _, job_id, team in rows], where)
-            expired = [row[1] for row, (_, exists) in zip(rows, records, strict=True) if not exists]
-            if index and expired:
-                await self.jobs.forget(index, expired)
-            for (at_ms, job_id, _), (job, _) in zip(rows, records, strict=True):
-                before = (at_ms, job_id)
-                if job is not None:
-                    if len(found) == limit:
-                        return JobList([job for job, _ in found], write_cursor(found[-1][1]))
-                    found.append((job, before))
-            if len(rows) < count:
-                return JobList([job for job, _ in found], None)
-            left -= count
-            count = min(max(limit + 1, MIN_BATCH), left)
-        return JobList([job for job, _ in found], None if before is None else write_cursor(before))
+        rows = max(SCAN_LIMIT // max(1, len(indexes)), MIN_SCAN)
+        found: list[tuple[Position, Job]] = []
+        stops: list[Position] = []
+        for team, index in indexes.items():
+            scan = await self.indexes.scan(index, team, before=before, limit=limit + 1, rows=rows, where=where)
+            found += scan.jobs
+            stops += [] if scan.reached is None else [scan.reached]
+        first_stop = max(stops, default=None)
+        return _cut(found, limit=limit, first_stop=first_stop)
 
-    async def _newest(self, team: str | None, before: Position | None, count: int) -> list[JobRow]:
-        """At least the `count` newest jobs of the team, or of all."""
-        teams = [team] if team is not None else [one.id for one in await self.accounts.teams(deleted=True)]
-        rows: list[JobRow] = []
-        for name in teams:
-            index = self.jobs.index(name, user=None, metadata=None)
-            page = await self.jobs.page(index, before=before, count=count)
-            rows += [(at_ms, job_id, name) for job_id, at_ms in page]
-        return rows
-
-    async def _held(self, team: str | None) -> list[JobRow]:
+    async def _held(self, team: str | None, *, limit: int, cursor: str | None) -> JobList:
+        """The newest held jobs of a team or of all; the store has a set of them."""
+        before = None if cursor is None else read_cursor(cursor, kind="job")
         refs = [ref for ref in await self.jobs.held() if team in {None, split_ref(ref)[0]}]
-        jobs = await self.jobs.get_many(refs)
-        return [(job.created_ms, job.id, job.team) for job in jobs if job is not None]
+        jobs = [job for job in await self.jobs.get_many(refs) if job is not None and job.status is Status.HELD]
+        found = [((job.created_ms, job.id), job) for job in jobs]
+        return _cut([row for row in found if before is None or row[0] < before], limit=limit)
+
+
+def _cut(found: list[tuple[Position, Job]], *, limit: int, first_stop: Position | None = None) -> JobList:
+    """A page of the newest of these jobs; with `first_stop`, of those that are not older."""
+    rows = [
+        row for row in sorted(found, key=itemgetter(0), reverse=True) if first_stop is None or row[0] >= first_stop
+    ]
+    if len(rows) > limit:
+        return JobList([job for _, job in rows[:limit]], write_cursor(rows[limit - 1][0]))
+    return JobList([job for _, job in rows], None if first_stop is None else write_cursor(first_stop))
 
 
 def _fields(caller: Caller, wanted: Filter) -> dict[str, str]:

@@ -94,30 +94,6 @@ class JobStore:
         records = await read_hashes(self._redis, map(keys.job, refs))
         return [read_job(record) if record else None for record in records]
 
-    async def get_matching(self, refs: Sequence[str], where: Mapping[str, str]) -> list[tuple[Job | None, bool]]:
-        """For each ref the job if its fields have these values, and whether it exists at all.
-
-        Fields that may be packed are compared after reading the job.
-        """
-        with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            for ref in refs:
-                pipe.hmget(keys.job(ref), "status", *where)
-            rows = await pipe.execute()
-        wanted = [
-            ref
-            for ref, (status, *own) in zip(refs, rows, strict=True)
-            if status
-            and all(text in {None, value} for text, value in zip(own, where.values(), strict=True))
-            and where.get("id") in {None, split_ref(ref)[1]}
-        ]
-        jobs = {
-            ref: job
-            for ref, job in zip(wanted, await self.get_many(wanted), strict=True)
-            if job is not None and all(getattr(job, name) == value for name, value in where.items())
-        }
-        return [(jobs.get(ref), status is not None) for ref, (status, *_) in zip(refs, rows, strict=True)]
-
     async def take_polls(self, *, limit: int, visibility_ms: int) -> tuple[int, int, list[DuePoll]]:
         """The store's time (ms), how many jobs are polled in all, and those that are due, at most `limit`.
 
@@ -306,8 +282,8 @@ class JobStore:
                 error=error[1] if error else "",
                 rest=facts_of(job),
             )
-        for pair in job.metadata.items():
-            await self.forget(self.index(job.team, user=None, metadata=pair), [job.id])
+            for pair in job.metadata.items():
+                await self._redis.zrem(keys.metadata_jobs(job.team, *pair), job.id)
         return erased
 
     async def held_since(self, refs: Sequence[str]) -> dict[str, int]:
@@ -354,28 +330,6 @@ class JobStore:
             if job is not None:
                 return job
         return None
-
-    @staticmethod
-    def index(team: str, *, user: str | None, metadata: tuple[str, str] | None) -> str:
-        """The name of the smallest index that contains all wanted jobs; `user` None means the whole team."""
-        if metadata is not None:
-            return keys.metadata_jobs(team, *metadata)
-        return keys.team_jobs(team) if user is None else keys.user_jobs(team, user)
-
-    async def page(self, index: str, *, before: tuple[int, str] | None, count: int) -> list[tuple[str, int]]:
-        """Up to `count` ids of an index, newest first, strictly older than `before` (time in ms, id)."""
-        highest = "+inf" if before is None else str(before[0])
-        with store_errors():
-            rows = await self._redis.zrevrangebyscore(
-                index, highest, "-inf", start=0, num=count + 200, withscores=True
-            )
-        ids = [(job_id, int(score)) for job_id, score in rows]
-        return [(job_id, at) for job_id, at in ids if before is None or (at, job_id) < before][:count]
-
-    async def forget(self, index: str, job_ids: Sequence[str]) -> None:
-        """Remove ids whose record has expired from an index."""
-        with store_errors():
-            await self._redis.zrem(index, *job_ids)
 
 
 def ref_of(job: Job) -> str:

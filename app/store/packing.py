@@ -6,7 +6,6 @@ quarter of the memory. The pieces are bytes; our clients decode them with surrog
 """
 
 import base64
-import re
 import zlib
 from collections.abc import Mapping
 
@@ -61,7 +60,6 @@ DICTIONARY = (
     b"fal-ai/kling-video/v2.5-turbo/pro/image-to-video\t2800000\t10\t700000\t5\t1400000\t5\tnormal\t1\tCOMPLETED\n"
 ) + _TEXTS_DICTIONARY
 START = "start:"  # before a window's name: the start of its period, in a field of older versions
-PIECE = re.compile(r"z\d+")
 
 
 def pack(texts: Mapping[str, str], facts: Mapping[str, str]) -> bytes:
@@ -82,10 +80,12 @@ def unpacked(record: Mapping[str, str]) -> Mapping[str, str]:
     """The record with the fields in its pieces `z0`, `z1`, …; an unpacked field is newer than a packed one."""
     if "z0" not in record:
         return record
-    count = sum(1 for name in record if PIECE.fullmatch(name))
-    texts = _inflated("".join(record[f"z{number}"] for number in range(count)))
+    own = dict(record)
+    pieces: list[str] = []
+    while (piece := own.pop(f"z{len(pieces)}", None)) is not None:
+        pieces.append(piece)
+    texts = _inflated("".join(pieces))
     facts = zip(FACTS, texts.pop("facts", "").split("\t"), strict=False)
-    own = {name: text for name, text in record.items() if not PIECE.fullmatch(name)}
     if "periods" in own:
         own["periods"] = f"{own['periods']} {own.pop('gateway_periods', '')}".strip()
     if starts := [f"{name.removeprefix(START)}={text}" for name, text in own.items() if name.startswith(START)]:

@@ -320,6 +320,19 @@ async def replay_deliveries(
 async def reschedule_hidden(redis: Client, *, due: str, rest: Iterable[str]) -> int:
     """Sets when taken refs, which are hidden, are due next."""
 
+async def scan_jobs(
+    redis: Client,
+    *,
+    index: str,
+    team: str,
+    before_ms: int | None,
+    before_id: str,
+    limit: int,
+    rows: int,
+    rest: Iterable[str],
+) -> tuple[int, list[str], list[str], list[list[str]]]:
+    """Reads the jobs of an index whose records have the wanted fields, newest first."""
+
 async def sweep_slots(redis: Client, *, give_up_ms: int) -> tuple[list[str], list[str], list[str]]:
     """Compares the slots with the jobs' states, and repairs what does not fit."""
 

@@ -74,6 +74,7 @@ LUA_MAY_READ_WHOLE = {
     "lib/event.lua HGETALL": "one job",
     "lib/limits.lua HGETALL": "one owner's limits",
     "lib/packing.lua HGETALL": "one job",
+    "scan_jobs.lua HGETALL": "one job each, of a page",
     "lib/sums.lua HGETALL": "one job",
     "lib/outbox.lua HGETALL": "a team's endpoints, which have a cap",
     "read_for_poll.lua HGETALL": "one job",
