@@ -21,7 +21,10 @@ from workers.queues import TaskQueue
 from workers.runtime import worker_name
 from workers.supervisor import WorkerPids
 
-TICK_S = 0.25
+TICK_S = 1.0  # at most, between two checks of the lanes
+AWAY_TICK_S = 0.25  # while the store is away, and a moment longer: lanes are released then
+SOON_AFTER_S = 5.0
+LATE_S = 0.01  # after the end of a lease
 HEARTBEAT_S = 3.0
 MEMORY_LEVELS = (0.8, 0.9, 1.0)
 HOUR_MS = 3_600_000
@@ -46,6 +49,7 @@ class Keeper:
         self._ready: set[str] = set()  # workers that have reported
         self._stop = asyncio.Event()
         self._away_since: float | None = None
+        self._back_at = 0.0
         self._concurrency_differs = False
 
     async def run(self) -> None:
@@ -54,6 +58,7 @@ class Keeper:
         1. compare the store with the witness, before anything is bought and every second
         2. enqueue each lane without a live slice
         3. write a heartbeat every few seconds
+        4. wait for a second, or until the first lease of a lane would end
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,10 +66,9 @@ class Keeper:
         last_beat = 0.0
         while not self._stop.is_set():
             await self._epoch.tick()
+            left_s = 0.0
             try:
-                for lane in range(self._settings.lanes):
-                    if await self._stores.lanes.mark_enqueued(lane):
-                        await self.enqueue(lane)
+                left_s = await self._keep_lanes()
                 if time.monotonic() - last_beat > HEARTBEAT_S or self._away_since is not None:
                     await self._beat()
                     last_beat = time.monotonic()
@@ -72,8 +76,23 @@ class Keeper:
             except (StoreUnavailable, RedisError):  # the second is from RQ's connection
                 self._note_store(away=True)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), TICK_S)
+                await asyncio.wait_for(self._stop.wait(), self._pause_s(left_s))
         await self._epoch.close()
+
+    async def _keep_lanes(self) -> float:
+        """Enqueue each lane without a live slice; seconds until the first of the others may be without one."""
+        lefts = [TICK_S]
+        for lane in range(self._settings.lanes):
+            if await self._stores.lanes.mark_enqueued(lane):
+                await self.enqueue(lane)
+            else:
+                lefts.append(await self._stores.lanes.left_s(lane))
+        return min(lefts)
+
+    def _pause_s(self, left_s: float) -> float:
+        """Seconds until the next check."""
+        soon_after = time.monotonic() - self._back_at < SOON_AFTER_S
+        return AWAY_TICK_S if soon_after or self._away_since is not None else left_s + LATE_S
 
     async def enqueue(self, lane: int) -> None:
         """Enqueue a slice; after a failure clear the lane's mark, so that the next try need not wait."""
@@ -91,7 +110,7 @@ class Keeper:
             log.warning("supervisor.store_away")
         elif not away and self._away_since is not None:
             log.warning("supervisor.store_back", away_s=round(now - self._away_since, 1))
-            self._away_since = None
+            self._away_since, self._back_at = None, now
 
     async def _beat(self) -> None:
         """Renew the heartbeats of the workers, which write the first one themselves when they are ready.

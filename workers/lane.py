@@ -25,6 +25,8 @@ from workers.runtime import Runtime
 SLICE_S = 5.0
 RENEW_S = 0.5
 WAKE_S = 0.25
+IDLE_S = 0.5  # while no job is anywhere: whatever changes that wakes the lane, or may wait so long
+STEPS = ("submit", "finalize", "deliver")
 FINISH_S = 2.0  # for running polls; slower ones are cancelled and become due again
 HOUSEKEEPING_S = 1.0
 EXPIRE_BATCH = 100
@@ -104,7 +106,7 @@ class Slice:
         1. grant free slots to the first in line
         2. once a second: end jobs past their deadline, decide old disputes; once a minute: sweep the slots
         3. enqueue due submits and finalizes while few tasks wait, and a round of deliveries if one is due
-        4. wait for a wake-up, for a job that has ended at fal, or a quarter of a second
+        4. wait for a wake-up, for a job that has ended at fal, or a quarter of a second; an idle lane waits longer
         """
         for task in (self._runtime.bill, self._runtime.history):
             if task.is_due():
@@ -122,10 +124,14 @@ class Slice:
                 if await self._gateway.stores.slots.grant():
                     crash_point("grant.after")
                 await self._housekeeping()
-                for step in ("submit", "finalize", "deliver"):
-                    await self._enqueue(step)
+                found = await self._gateway.stores.due.due_steps(STEPS)
+                for step in STEPS:
+                    if step in found.due:
+                        await self._enqueue(step)
+                if not found.idle:
+                    self._polling.wake.set()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), WAKE_S)
+                    await asyncio.wait_for(self._wake.wait(), IDLE_S if found.idle else WAKE_S)
         finally:
             self._polling.stop()
             await polling
@@ -161,8 +167,6 @@ class Slice:
         task.add_done_callback(self._concurrent.discard)
 
     async def _enqueue(self, step: str) -> None:
-        if not await self._gateway.stores.due.any(step):
-            return
         room = await self._runtime.task_queue.room(step)
         if step == "deliver":  # a round takes deliveries itself: one task is enough
             if room == MAX_WAITING_TASKS:

@@ -23,7 +23,8 @@ POLLS_A_SECOND = (
 BURST = 100
 VISIBILITY_MS = 12_000  # longer than one status call
 TURN_S = 0.05
-IDLE_S = 0.25  # while nothing runs at fal
+IDLE_S = 1.0  # while nothing runs at fal; a lane that is not idle wakes it more often
+AWAY_S = 0.25  # before another try, while the store is away
 
 log = structlog.get_logger()
 
@@ -53,7 +54,7 @@ class Polling:
             try:
                 await self.turn()
             except StoreUnavailable:
-                await asyncio.sleep(IDLE_S)
+                await asyncio.sleep(AWAY_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.wake.wait(), TURN_S if self._anything_runs else IDLE_S)
 

@@ -1,6 +1,7 @@
 """When each ref is due next, by step, and the list that wakes those who wait for it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -10,6 +11,14 @@ from app.store.clock import milliseconds
 from app.store.connection import store_errors
 
 ENQUEUED_HIDDEN_MS = 3_000  # until a task that was lost is enqueued again; below a webhook's first delay
+
+
+@dataclass(frozen=True, slots=True)
+class DueSteps:
+    """The steps with something due. `idle`: no job is in line, at fal or in one of the steps."""
+
+    due: frozenset[str]
+    idle: bool
 
 
 class DueStore:
@@ -35,6 +44,20 @@ class DueStore:
             pipe.time()
             first, now = await pipe.execute()
         return bool(first) and first[0][1] <= milliseconds(*now)
+
+    async def due_steps(self, steps: Sequence[str]) -> DueSteps:
+        """Which of these steps have something due, and whether anything waits; one round trip, which only reads."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for step in steps:
+                pipe.zrange(keys.due(step), 0, 0, withscores=True)
+            for waiting in (keys.LINE, keys.LATER, keys.SLOTS, keys.due("poll")):
+                pipe.zcard(waiting)
+            pipe.time()
+            *found, now = await pipe.execute()
+        firsts = dict(zip(steps, found, strict=False))
+        due = frozenset(step for step, first in firsts.items() if first and first[0][1] <= milliseconds(*now))
+        return DueSteps(due, idle=not any(found))
 
     async def reschedule(self, step: str, due_ms: dict[str, int]) -> None:
         """Set when each ref is due next (store's clock), unless it was removed from the step."""

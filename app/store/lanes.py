@@ -20,6 +20,11 @@ class LaneStore:
         with store_errors():
             return bool(await self._redis.set(keys.lane(lane), ENQUEUED, nx=True, px=ENQUEUED_MS))
 
+    async def left_s(self, lane: int) -> float:
+        """Seconds until the present lease or mark ends, unless it is renewed."""
+        with store_errors():
+            return max(0, await self._redis.pttl(keys.lane(lane))) / 1000
+
     async def take(self, lane: int, token: str) -> bool:
         """Acquire the lane for a slice; False when another live slice has it."""
         with store_errors():

@@ -7,7 +7,7 @@ import pytest
 from app.domain.buying import ALL_TEAMS
 from app.domain.jobs import Charge, Status
 from app.store import keys
-from app.store.due import ENQUEUED_HIDDEN_MS
+from app.store.due import ENQUEUED_HIDDEN_MS, DueSteps
 from app.store.heartbeats import HEARTBEAT_MS
 from app.store.lanes import ENQUEUED
 from app.store.slots import GRANT_MS
@@ -174,6 +174,23 @@ async def test_a_lane_has_one_slice(pipeline: Pipeline) -> None:
     assert await stores.lanes.take(0, other)
     assert not await stores.lanes.renew(0, mine)
     assert await stores.lanes.take(1, mine)  # another lane is independent
+
+
+async def test_a_lane_is_idle_only_without_a_job_anywhere(pipeline: Pipeline) -> None:
+    """In line, at fal, with a poll, or with another step in the future: the lane looks more often."""
+    due, steps = pipeline.gateway.stores.due, ("submit", "finalize", "deliver")
+    assert await due.due_steps(steps) == DueSteps(frozenset(), idle=True)
+    job_id = await pipeline.admit()
+    assert await due.due_steps(steps) == DueSteps(frozenset(), idle=False)
+    await pipeline.gateway.stores.slots.grant()
+    assert await due.due_steps(steps) == DueSteps(frozenset({"submit"}), idle=False)
+    await pipeline.submit(job_id)
+    assert await due.due_steps(steps) == DueSteps(frozenset(), idle=False)
+    for waiting in (keys.LINE, keys.LATER, keys.SLOTS, keys.due("poll"), keys.due("deliver")):
+        await pipeline.redis.flushdb()
+        await pipeline.redis.zadd(waiting, {"some": 1e15})
+        assert await due.due_steps(steps) == DueSteps(frozenset(), idle=False), waiting
+    await pipeline.redis.flushdb()
 
 
 async def test_a_lane_without_a_slice_is_enqueued_once(pipeline: Pipeline) -> None:
