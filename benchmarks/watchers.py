@@ -58,10 +58,17 @@ class Watching:
         self._process = process
 
     async def seen(self, seconds: float) -> Seen:
-        """Ends all streams; what they have received."""
-        async with asyncio.timeout(seconds):
-            answer, _ = await self._process.communicate()
-        return Seen(**json.loads(answer))
+        """Ends all streams; what they have received.
+
+        Raises:
+            NotMeasured: the watchers gave no report in this time.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                answer, _ = await self._process.communicate(b"")  # which closes its stdin
+            return Seen(**json.loads(answer))
+        except (TimeoutError, ValueError):
+            raise NotMeasured("The watchers of the streams gave no report.") from None
 
 
 @asynccontextmanager
