@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from app.domain.end_ages import bin_of
+
 from benchmarks.figures import percentile
-from benchmarks.gateway import Working
+from benchmarks.gateway import MODEL, Working
 from benchmarks.load import Order, bodies, send
 from benchmarks.processes import NotMeasured, cpu_of, say
 
+SECONDS = 5  # of each clip
+EARLIER = 200  # ends that the store knows
 CHUNK = 2_000  # submissions of one call of the load generator
 SUBMIT_SECONDS = 300.0
 GRACE_SECONDS = 60.0
@@ -31,7 +35,7 @@ class Plan:
         step = (self.longest - self.shortest) / self.jobs
         for number, body in enumerate(made):
             body["input"]["prompt"] += f" [emu:run:{self.shortest + number * step:.3f}]"
-            body["input"]["duration"] = "5"  # one length, whose run times can be learned
+            body["input"]["duration"] = str(SECONDS)  # one length, whose run times can be learned
         return made
 
 
@@ -81,9 +85,28 @@ async def meter(working: Working) -> Meter:
     )
 
 
-async def fill(working: Working, plan: Plan) -> None:
-    """Submits everything while fal's clock is paused, then resumes it: none ends before all are in flight."""
+async def learn(working: Working, plan: Plan, *, queue_s: float) -> None:
+    """Have the store know earlier ends, as if jobs of these run times had ended here before."""
+    step = (plan.longest - plan.shortest) / EARLIER
+    ages_s = [queue_s + plan.shortest + number * step for number in range(EARLIER)]
+    bins = [bin_of(1000 * age_s) for age_s in ages_s]
+    await working.served.inside.stores.end_ages.count(MODEL, SECONDS, bins)
+
+
+async def fill_paused(working: Working, plan: Plan) -> None:
+    """Submits everything while fal's clock stands still: none ends before all are in flight."""
     await working.time_of_fal("pause")
+    await fill(working, plan)
+    await asyncio.sleep(SETTLE_SECONDS)
+    await working.time_of_fal("resume")
+
+
+async def fill(working: Working, plan: Plan) -> float:
+    """Submits everything, and waits until all are in flight; the seconds that it took.
+
+    Raises:
+        NotMeasured: they are not after some minutes, or the outcome of a submission is unknown.
+    """
     say(f"submitting {plan.jobs:,} jobs")
     began = time.monotonic()
     made = plan.bodies()
@@ -96,9 +119,8 @@ async def fill(working: Working, plan: Plan) -> None:
         if time.monotonic() - began > SUBMIT_SECONDS or counts["held"]:
             raise NotMeasured(f"After {time.monotonic() - began:.0f} s the jobs are not all in flight: {counts}")
         await asyncio.sleep(0.25)
-    say(f"all in flight after {time.monotonic() - began:.0f} s; now fal's clock runs")
-    await asyncio.sleep(SETTLE_SECONDS)
-    await working.time_of_fal("resume")
+    say(f"all in flight after {time.monotonic() - began:.0f} s")
+    return time.monotonic() - began
 
 
 async def until_ended(working: Working, plan: Plan, *, leave: int = 0) -> None:
@@ -124,9 +146,10 @@ async def lags(working: Working, *, expected: int) -> Lags:
     Raises:
         NotMeasured: a job failed, or fewer than `expected` have ended.
     """
+    jobs = await working.jobs()  # first: more end meanwhile
     at_fal = {one["prompt"]: one for one in await working.requests()}
     found, polls = [], []
-    for job in await working.jobs():
+    for job in jobs:
         if job["completed_at"] is None:
             continue
         if job["status"] != "succeeded":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, Options, Point, at_most
 from benchmarks.gateway import working
-from benchmarks.in_flight import Plan, fill, lags, meter, until_ended
+from benchmarks.in_flight import Plan, fill_paused, lags, meter, until_ended
 
 ROW = "crowd"
 SIZES = (100, 10_000)
@@ -35,7 +35,7 @@ async def _with(folder: Path, size: int) -> list[Figure]:
     ending = min(size, int(WINDOW_S * ENDING))
     async with working(folder, in_flight=size) as gateway:
         cpu = await meter(gateway)
-        await fill(gateway, plan)
+        await fill_paused(gateway, plan)
         await asyncio.sleep(SETTLE_S)
         cpu.start()
         await asyncio.sleep(BEFORE_S - SETTLE_S)

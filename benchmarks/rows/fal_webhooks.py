@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, Options, at_most
 from benchmarks.gateway import working
-from benchmarks.in_flight import Plan, fill, lags, meter, until_ended
+from benchmarks.in_flight import Plan, fill_paused, lags, meter, until_ended
 
 ROW = "fal-webhooks"
 
@@ -14,7 +14,7 @@ async def measure(folder: Path, options: Options) -> list[Figure]:
     plan = Plan(200, 10, 20) if options.quick else Plan(1000, 20, 45)
     async with working(folder, in_flight=plan.jobs, webhooks=True) as gateway:
         cpu = await meter(gateway)
-        await fill(gateway, plan)
+        await fill_paused(gateway, plan)
         cpu.start()
         await until_ended(gateway, plan)
         cores = cpu.cores()

@@ -6,9 +6,10 @@ from statistics import mean
 
 from benchmarks.figures import Figure, Options, Point, at_most
 from benchmarks.gateway import working
-from benchmarks.in_flight import Plan, fill, lags, meter, until_ended
+from benchmarks.in_flight import Plan, fill, lags, learn, meter, until_ended
 
 ROW = "lag"
+QUEUE_S = 0.5
 MARGIN_S = 5.0  # before the first end, for the reading of meters
 MOST_POLLS = 40
 
@@ -16,16 +17,17 @@ MOST_POLLS = 40
 async def measure(folder: Path, options: Options) -> list[Figure]:
     """A thousand jobs on one lane, whose ends are spread evenly over half a minute around four minutes.
 
-    1. a few jobs of the same run times before, so that there are durations from which to learn
-    2. all are submitted while fal's clock stands still; CPU is read until the first job may end, and while they end
+    1. the store knows the ends of earlier jobs of the same run times
+    2. all are submitted; CPU is read until the first job may end, and while they end
     3. each job's `completed_at` is compared with the emulator's own
     """
-    plan = Plan(200, 15, 25) if options.quick else Plan(1000, 225, 255)
-    async with working(folder, in_flight=plan.jobs) as gateway:
+    plan = Plan(200, 25, 35) if options.quick else Plan(1000, 225, 255)
+    async with working(folder, in_flight=plan.jobs, emulator=("--queue-seconds", str(QUEUE_S))) as gateway:
+        await learn(gateway, plan, queue_s=QUEUE_S)
         cpu = await meter(gateway)
-        await fill(gateway, plan)
+        took = await fill(gateway, plan)
         cpu.start()
-        await asyncio.sleep(plan.shortest - MARGIN_S)
+        await asyncio.sleep(max(1.0, plan.shortest - MARGIN_S - took))
         flying = cpu.cores()
         cpu.start()
         await until_ended(gateway, plan)
