@@ -4,10 +4,10 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from statistics import mean
 from typing import Any
 
 from app.domain.end_ages import bin_of
-
 from benchmarks.figures import percentile
 from benchmarks.gateway import MODEL, Working
 from benchmarks.load import Order, bodies, send
@@ -41,10 +41,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Lags:
-    """Seconds from the end at fal to ours, ascending; and how often each ended job was polled."""
+    """Seconds from the end at fal to ours, ascending; and of each ended job its seconds at fal and its polls."""
 
     seconds: list[float]
-    polls: list[int]
+    polls: list[tuple[float, int]]
+
+    def polls_around(self, seconds: float, *, within: float) -> float:
+        """The mean number of polls of the jobs that took about so long."""
+        return mean(count for took, count in self.polls if abs(took - seconds) <= within)
 
     def p(self, share: float) -> float:
         """The lag below which this share lies."""
@@ -156,7 +160,7 @@ async def lags(working: Working, *, expected: int) -> Lags:
             raise NotMeasured(f"A job ended as {job['status']}: {job['error']}")
         request = at_fal[job["input"]["prompt"]]
         found.append(datetime.fromisoformat(job["completed_at"]).timestamp() - request["completed_at"])
-        polls.append(request["polls"])
+        polls.append((request["completed_at"] - request["received_at"], request["polls"]))
     if len(found) < expected:
         raise NotMeasured(f"Only {len(found)} of {expected} jobs have ended.")
     return Lags(sorted(found), polls)
