@@ -8,7 +8,7 @@ from statistics import mean
 from benchmarks.figures import Figure, Options, at_most
 from benchmarks.gateway import Working, working
 from benchmarks.load import bodies
-from benchmarks.processes import NotMeasured, cpu_of, cpu_seconds, say
+from benchmarks.processes import NotMeasured, cpu_of, cpu_seconds, say, tree
 from tests.support.receiver import Receiver
 
 ROW = "life"
@@ -50,11 +50,12 @@ async def measure(folder: Path, options: Options) -> list[Figure]:
 
 async def _parts(gateway: Working) -> dict[str, float]:
     """CPU seconds of each part."""
+    roles = {role: cpu_of(await gateway.pids(role)) for role in ("lanes", "work", "deliveries")}
     return {
         "API": cpu_seconds(gateway.served.api.pid),
         "store": cpu_seconds(gateway.served.store.pid),
-        "supervisor": cpu_seconds(gateway.supervisor.pid),
-        **{role: cpu_of(await gateway.pids(role)) for role in ("lanes", "work", "deliveries")},
+        **roles,
+        "supervisor": cpu_of(tree(gateway.supervisor.pid)) - sum(roles.values()),
     }
 
 
