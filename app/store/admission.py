@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from dataclasses import dataclass, fields
-from typing import Any
+from operator import attrgetter
 
 from app.domain.accounts import Caller
 from app.domain.ids import join_ref, new_id
@@ -24,6 +24,7 @@ ACCEPTED = {"admitted", "repeated"}  # replies that promise a job
 # A high job counts as an hour older in its user's line, a low one as an hour younger, so that none waits forever.
 PRIORITY_OFFSETS_MS = {Priority.HIGH: -3_600_000, Priority.NORMAL: 0, Priority.LOW: 3_600_000}
 ORDER_FIELDS = tuple(field.name for field in fields(Order))
+read_order = attrgetter(*ORDER_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,11 @@ class AdmissionStore:
         job_id = new_id("job")
         ref, owner = join_ref(new.team, job_id), new.token or new.user
         digest = key_digest(new.idempotency_key or "")
-        record = write_fields(_record(new, job_id))
+        order = dict(zip(ORDER_FIELDS, read_order(new), strict=True))
+        repost = digest if new.dedup_ms else None
+        # The script writes these unchanged, and adds times, state and periods.
+        empty = {"metadata": new.metadata or None, "images": new.images or None}
+        record = write_fields({"id": job_id, **order, **empty, "repost": repost})
 
         async def call(when: PeriodArguments) -> "scripts.AdmitReply":
             with store_errors():
@@ -126,7 +131,7 @@ class AdmissionStore:
         answer = await with_periods(self._clock, new.zone, call)
         if answer[0] == "admitted":
             _, now_ms, limits, rank, alarms, written = answer
-            job = _job(new, job_id, pairs(written))
+            job = Job(id=job_id, **order, **read_fields(pairs(written)))
             return Admitted(job, rank, read_states(limits, now_ms), tuple(alarms))
         if answer[0] == "repeated":
             return Repeated(answer[3], read_states(answer[2], answer[1]))
@@ -184,19 +189,3 @@ def _short_hash(fingerprint: str) -> str:
 def key_digest(idempotency_key: str) -> str:
     """The stored form of an idempotency key."""
     return hashlib.sha256(idempotency_key.encode()).hexdigest()
-
-
-def _record(new: Submission, job_id: str) -> dict[str, Any]:
-    """The fields that the script writes unchanged; it adds times, state and periods."""
-    repost = key_digest(new.idempotency_key or "") if new.dedup_ms else None
-    not_empty = {"metadata": new.metadata or None, "images": new.images or None}
-    return {"id": job_id, **_order(new), **not_empty, "repost": repost}
-
-
-def _job(new: Submission, job_id: str, written: dict[str, str]) -> Job:
-    """The admitted job, with the fields that the script has added."""
-    return Job(id=job_id, **_order(new), **read_fields(written))
-
-
-def _order(new: Submission) -> dict[str, Any]:
-    return {name: getattr(new, name) for name in ORDER_FIELDS}

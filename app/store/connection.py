@@ -1,7 +1,7 @@
 """Connections to the store: their time-outs, and the one place where Redis's errors become ours."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis.asyncio as aredis
@@ -70,7 +70,7 @@ class StoreClient(aredis.Redis):
         """The reply to a command, as redis-py returns it."""
         if self.shared is None:
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # untyped in redis-py
-        if args[0] not in self.response_callbacks:
+        if args[0] not in self.response_callbacks and " " not in args[0]:
             return await self.shared.call(*args)
         sent: Any = _Sent(self.shared, args)
         return await self.parse_response(sent, args[0], **options)
@@ -278,28 +278,35 @@ def _client_info(reply: bytes | str, **_options: Any) -> dict[str, str]:
     return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
 
-@contextmanager
-def store_errors() -> Iterator[None]:
+class store_errors:  # noqa: N801  read as contextlib's are; a generator would cost five times as much in each call
     """Translate Redis's errors: no reply, a late one, or no writes is `StoreUnavailable`."""
-    try:
-        yield
-    except TooManyCalls:
-        raise StoreUnavailable("Too many calls wait for the store; try again in a moment.") from None
-    except (RedisConnectionError, RedisTimeoutError, InvalidResponse, OSError):
-        raise StoreUnavailable("The store does not answer; try again in a moment.") from None
-    except RuntimeError as error:  # uvloop's error for a connection that the other side has just closed
-        if "handler is closed" not in str(error):
-            raise
-        raise StoreUnavailable("The store does not answer; try again in a moment.") from None
-    except NoPermissionError as error:
-        log.error("store.no_permission", said=str(error), remedy="docs/store.md lists the rights it needs")  # noqa: TRY400  no traceback: it is the store's set-up
-        raise StoreUnavailable("The store refuses us a command; its administrator must allow it.") from None
-    except ResponseError as error:
-        if not _takes_no_writes(error):
-            raise
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        """Raise StoreUnavailable instead of an error that it stands for."""
+        sentence = _sentence(error) if error is not None else None
+        if sentence is not None:
+            raise StoreUnavailable(sentence) from (error if isinstance(error, ResponseError) else None)
+
+
+def _sentence(error: BaseException) -> str | None:
+    """What callers read about this error; None for one that is no fault of the store."""
+    if isinstance(error, TooManyCalls):
+        return "Too many calls wait for the store; try again in a moment."
+    if isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse | OSError):
+        return "The store does not answer; try again in a moment."
+    if isinstance(error, RuntimeError) and "handler is closed" in str(error):
+        return "The store does not answer; try again in a moment."  # uvloop's: the other side has just closed it
+    if isinstance(error, NoPermissionError):
+        log.error("store.no_permission", said=str(error), remedy="docs/store.md lists the rights it needs")
+        return "The store refuses us a command; its administrator must allow it."
+    if isinstance(error, ResponseError) and _takes_no_writes(error):
         full = isinstance(error, OutOfMemoryError) or str(error).lstrip("-").startswith("OOM")
         why = "has no memory left for something new" if full else "takes no writes at the moment"
-        raise StoreUnavailable(f"The store {why}; try again shortly.") from error
+        return f"The store {why}; try again shortly."
+    return None
 
 
 def _takes_no_writes(error: ResponseError) -> bool:

@@ -73,6 +73,12 @@ READ: dict[str, Callable[[str], Any]] = {
     "output": _output,
     "error": _error,
 }
+WRITE: dict[type, Callable[[Any], str]] = {  # by the value's type; `str` for others
+    dict: to_json,
+    list: to_json,
+    bool: lambda value: str(int(value)),
+    JobError: lambda error: to_json(asdict(error)),
+}
 # The states in which a field already has its present value, for `job_at`; other fields have it in all.
 ALL_STATES = frozenset(Status)
 NO_STATES: frozenset[Status] = frozenset()
@@ -155,15 +161,6 @@ def write_fields(values: Mapping[str, Any]) -> list[str]:
     """`field, value, …` for a script's rest: JSON for structures, text otherwise; None is left out."""
     flat: list[str] = []
     for name, value in values.items():
-        if value is None:
-            continue
-        if isinstance(value, JobError):
-            text = to_json(asdict(value))
-        elif isinstance(value, dict | list):
-            text = to_json(value)
-        elif isinstance(value, bool):
-            text = str(int(value))
-        else:
-            text = str(value)
-        flat += [name, text]
+        if value is not None:
+            flat += (name, WRITE.get(type(value), str)(value))
     return flat

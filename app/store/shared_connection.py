@@ -27,7 +27,6 @@ MAX_SENT = 128  # further calls wait here: when the connection is lost, of these
 MAX_WAITING = 4096  # calls
 MAX_WAITING_BYTES = 32 << 20
 PAUSE_S, MAX_PAUSE_S = 0.01, 0.2  # before the second attempt to connect, and before later ones
-LATE_S = 0.02  # to read a reply that arrived while the process was busy
 NOTHING: Final = object()
 
 
@@ -67,7 +66,6 @@ class SharedConnection:
         self._pause_s = 0.0
         self._sending = False
         self._timer: asyncio.TimerHandle | None = None
-        self._late: _Call | None = None
 
     async def call(self, *command: Value) -> Any:
         """The reply, as text or a number or a list of these.
@@ -119,13 +117,13 @@ class SharedConnection:
         if self._timer is None:
             self._watch()
         wire, waiting = self._wire, self._waiting
-        if wire is None or not wire.is_open:
+        if wire is None or wire.transport.is_closing():
             if self._opening is None and waiting:
                 self._wire = None
                 self._opening = asyncio.create_task(self._open(), name="store connection", context=Context())
             return
         calls: list[_Call] = []
-        room = wire.room
+        room = 0 if wire.full else MAX_SENT - len(wire.sent)
         while waiting and len(calls) < room:
             call = self._next()
             if not call.reply.done():
@@ -172,38 +170,36 @@ class SharedConnection:
     def _watch(self) -> None:
         """Wait for the deadline of the oldest call, and end what is overdue; what was sent fails together."""
         self._timer = None
-        sent = self._wire.oldest if self._wire is not None else None
-        oldest = sent or (self._waiting[0] if self._waiting else None)
-        if oldest is None:
+        sent = self._wire is not None and self._wire.sent
+        oldest = sent or self._waiting
+        if not oldest:
             return
         loop = asyncio.get_running_loop()
-        if oldest.deadline > loop.time():
-            self._timer = loop.call_at(oldest.deadline, self._watch)
-        elif self._late is not oldest:
-            self._late = oldest
-            self._timer = loop.call_later(LATE_S, self._watch)
-        else:
-            if sent is not None and self._wire is not None:
-                self._wire.abort(RedisTimeoutError("The store did not reply in time."))
-                self._wire = None
-            while self._waiting and self._waiting[0].deadline <= loop.time():
-                self._next().end(RedisTimeoutError("The store took no more calls in time."))
-            self._send()
+        if oldest[0].deadline > loop.time():
+            self._timer = loop.call_at(oldest[0].deadline, self._watch)
+            return
+        if sent and self._wire is not None:
+            self._wire.abort(RedisTimeoutError("The store did not reply in time."))
+            self._wire = None
+        while self._waiting and self._waiting[0].deadline <= loop.time():
+            self._next().end(RedisTimeoutError("The store took no more calls in time."))
+        self._send()
 
 
 class _Wire(asyncio.Protocol):
     """An open connection, taken over from redis-py after its greeting.
 
-    `on_change` is called when more may be sent, or no more.
+    `sent` are the calls without a reply, the oldest first, also when their callers have left. While it is `full`
+    the store reads more slowly than we write. `on_change` is called when more may be sent, or no more.
     """
 
     def __init__(self, connection: Any, on_change: Callable[[], None]) -> None:
         self._writer = connection._writer  # noqa: SLF001  redis-py has no other way to hand it over
         connection._reader = connection._writer = None  # noqa: SLF001  likewise
-        self._transport: asyncio.Transport = self._writer.transport
+        self.transport: asyncio.Transport = self._writer.transport
         self._on_change = on_change
-        self._sent: deque[_Call] = deque()
-        self._full = False
+        self.sent: deque[_Call] = deque()
+        self.full = False
         self._retired = False
         self._why: Exception = RedisConnectionError("The connection to the store was lost.")
         self._reader = hiredis.Reader(
@@ -213,45 +209,30 @@ class _Wire(asyncio.Protocol):
             errors=connection.encoder.encoding_errors,
             notEnoughData=NOTHING,
         )
-        self._transport.set_protocol(self)
-
-    @property
-    def is_open(self) -> bool:
-        """False when nothing can be sent any more."""
-        return not self._transport.is_closing()
-
-    @property
-    def oldest(self) -> _Call | None:
-        """The call that has waited longest for its reply, also when its caller has left."""
-        return self._sent[0] if self._sent else None
-
-    @property
-    def room(self) -> int:
-        """How many calls may be sent now."""
-        return 0 if self._full else MAX_SENT - len(self._sent)
+        self.transport.set_protocol(self)
 
     def send(self, calls: list[_Call]) -> None:
         """Send all in one write."""
-        self._sent.extend(calls)
-        self._transport.write(b"".join([call.packed for call in calls]))
+        self.sent.extend(calls)
+        self.transport.write(b"".join([call.packed for call in calls]))
 
     def retire(self, timeout: float) -> None:
         """Close after the last reply, or after `timeout` seconds."""
         self._retired = True
-        if self._sent:
+        if self.sent:
             asyncio.get_running_loop().call_later(timeout, self.abort, RedisTimeoutError("No reply in time."))
         else:
-            self._transport.abort()
+            self.transport.abort()
 
     def abort(self, why: Exception) -> None:
         """Close at once; every call without a reply gets this error."""
         self._why = why
-        self._transport.abort()
+        self.transport.abort()
         self._fail()
 
     def data_received(self, data: bytes) -> None:
         """Give each caller its reply; what is no reply closes the connection."""
-        reader, sent = self._reader, self._sent
+        reader, sent = self._reader, self.sent
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not NOTHING:
@@ -260,17 +241,17 @@ class _Wire(asyncio.Protocol):
             self.abort(RedisConnectionError("The store sent something that is no reply."))
             return
         if self._retired and not sent:
-            self._transport.abort()
+            self.transport.abort()
         elif not self._retired:
             self._on_change()
 
     def pause_writing(self) -> None:
-        """The store reads more slowly than we write."""
-        self._full = True
+        """Send nothing more for now."""
+        self.full = True
 
     def resume_writing(self) -> None:
-        """It has caught up."""
-        self._full = False
+        """The store has caught up."""
+        self.full = False
         self._on_change()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's
@@ -279,5 +260,5 @@ class _Wire(asyncio.Protocol):
         self._on_change()
 
     def _fail(self) -> None:
-        while self._sent:
-            self._sent.popleft().end(self._why)
+        while self.sent:
+            self.sent.popleft().end(self._why)
