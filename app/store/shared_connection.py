@@ -25,6 +25,7 @@ from app.tasks import cancel_and_wait
 
 MAX_SENT = 128  # further calls wait here: when the connection is lost, of these it is certain that they did not run
 MAX_WAITING = 4096  # calls
+MAX_WAIT_S = 0.9  # for its turn to be sent; with a second for the reply, a caller knows within two
 MAX_WAITING_BYTES = 32 << 20
 PAUSE_S, MAX_PAUSE_S = 0.01, 0.2  # before the second attempt to connect, and before later ones
 NOTHING: Final = object()
@@ -52,7 +53,7 @@ class SharedConnection:
     """Sends calls and returns their replies; connects at the first call, and again after a loss.
 
     `make` returns a new connection of redis-py's, which knows address, names, passwords, TLS and sentinels.
-    `timeout` (seconds) is for one call, with all its waiting. When one is overdue the connection is closed, as
+    `timeout` (seconds) is for a reply, once its call was sent. When one is overdue the connection is closed, as
     redis-py closes it, and all calls that were sent end as unknown: RedisConnectionError or RedisTimeoutError.
     """
 
@@ -80,7 +81,7 @@ class SharedConnection:
         except TypeError as error:
             raise DataError(str(error)) from None
         loop = asyncio.get_running_loop()
-        call = _Call(packed, loop.create_future(), loop.time() + self._timeout)
+        call = _Call(packed, loop.create_future(), loop.time() + MAX_WAIT_S)
         self._waiting.append(call)
         self._waiting_bytes += len(packed)
         if not self._sending:
@@ -124,9 +125,11 @@ class SharedConnection:
             return
         calls: list[_Call] = []
         room = 0 if wire.full else MAX_SENT - len(wire.sent)
+        deadline = asyncio.get_running_loop().time() + self._timeout
         while waiting and len(calls) < room:
             call = self._next()
             if not call.reply.done():
+                call.deadline = deadline
                 calls.append(call)
         if calls:
             wire.send(calls)
@@ -168,20 +171,21 @@ class SharedConnection:
             self._next().end(error)
 
     def _watch(self) -> None:
-        """Wait for the deadline of the oldest call, and end what is overdue; what was sent fails together."""
+        """Wait for the next deadline, and end what is overdue; what was sent fails together."""
         self._timer = None
-        sent = self._wire is not None and self._wire.sent
-        oldest = sent or self._waiting
-        if not oldest:
+        sent = self._wire.sent if self._wire is not None else ()
+        deadlines = [calls[0].deadline for calls in (sent, self._waiting) if calls]
+        if not deadlines:
             return
         loop = asyncio.get_running_loop()
-        if oldest[0].deadline > loop.time():
-            self._timer = loop.call_at(oldest[0].deadline, self._watch)
+        now = loop.time()
+        if min(deadlines) > now:
+            self._timer = loop.call_at(min(deadlines), self._watch)
             return
-        if sent and self._wire is not None:
+        if self._wire is not None and sent and sent[0].deadline <= now:
             self._wire.abort(RedisTimeoutError("The store did not reply in time."))
             self._wire = None
-        while self._waiting and self._waiting[0].deadline <= loop.time():
+        while self._waiting and self._waiting[0].deadline <= now:
             self._next().end(RedisTimeoutError("The store took no more calls in time."))
         self._send()
 
