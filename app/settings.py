@@ -45,6 +45,9 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 LAST_PORT = 65_535
 
 
+CALLABLE_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  a listener's wildcard cannot be called
+
+
 class SettingsError(Exception):
     """The configuration is refused; the message is one sentence that names the setting. Exit code 78."""
 
@@ -252,7 +255,7 @@ class Settings(BaseModel):
         if self.public_url:
             return self.public_url
         scheme = "https" if self.tls_cert else "http"
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  a listener's wildcard cannot be called
+        host = CALLABLE_HOSTS.get(self.host, self.host)
         host = f"[{host}]" if ":" in host else host
         return f"{scheme}://{host}:{self.port}"
 

@@ -23,7 +23,7 @@ SECRETS = tuple(
         ("://", r"(?<=://)[^\s/@\"']+(?=@)", REDACTED),  # user:password@
         # domain/upload_tokens.py:
         ("team_", r"team_[0-9a-f]{32}\.[a-z]{2,10}_[0-9a-f]{32}\.[0-9]{1,15}\.[0-9a-f]{32}", REDACTED),
-        ("job_", r"(job_[0-9a-f]{32}[./][0-9a-f]{32}[./])[0-9a-f]{32}", rf"\1{REDACTED}"),
+        ("job_", r"job_([0-9a-f]{32}[./][0-9a-f]{32}[./])[0-9a-f]{32}", rf"job_\1{REDACTED}"),
         ("data:", r"data:[a-z]+/[a-z+.-]+;base64,[A-Za-z0-9+/=]+", REDACTED),
     )
 )

@@ -22,6 +22,7 @@ from app.domain.jobs import Job
 from app.gateway import Gateway
 
 SCHEMES = ("bearer", "key")
+HEADER_NAMES = {b"authorization": "Authorization", b"x-api-key": "X-API-Key"}
 PLAIN_READS = {"GET", "HEAD"}
 ADMINISTRATOR = "administrator"
 IDEMPOTENCY_LENGTH = 255
@@ -52,17 +53,17 @@ def credential(request: Request) -> str | None:
 
     `Authorization` with another scheme, or without a key, may be a proxy's; then `X-API-Key` counts.
     """
-    authorization = _single_header(request, "Authorization")
+    authorization = _single_header(request, b"authorization")
     scheme, _, key = (authorization or "").partition(" ")
-    api_key = _single_header(request, "X-API-Key")
+    api_key = _single_header(request, b"x-api-key")
     return (key.strip() if scheme.lower() in SCHEMES else "") or api_key
 
 
-def _single_header(request: Request, name: str) -> str | None:
-    given = request.headers.getlist(name)
+def _single_header(request: Request, name: bytes) -> str | None:
+    given = [value for key, value in request.scope["headers"] if key == name]
     if len(given) > 1:
-        raise Malformed(f"There are two {name} headers; send one.", code=Code.INVALID_HEADER)
-    return given[0] if given else None
+        raise Malformed(f"There are two {HEADER_NAMES[name]} headers; send one.", code=Code.INVALID_HEADER)
+    return given[0].decode("latin-1") if given else None
 
 
 def _is_administrator(request: Request, given: str | None, gateway: Gateway) -> bool:

@@ -3,6 +3,8 @@
 Otherwise a misspelt filter would be ignored, and a script that revokes what it lists would list every key.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, get_args, get_origin
 
 from fastapi import Request
@@ -14,6 +16,14 @@ TWICE = "given more than once; give it once."
 MAX_SHOWN = 20  # parameters that one refusal names
 LENIENT = "/fal/"  # here unknown parameters are dropped with a warning, as at fal: app/api/fal_dropped.py
 _declared_by_endpoint: dict[Any, dict[str, bool]] = {}  # a cache of _declared
+
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def given_query(request: Request) -> Mapping[str, str]:
+    """The query's parameters; most requests have none, and parsing nothing costs as much as parsing two."""
+    return request.query_params if request.scope["query_string"] else NOTHING
 
 
 async def refuse_unknown_parameters(request: Request) -> None:

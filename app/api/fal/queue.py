@@ -24,6 +24,7 @@ from app.api.fal.submission import ReadFalSubmission, job_headers, read_submissi
 from app.api.fal_errors import REQUEST_ID, fal_reply, not_found
 from app.api.incoming import has_left
 from app.api.limit_headers import limit_headers
+from app.api.query import given_query
 from app.api.reads import Reads, query, reads
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, NotFound
@@ -77,7 +78,7 @@ async def polling(request: Request) -> Poll:
     """
     gateway = await get_gateway(request)
     caller = await job_reader(request, gateway)
-    wanted = request.query_params.get("logs", "").lower() in {"1", "true"}
+    wanted = given_query(request).get("logs", "").lower() in {"1", "true"}
     path = request.path_params
     return Poll(caller, gateway, path["app"], path["request_id"], wanted)
 

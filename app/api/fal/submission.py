@@ -12,6 +12,7 @@ from app.api.body import json_object
 from app.api.deps import IDEMPOTENCY_KEY, current_caller, get_gateway, idempotency_key
 from app.api.fal_dropped import WARNING, dropped_warning
 from app.api.fal_errors import ALWAYS_NEW, REQUEST_ID
+from app.api.query import given_query
 from app.api.reads import Reads, header, query, reads
 from app.domain.accounts import Caller
 from app.domain.errors import Code, Malformed
@@ -59,17 +60,17 @@ async def read_submission(request: Request) -> IncomingFalSubmission:
     """Read a submission; the key is checked first, and without one no body is read."""
     gateway = await get_gateway(request)
     caller = await current_caller(request, gateway)
-    headers, query = request.headers, request.query_params
+    headers, given = request.headers, given_query(request)
     return IncomingFalSubmission(
         caller,
         gateway,
         FalRequest(
             model=request.path_params["model_id"].removesuffix("/"),
             input=await json_object(request),
-            webhook_url=query.get("fal_webhook") or None,
+            webhook_url=given.get("fal_webhook") or None,
             priority=_priority(headers.get("x-fal-queue-priority")),
             start_timeout_s=_start_timeout(headers.get("x-fal-request-timeout")),
-            max_queue=_max_queue(query.get("fal_max_queue_length")),
+            max_queue=_max_queue(given.get("fal_max_queue_length")),
             force_new=headers.get(ALWAYS_NEW, "").strip().lower() in TRUE,
         ),
         await idempotency_key(request),
