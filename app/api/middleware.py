@@ -18,8 +18,6 @@ CLOSE = (b"connection", b"close")
 TRACE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 UNLOGGED_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
-log = structlog.get_logger()
-
 
 class RequestMiddleware:
     """Plain ASGI, because it runs for every request.
@@ -39,6 +37,7 @@ class RequestMiddleware:
         self._base_url = base_url
         self._pace = pace or Pace()
         self._bodies = Bodies(room or BodyLimit())
+        self._log = structlog.get_logger().bind()  # bound once; a logger that is not is bound for each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event."""
@@ -77,7 +76,7 @@ class RequestMiddleware:
                 incoming.let_go()
                 scope.pop(INCOMING, None)  # a reference cycle would live until the collector runs
             if scope["path"] not in UNLOGGED_PATHS:
-                log.info(
+                self._log.info(
                     "request",
                     method=scope["method"],
                     path=scope["path"][:LONGEST_PATH],
