@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from app.domain.record import record
+
 
 class Status(StrEnum):
     """The state of a job."""
@@ -90,7 +92,7 @@ class JobError:
 CANCELED = JobError("canceled", "The job was cancelled before it was bought.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Order:
     """The members that a job takes unchanged from its submission; prices are micro-dollars.
 
@@ -114,7 +116,7 @@ class Order:
     trace_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Submission(Order):
     """A request for a job: the API builds it, the check completes it, the store admits it.
 
@@ -148,7 +150,7 @@ class Submission(Order):
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Job(Order):
     """One generation. Times are Unix milliseconds by the store's clock; money is micro-dollars."""
 
