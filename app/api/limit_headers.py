@@ -1,8 +1,9 @@
 """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11): every limit of the caller."""
 
 from collections.abc import Sequence
+from functools import cache
 
-from app.domain.limits import LENGTH_MS, LimitState, Unit, Window
+from app.domain.limits import LENGTH_MS, LimitState, Owner, Unit, Window
 
 QUOTA_UNITS = {
     Unit.JOBS: "requests",
@@ -22,10 +23,16 @@ def limit_headers(limits: Sequence[LimitState]) -> dict[str, str]:
         return {}
     policies, states = [], []
     for limit in limits:
-        name = f'"{limit.owner}-{limit.unit}-{limit.window}"'
-        quota_unit = "concurrent-requests" if limit.window is Window.CONCURRENT else QUOTA_UNITS[limit.unit]
-        window = f";w={LENGTH_MS[limit.window] // 1000}" if limit.window in LENGTH_MS else ""
-        policies.append(f'{name};q={limit.amount};qu="{quota_unit}"{window}')
+        name, terms = _named(limit.owner, limit.unit, limit.window)
+        policies.append(f"{name};q={limit.amount}{terms}")
         reset = "" if limit.resets_ms is None else f";t={max(0, -(-(limit.resets_ms - limit.now_ms) // 1000))}"
         states.append(f"{name};r={limit.left}{reset}")
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+
+
+@cache
+def _named(owner: Owner, unit: Unit, window: Window) -> tuple[str, str]:
+    """A limit's name, and what follows the amount in its policy: the same in every reply."""
+    quota_unit = "concurrent-requests" if window is Window.CONCURRENT else QUOTA_UNITS[unit]
+    length = f";w={LENGTH_MS[window] // 1000}" if window in LENGTH_MS else ""
+    return f'"{owner}-{unit}-{window}"', f';qu="{quota_unit}"{length}'
