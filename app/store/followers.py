@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from app.domain.events import Event, Notice
 
 BACKLOG = 1000  # events that a follower has not read yet; a slower one has to read on from its cursor
-AT_ONCE = 32  # followers that are woken in one turn of the loop
+AT_ONCE = 8  # followers that are woken in one turn of the loop
 
 
 class Follower:

@@ -193,7 +193,7 @@ async def test_a_quiet_stream_outlives_a_restart_of_the_store(outage: Outage) ->
 
 
 async def test_a_stream_that_loses_the_store_ends_in_order(outage: Outage) -> None:
-    """With unread events left: whole frames only, one line in the log; a client that reconnects misses nothing."""
+    """With unread events left: whole frames, one line in the log with the reason; a reconnect misses nothing."""
     job = await outage.stack.submit(metadata=BULKY)
     redis, name = Pipeline(outage.stack).redis, keys.events(outage.stack.account.team.id)
     ((first, row),) = await redis.xrange(name)
@@ -211,6 +211,7 @@ async def test_a_stream_that_loses_the_store_ends_in_order(outage: Outage) -> No
         assert 0 < len(seen) < MANY, path
         (line,) = outage.logged("stream.ended")
         assert (line["path"], line["level"]) == (path, "warning")
+        assert [closed["path"] for closed in outage.logged("stream.closed")].count(path) == 1
         assert not outage.tracebacks()
         received = [event["id"] for event in seen if event is not None]
         async with opened(outage, path, {**headers, "Last-Event-ID": received[-1]}) as reader:
