@@ -247,7 +247,7 @@ class Connection(HttpToolsProtocol):
             try:
                 await cast("ASGIApp", app)(scope, receive, send_and_leave)
             finally:
-                del scope[LEFT]  # a reference cycle would live until the collector runs
+                scope.pop(LEFT, None)  # a reference cycle would live until the collector runs
 
         super()._start_asgi_task(cycle, cast("Any", answered))
 
