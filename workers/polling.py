@@ -17,10 +17,8 @@ from workers.poll_plans import PollPlans
 from workers.quarantine import alarm_quarantined
 
 POLLS_AT_ONCE = 200
-POLLS_A_SECOND = (
-    1_250  # 10,000 jobs in 8 s, at less than half a core; beyond it all wait longer, the latest goes first
-)
-BURST = 100
+POLLS_A_SECOND = 1_500  # 10,000 jobs in 7 s; when more are due, all wait a little longer
+BURST = POLLS_AT_ONCE  # after a slow turn
 VISIBILITY_MS = 12_000  # longer than one status call
 TURN_S = 0.05
 IDLE_S = 1.0  # while nothing runs at fal; a lane that is not idle wakes it more often

@@ -20,7 +20,6 @@ ENOUGH = 20  # ends; with fewer of them nothing is learned
 MOST = 1_000  # ends; beyond it all counts are halved, so that what was learned ages
 POLL_WORTH_S = 0.02  # of delay of one job
 LONGEST_S = 15.0  # between two polls, so that an end at an unlikely age is noticed
-SHORTEST_SHARE = 0.7  # of the first interval: polls are not denser
 UNSEEN_SHARE = 0.0016  # of the root of the number of ends: may end in any bin beside those that were counted
 UNSEEN_JOBS = 10  # times as many may end later than any
 
@@ -31,10 +30,10 @@ def bin_of(age_ms: float) -> int:
 
 
 class PollPlan:
-    """How long to wait between polls at each age; `counts` are ends by bin, `first_s` the first interval."""
+    """How long to wait between polls at each age; `counts` are ends by bin, `first_s` the shortest wait."""
 
     def __init__(self, counts: Mapping[int, int], *, first_s: float) -> None:
-        shortest, longest = SHORTEST_SHARE * first_s, max(LONGEST_S, first_s)
+        longest = max(LONGEST_S, first_s)
         ends = _smooth([counts.get(number, 0) for number in range(BINS)])
         later = [*accumulate(reversed(ends))][::-1]  # ends in this bin and after it
         unseen = UNSEEN_SHARE * math.sqrt(later[0])
@@ -43,7 +42,7 @@ class PollPlan:
             (n + unseen) / (more + UNSEEN_JOBS * unseen) / width
             for n, more, width in zip(ends, later, WIDTHS_S, strict=True)
         )
-        self._waits_s = [min(longest, max(shortest, math.sqrt(2 * POLL_WORTH_S / rate))) for rate in rates]
+        self._waits_s = [min(longest, max(first_s, math.sqrt(2 * POLL_WORTH_S / rate))) for rate in rates]
         shares = (width / wait for width, wait in zip(WIDTHS_S, self._waits_s, strict=True))
         self._polls = [0.0, *accumulate(shares)]  # that fit between age 0 and the start of each bin
 

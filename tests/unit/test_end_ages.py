@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from app.domain.end_ages import BINS, EDGES_S, LONGEST_S, SHORTEST_SHARE, PollPlan, bin_of
+from app.domain.end_ages import BINS, EDGES_S, LONGEST_S, PollPlan, bin_of
 
 FIRST_S = 1.0
 FROM_S, TO_S = 225.0, 255.0
@@ -36,7 +36,7 @@ def test_four_minutes_take_forty_polls_and_the_end_is_noticed_at_once(known: int
     found = [polls_until(plan, end_s) for end_s in ages(200)]
     counts, lags = sorted(count for count, _ in found), sorted(lag for _, lag in found)
     assert counts[100] <= 40
-    assert (lags[100] < 0.6, lags[198] < 1.4) == (True, True)
+    assert (lags[100] < 0.7, lags[198] < 1.4) == (True, True)
 
 
 @pytest.mark.parametrize("end_s", [3, 20, 100, 180, 400, 1000, 3000])
@@ -55,11 +55,11 @@ def test_two_groups_of_ends_are_both_polled_densely_and_not_what_lies_between() 
 
 
 @pytest.mark.parametrize("first_s", [0.05, 1, 10, 60])
-def test_no_poll_comes_sooner_than_the_first_interval_allows(first_s: float) -> None:
+def test_no_poll_comes_sooner_than_the_first_interval(first_s: float) -> None:
     """An operator who polls rarely still does."""
     plan = plan_for(*ages(500), first_s=first_s)
     waits = [plan.wait_ms(1000 * first_s + age_s * 1000) for age_s in ages(500, 1, 600)]
-    assert min(waits) >= SHORTEST_SHARE * first_s * 1000 - 1
+    assert min(waits) >= first_s * 1000 - 1
     assert max(waits) <= max(LONGEST_S, first_s) * 1000 + 1
 
 
