@@ -1,6 +1,7 @@
 """`filmgate audit`: the log of administrative acts, and its verification."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -8,9 +9,11 @@ from app.cli.exits import Failure
 from app.cli.options import Rows
 from app.cli.store_command import store_command
 from app.cli.tables import print_view, print_views
-from app.gateway import Gateway
 from app.services.audit import Verdict
 from app.views.ledger import ActView, act_view
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway  # slow to load: see store_command
 
 COLUMNS = {
     "line": "number",
@@ -26,7 +29,7 @@ group = typer.Typer(no_args_is_help=True)
 
 @group.command("list")
 @store_command(partial(print_views, columns=COLUMNS))
-async def list_acts(gateway: Gateway, *, limit: Rows = 50) -> list[ActView]:
+async def list_acts(gateway: "Gateway", *, limit: Rows = 50) -> list[ActView]:
     """List the administrative acts, the newest first."""
     return [act_view(act) for act in await gateway.audit.page(before=None, count=limit)]
 
@@ -40,6 +43,6 @@ def _print_verdict(verdict: Verdict, *, as_json: bool) -> None:
 
 @group.command("verify")
 @store_command(_print_verdict)
-async def verify(gateway: Gateway) -> Verdict:
+async def verify(gateway: "Gateway") -> Verdict:
     """Check the whole log: exit 1 when a line was changed, removed or inserted."""
     return await gateway.audit.verify()

@@ -4,7 +4,7 @@ import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,11 +13,13 @@ from app.cli.parse import actor
 from app.cli.store_command import store_command, with_gateway
 from app.cli.tables import AsJson, print_view
 from app.domain.buying import HELD_SENTENCE
-from app.gateway import Gateway
 from app.services.backup import Backup, StoreNotLocal
 from app.services.epoch import EpochState
 from app.services.restore import restore as put_back
 from app.settings import load_settings
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway  # slow to load: see store_command
 
 BY_HAND = (
     "On the store's machine: `redis-cli config set auto-aof-rewrite-percentage 0`; wait until `redis-cli info "
@@ -82,19 +84,19 @@ def _view(made: Backup, where: Path) -> dict[str, Any]:
 
 @group.command("show")
 @store_command(print_view)
-async def show(gateway: Gateway) -> dict[str, Any]:
+async def show(gateway: "Gateway") -> dict[str, Any]:
     """Show the store's identity, whether it is trusted, and what stops buying for everybody."""
     return await _state_view(gateway, await gateway.epoch.state())
 
 
 @group.command("accept")
 @store_command(print_view)
-async def accept(gateway: Gateway) -> dict[str, Any]:
+async def accept(gateway: "Gateway") -> dict[str, Any]:
     """Let a store that has gone back in time buy. Check fal's dashboard first: queued jobs are bought again."""
     return await _state_view(gateway, await gateway.epoch.accept(actor=actor()))
 
 
-async def _state_view(gateway: Gateway, state: EpochState) -> dict[str, Any]:
+async def _state_view(gateway: "Gateway", state: EpochState) -> dict[str, Any]:
     """`trusted` is about the epoch only; pauses, the breaker and held jobs also stop buying."""
     stopped = state.stopped or (await gateway.stores.buying.state()).reason_for("")
     return {

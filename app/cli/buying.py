@@ -1,6 +1,6 @@
 """`filmgate status`, `pause` and `resume`: the state of the gateway; stop and resume buying."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,8 +8,10 @@ from app.cli.options import Reason
 from app.cli.parse import actor, argument, parse_id
 from app.cli.store_command import store_command
 from app.cli.tables import print_json, print_table, print_view, print_views
-from app.gateway import Gateway
 from app.views.operations import BuyingView, OverviewView, buying_view, overview_view
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway  # slow to load: see store_command
 
 LINE = {
     "team": "team",
@@ -69,18 +71,18 @@ def _print_buying(view: BuyingView, *, as_json: bool) -> None:
 
 
 @store_command(_print_overview)
-async def status(gateway: Gateway) -> OverviewView:
+async def status(gateway: "Gateway") -> OverviewView:
     """Show slots, breaker, pauses, queue, workers, held jobs and alarms."""
     return overview_view(await gateway.operations.overview())
 
 
 @store_command(_print_buying)
-async def pause(gateway: Gateway, *, team: SomeTeam = None, reason: Reason) -> BuyingView:
+async def pause(gateway: "Gateway", *, team: SomeTeam = None, reason: Reason) -> BuyingView:
     """Stop buying. New jobs wait; jobs that were bought continue."""
     return buying_view(team, await gateway.operations.pause(actor(), team=team, reason=reason))
 
 
 @store_command(_print_buying)
-async def resume(gateway: Gateway, *, team: SomeTeam = None) -> BuyingView:
+async def resume(gateway: "Gateway", *, team: SomeTeam = None) -> BuyingView:
     """Resume buying; without --team this also closes the breaker."""
     return buying_view(team, await gateway.operations.resume(actor(), team=team))

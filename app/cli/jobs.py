@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,9 +15,11 @@ from app.cli.tables import print_json, print_table, print_views
 from app.domain.ids import split_ref
 from app.domain.jobs import Job
 from app.domain.times import iso
-from app.gateway import Gateway
 from app.views.jobs import job_view
 from app.views.operations import attempt_view
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway  # slow to load: see store_command
 
 COLUMNS = {
     "job": "id",
@@ -57,7 +59,7 @@ RequestId = Annotated[
 Charged = Annotated[bool | None, typer.Option("--charged/--no-charged", help="Did fal charge it? For fail.")]
 
 
-async def _views(gateway: Gateway, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+async def _views(gateway: "Gateway", jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """The jobs as their callers see them, with team and the tag of the submission at fal."""
     held_since = await gateway.operations.held_since(jobs)
     return [
@@ -85,7 +87,7 @@ def _print_held(views: Sequence[dict[str, Any]], *, as_json: bool) -> None:
 
 @group.command("held")
 @store_command(_print_held)
-async def held(gateway: Gateway) -> list[dict[str, Any]]:
+async def held(gateway: "Gateway") -> list[dict[str, Any]]:
     """List the jobs whose submission has an unknown outcome."""
     jobs = await gateway.stores.jobs.get_many(await gateway.stores.jobs.held())
     return await _views(gateway, [job for job in jobs if job is not None])
@@ -93,7 +95,7 @@ async def held(gateway: Gateway) -> list[dict[str, Any]]:
 
 @group.command("aside")
 @store_command(partial(print_views, columns={"step": "step", "id": "id", "since": "since"}))
-async def aside(gateway: Gateway) -> list[dict[str, Any]]:
+async def aside(gateway: "Gateway") -> list[dict[str, Any]]:
     """List the quarantined steps, which failed or crashed their workers; their money stays reserved."""
     rows = await gateway.operations.quarantined()
     return [{"step": step, "id": split_ref(ref)[1], "since": iso(at_ms)} for step, ref, at_ms in rows]
@@ -108,7 +110,7 @@ def _print_released(views: Sequence[dict[str, str]], *, as_json: bool) -> None:
 
 @group.command("release")
 @store_command(_print_released)
-async def release(gateway: Gateway, name: Quarantined) -> list[dict[str, str]]:
+async def release(gateway: "Gateway", name: Quarantined) -> list[dict[str, str]]:
     """Release a step from quarantine, when its cause is fixed."""
     return [{"step": step, "id": name} for step, _ in await gateway.operations.release(actor(), name)]
 
@@ -123,7 +125,7 @@ def _print_job(views: Sequence[dict[str, Any]], *, as_json: bool) -> None:
 
 @group.command("show")
 @store_command(_print_job)
-async def show(gateway: Gateway, job_id: JobId) -> list[dict[str, Any]]:
+async def show(gateway: "Gateway", job_id: JobId) -> list[dict[str, Any]]:
     """Show one job of any team."""
     job = await gateway.stores.jobs.find(job_id)
     if job is None:
@@ -146,7 +148,7 @@ def _check_resolve(*, action: Action, upstream_request_id: str | None, charged: 
 @group.command("resolve")
 @store_command(partial(print_views, columns=COLUMNS), check=_check_resolve)
 async def resolve(
-    gateway: Gateway,
+    gateway: "Gateway",
     job_id: JobId,
     action: Decision,
     *,

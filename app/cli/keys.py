@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +13,10 @@ from app.cli.store_command import store_command
 from app.cli.tables import print_json, print_view, print_views
 from app.domain.accounts import USER_SCOPES, Scope
 from app.domain.addresses import read_origin
-from app.gateway import Gateway
 from app.views.accounts import KeyView, key_view
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway  # slow to load: see store_command
 
 COLUMNS = {
     "key": "id",
@@ -80,7 +82,7 @@ def _print_once(view: Mapping[str, Any], *, as_json: bool) -> None:
 @group.command("create")
 @store_command(_print_once)
 async def create(
-    gateway: Gateway,
+    gateway: "Gateway",
     name: Title,
     *,
     user: Holder = None,
@@ -105,7 +107,7 @@ async def create(
     return {**key_view(made.record, None), "name": name, "key": made.key}
 
 
-async def _new_user(gateway: Gateway, name: str) -> str:
+async def _new_user(gateway: "Gateway", name: str) -> str:
     """The id of a new user in the oldest team, which is made when there is none."""
     teams = await gateway.administration.teams()
     team = teams[0] if teams else await gateway.administration.add_team(actor(), name="default")
@@ -119,21 +121,21 @@ def _check_list(*, team: str | None, user: str | None) -> None:
 
 @group.command("list")
 @store_command(partial(print_views, columns=COLUMNS), check=_check_list)
-async def list_keys(gateway: Gateway, *, team: OfTeam = None, user: OfUser = None) -> list[KeyView]:
+async def list_keys(gateway: "Gateway", *, team: OfTeam = None, user: OfUser = None) -> list[KeyView]:
     """List the keys of everybody, a team or a user, revoked ones too."""
     return [key_view(*row) for row in await gateway.administration.keys(team=team, user=user)]
 
 
 @group.command("show")
 @store_command(print_view)
-async def show(gateway: Gateway, key_id: KeyId) -> KeyView:
+async def show(gateway: "Gateway", key_id: KeyId) -> KeyView:
     """Show the record of a key; the key itself is not kept."""
     return key_view(*await gateway.administration.key(key_id))
 
 
 @group.command("rotate")
 @store_command(_print_once)
-async def rotate(gateway: Gateway, key_id: KeyId, *, overlap: Overlap = None) -> dict[str, Any]:
+async def rotate(gateway: "Gateway", key_id: KeyId, *, overlap: Overlap = None) -> dict[str, Any]:
     """Make a new key with the same rights; the old one ends after the overlap. The new one is shown this once."""
     overlap_s = DAY_S if overlap is None else overlap
     made = await gateway.administration.rotate_key(actor(), key_id, overlap_s=overlap_s)
@@ -142,7 +144,7 @@ async def rotate(gateway: Gateway, key_id: KeyId, *, overlap: Overlap = None) ->
 
 @group.command("revoke")
 @store_command(print_view)
-async def revoke(gateway: Gateway, key_id: KeyId) -> KeyView:
+async def revoke(gateway: "Gateway", key_id: KeyId) -> KeyView:
     """Revoke a key and the browser tokens made with it, everywhere within a second."""
     await gateway.administration.revoke_key(actor(), key_id)
     return key_view(*await gateway.administration.key(key_id))

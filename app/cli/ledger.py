@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,8 +16,10 @@ from app.domain.errors import NotFound
 from app.domain.ledger import Correction
 from app.domain.money import format_usd, parse_usd
 from app.domain.verification import VerificationReport
-from app.gateway import Gateway
 from app.views.ledger import EntryView, entry_view
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway  # slow to load: see store_command
 
 COLUMNS = {
     "entry": "id",
@@ -52,7 +54,7 @@ EndedJob = Annotated[
 
 @group.command("list")
 @store_command(partial(print_views, columns=COLUMNS))
-async def list_entries(gateway: Gateway, *, team: Ledger, limit: Rows = 50) -> list[EntryView]:
+async def list_entries(gateway: "Gateway", *, team: Ledger, limit: Rows = 50) -> list[EntryView]:
     """List the movements of a team's money, the newest first."""
     if await gateway.accounts.team(team) is None:
         raise NotFound(NO_TEAM)
@@ -61,7 +63,7 @@ async def list_entries(gateway: Gateway, *, team: Ledger, limit: Rows = 50) -> l
 
 @group.command("credit")
 @store_command(print_view)
-async def credit(gateway: Gateway, team: TeamId, amount: Credit, *, reason: Reason) -> dict[str, Any]:
+async def credit(gateway: "Gateway", team: TeamId, amount: Credit, *, reason: Reason) -> dict[str, Any]:
     """Let a team spend more, in total and in today's periods."""
     await gateway.ledger.credit(actor(), team, micro=amount, reason=reason)
     return {"team": team, "type": "credit", "amount_usd": format_usd(amount), "reason": reason}
@@ -79,7 +81,7 @@ def _check_amount(**arguments: Any) -> None:
 @group.command("correct", context_settings={"ignore_unknown_options": True})  # -2.50 is an amount, not an option
 @store_command(print_view, check=_check_amount)
 async def correct(
-    gateway: Gateway, team: TeamId, amount: Amount, *, job: EndedJob = None, reason: Reason
+    gateway: "Gateway", team: TeamId, amount: Amount, *, job: EndedJob = None, reason: Reason
 ) -> dict[str, Any]:
     """Correct what a team has spent by an amount, or a job's charge to its real cost."""
     micro = _micro(amount, job)
@@ -107,6 +109,6 @@ def _print_differences(verified: VerificationReport, *, as_json: bool) -> None:
 
 @group.command("verify")
 @store_command(_print_differences)
-async def verify(gateway: Gateway) -> VerificationReport:
+async def verify(gateway: "Gateway") -> VerificationReport:
     """Rebuild every counter from the entries: exit 1 when the store differs."""
     return await gateway.ledger.verify()

@@ -1,7 +1,7 @@
 """`filmgate limits`: show, set and raise limits."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +11,10 @@ from app.cli.parse import SPEC_HELP, actor, argument, duration, parse_id, parse_
 from app.cli.store_command import store_command
 from app.cli.tables import print_json, print_views
 from app.domain.limits import GATEWAY, Limit
-from app.gateway import Gateway
 from app.views.limits import limits_view
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway  # slow to load: see store_command
 
 COLUMNS = {
     "unit": "unit",
@@ -59,7 +61,7 @@ def _check_set(*, limits: Sequence[Limit] | None, none: bool, **_: object) -> No
 
 @group.command("show")
 @store_command(_print)
-async def show(gateway: Gateway, owner: Owner = GATEWAY) -> tuple[Limit, ...]:
+async def show(gateway: "Gateway", owner: Owner = GATEWAY) -> tuple[Limit, ...]:
     """Show an owner's limits; by default those of the whole gateway."""
     return await gateway.limits.of(owner)
 
@@ -67,7 +69,7 @@ async def show(gateway: Gateway, owner: Owner = GATEWAY) -> tuple[Limit, ...]:
 @group.command("set")
 @store_command(_print, check=_check_set)
 async def replace(
-    gateway: Gateway,
+    gateway: "Gateway",
     owner: Owner,
     limits: Specs = None,
     *,
@@ -80,6 +82,6 @@ async def replace(
 
 @group.command("raise")
 @store_command(_print)
-async def raise_for(gateway: Gateway, owner: Owner, limit: Spec, *, seconds: Seconds) -> tuple[Limit, ...]:
+async def raise_for(gateway: "Gateway", owner: Owner, limit: Spec, *, seconds: Seconds) -> tuple[Limit, ...]:
     """Raise a limit for a while; then the lower one applies again."""
     return (await gateway.limits.raise_for(actor(), owner, limit, seconds=seconds),)

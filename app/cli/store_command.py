@@ -1,19 +1,24 @@
-"""Commands on this machine's store: the configured one, or that of a running `filmgate up`."""
+"""Commands on this machine's store: the configured one, or that of a running `filmgate up`.
+
+The gateway is loaded when a command opens it: it takes longer than all the rest, and no help needs it.
+"""
 
 import asyncio
 import inspect
 import os
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import SecretStr
 
 from app.cli.exits import Failure
 from app.cli.tables import AsJson
 from app.embedded import socket_url
-from app.gateway import Gateway, open_gateway
 from app.settings import Settings, load_settings, unknown_setting
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway
 
 Result = TypeVar("Result")
 Result_contra = TypeVar("Result_contra", contravariant=True)
@@ -44,15 +49,18 @@ def store_command(
 
         signature = inspect.signature(function)
         as_json = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AsJson)
-        parameters = [*list(signature.parameters.values())[1:], as_json]
-        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # typer reads it
+        gateway, *parameters = signature.parameters.values()
+        command.__signature__ = signature.replace(parameters=[*parameters, as_json])  # type: ignore[attr-defined]  # typer reads it
+        hints = function.__annotations__  # typer resolves them, and without the gateway's it can
+        command.__annotations__ = {name: hint for name, hint in hints.items() if name != gateway.name}
         return command
 
     return decorate
 
 
-def with_gateway(ask: Callable[[Gateway], Awaitable[Result]]) -> Result:
+def with_gateway(ask: Callable[["Gateway"], Awaitable[Result]]) -> Result:
     """Open a gateway on that store, call `ask`, close it."""
+    from app.gateway import open_gateway  # noqa: PLC0415  see above
 
     async def run() -> Result:
         async with open_gateway(settings_with_store(), process="cli") as gateway:

@@ -2,7 +2,7 @@
 
 import sys
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +13,10 @@ from app.cli.store_command import store_command
 from app.cli.tables import print_view, print_views
 from app.domain.accounts import Team
 from app.domain.limits import require_zone
-from app.gateway import Gateway
 from app.views.accounts import TeamView, team_view
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway  # slow to load: see store_command
 
 MAX_WEIGHT = 100
 COLUMNS = {
@@ -42,13 +44,13 @@ Zone = Annotated[
 ]
 
 
-async def _view(gateway: Gateway, team: Team) -> TeamView:
+async def _view(gateway: "Gateway", team: Team) -> TeamView:
     return team_view(team, await gateway.limits.of(team.id))
 
 
 @group.command("list")
 @store_command(partial(print_views, columns=COLUMNS))
-async def list_teams(gateway: Gateway) -> list[TeamView]:
+async def list_teams(gateway: "Gateway") -> list[TeamView]:
     """List every team, the oldest first."""
     teams = await gateway.administration.teams()
     limits = await gateway.limits.of_each([team.id for team in teams])
@@ -57,7 +59,7 @@ async def list_teams(gateway: Gateway) -> list[TeamView]:
 
 @group.command("show")
 @store_command(print_view)
-async def show(gateway: Gateway, team_id: TeamId) -> TeamView:
+async def show(gateway: "Gateway", team_id: TeamId) -> TeamView:
     """Show one team with its limits."""
     return await _view(gateway, await gateway.administration.team(team_id))
 
@@ -65,7 +67,7 @@ async def show(gateway: Gateway, team_id: TeamId) -> TeamView:
 @group.command("create")
 @store_command(print_view)
 async def create(
-    gateway: Gateway, name: Name, *, weight: Weight = 1, time_zone: Zone = None, limits: Specs = None
+    gateway: "Gateway", name: Name, *, weight: Weight = 1, time_zone: Zone = None, limits: Specs = None
 ) -> TeamView:
     """Make a team, with its limits."""
     team = await gateway.administration.add_team(
@@ -82,7 +84,7 @@ def _check_update(*, name: str | None, weight: int | None, time_zone: str | None
 @group.command("update")
 @store_command(print_view, check=_check_update)
 async def update(
-    gateway: Gateway, team_id: TeamId, *, name: NewName = None, weight: Weight = None, time_zone: Zone = None
+    gateway: "Gateway", team_id: TeamId, *, name: NewName = None, weight: Weight = None, time_zone: Zone = None
 ) -> TeamView:
     """Change a team. A new time zone begins new calendar periods."""
     change = gateway.administration.change_team
@@ -102,7 +104,7 @@ def _confirm(*, team_id: str, yes: bool) -> None:
 @group.command("delete")
 @store_command(print_view, check=_confirm)
 async def delete(
-    gateway: Gateway,
+    gateway: "Gateway",
     team_id: TeamId,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,  # noqa: ARG001  see `_confirm`

@@ -1,6 +1,6 @@
 """`filmgate usage`: the sums of the ledger."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,9 +9,11 @@ from app.cli.store_command import with_gateway
 from app.cli.tables import AsJson, print_json, print_table
 from app.domain.accounts import NO_TEAM
 from app.domain.errors import NotFound
-from app.gateway import Gateway
 from app.services.usage import Grouping, Report
 from app.views.usage import report_view, row_view, sums_view
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway  # slow to load: see store_command
 
 DAY_HELP = "A day such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z;"
 
@@ -36,7 +38,7 @@ def usage(
     if as_csv and as_json:
         raise typer.BadParameter("they cannot go together.", param_hint=["--csv", "--json"])
 
-    async def ask(gateway: Gateway) -> Report:
+    async def ask(gateway: "Gateway") -> Report:
         found = None if team is None else await gateway.accounts.team(team)
         if team is not None and found is None:
             raise NotFound(NO_TEAM)

@@ -1,7 +1,7 @@
 """`filmgate users`: list, show, create, rename and delete the users of a team."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,8 +11,10 @@ from app.cli.parse import actor, argument, parse_id, parse_name
 from app.cli.store_command import store_command
 from app.cli.tables import print_view, print_views
 from app.domain.accounts import User
-from app.gateway import Gateway
 from app.views.accounts import UserView, user_view
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway  # slow to load: see store_command
 
 COLUMNS = {"user": "id", "team": "team", "name": "name", "limits": "limits", "created": "created_at"}
 MAX_TEAMS_NAMED = 5
@@ -26,13 +28,13 @@ Team = Annotated[
 NewName = Annotated[str, typer.Option("--name", parser=argument(parse_name), metavar="NAME", help="The new name.")]
 
 
-async def _view(gateway: Gateway, user: User) -> UserView:
+async def _view(gateway: "Gateway", user: User) -> UserView:
     return user_view(user, await gateway.limits.of(user.id))
 
 
 @group.command("list")
 @store_command(partial(print_views, columns=COLUMNS))
-async def list_users(gateway: Gateway, *, team: OfTeam = None) -> list[UserView]:
+async def list_users(gateway: "Gateway", *, team: OfTeam = None) -> list[UserView]:
     """List the users of every team, or of one."""
     users = await gateway.administration.users(team)
     limits = await gateway.limits.of_each([user.id for user in users])
@@ -41,14 +43,14 @@ async def list_users(gateway: Gateway, *, team: OfTeam = None) -> list[UserView]
 
 @group.command("show")
 @store_command(print_view)
-async def show(gateway: Gateway, user_id: UserId) -> UserView:
+async def show(gateway: "Gateway", user_id: UserId) -> UserView:
     """Show one user with the limits."""
     return await _view(gateway, await gateway.administration.user(user_id))
 
 
 @group.command("create")
 @store_command(print_view)
-async def create(gateway: Gateway, name: Name, *, team: Team = None, limits: Specs = None) -> UserView:
+async def create(gateway: "Gateway", name: Name, *, team: Team = None, limits: Specs = None) -> UserView:
     """Make a user of a team, with limits of their own; `filmgate keys create` gives them a key."""
     team_id = team or await _only_team(gateway)
     user = await gateway.administration.add_user(actor(), team=team_id, name=name, limits=limits or ())
@@ -57,20 +59,20 @@ async def create(gateway: Gateway, name: Name, *, team: Team = None, limits: Spe
 
 @group.command("update")
 @store_command(print_view)
-async def update(gateway: Gateway, user_id: UserId, *, name: NewName) -> UserView:
+async def update(gateway: "Gateway", user_id: UserId, *, name: NewName) -> UserView:
     """Rename a user."""
     return await _view(gateway, await gateway.administration.change_user(actor(), user_id, name=name))
 
 
 @group.command("delete")
 @store_command(print_view)
-async def delete(gateway: Gateway, user_id: UserId) -> dict[str, Any]:
+async def delete(gateway: "Gateway", user_id: UserId) -> dict[str, Any]:
     """Delete a user and revoke the keys; jobs, ledger and audit log stay."""
     await gateway.administration.remove_user(actor(), user_id)
     return {"id": user_id, "deleted": True}
 
 
-async def _only_team(gateway: Gateway) -> str:
+async def _only_team(gateway: "Gateway") -> str:
     """The id of the only team. Failure when there is none, or more than one."""
     teams = await gateway.administration.teams()
     if not teams:

@@ -1,18 +1,17 @@
-"""Makes a clip from a picture: a slow zoom as an H.264 MP4."""
+"""Makes a clip from a picture: a slow zoom as an H.264 MP4. Loaded with the first picture."""
 
 import io
+import textwrap
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from PIL import Image
+import av
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-try:
-    import av
-except ImportError:  # without the video library every result is SAMPLE_CLIP
-    av = None  # type: ignore[assignment]  # a module or None: `can_encode` says which
+from app.emulator.images import SAMPLE_IMAGE, UnreadablePicture
 
-SAMPLE_CLIP = Path(__file__).with_name("sample.mp4")
+CARD_SIZES = {"16:9": (1280, 720), "9:16": (720, 1280), "1:1": (960, 960)}
 LONG_SIDE = 640
 FPS = 24
 ZOOM = 0.12
@@ -21,11 +20,6 @@ MAX_SECONDS = 30
 ENCODER_OPTIONS = {"preset": "ultrafast", "crf": "30"}
 
 Size = tuple[int, int]
-can_encode = av is not None
-
-
-class UnreadablePicture(ValueError):
-    """Pillow cannot read the bytes as a picture."""
 
 
 def clip_size(width: int, height: int) -> Size:
@@ -44,6 +38,18 @@ def read_picture(content: bytes) -> Image.Image:
         raise UnreadablePicture(str(error)) from error
     picture.thumbnail((SOURCE_SIDE, SOURCE_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return picture
+
+
+def title_card(prompt: str, aspect_ratio: str) -> Image.Image:
+    """The sample image with the prompt on it, for endpoints without an image."""
+    size = CARD_SIZES.get(aspect_ratio, CARD_SIZES["16:9"])
+    with Image.open(SAMPLE_IMAGE) as sample:
+        card = Image.blend(ImageOps.fit(sample, size), Image.new("RGB", size, (12, 14, 34)), 0.45)
+    text = textwrap.fill(textwrap.shorten(prompt, 180, placeholder=" …") or "Untitled", 28)
+    font = ImageFont.load_default(size[0] / 24)
+    center = (size[0] / 2, size[1] / 2)
+    ImageDraw.Draw(card).multiline_text(center, text, (255, 244, 224), font, anchor="mm", align="center")
+    return card
 
 
 def film(

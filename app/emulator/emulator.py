@@ -10,11 +10,11 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-from app.emulator import clip, signature
+from app.emulator import signature
 from app.emulator.account import FalAccount
 from app.emulator.clock import Clock
 from app.emulator.files import Files
-from app.emulator.images import SAMPLE_IMAGE
+from app.emulator.images import SAMPLE_IMAGE, can_encode
 from app.emulator.journal import Journal
 from app.emulator.options import Options
 from app.emulator.renderer import Renderer
@@ -133,7 +133,7 @@ class Emulator:
     def not_imitated(self) -> list[str]:
         """The differences from fal, those of this machine included, in sentences."""
         missing = []
-        if not clip.can_encode or self.options.no_clips:
+        if not can_encode or self.options.no_clips:
             missing.append("Pictures are not fetched: every clip is the same ready-made one.")
         if not signature.can_sign:
             missing.append("Webhooks are unsigned: the package cryptography is not installed.")

@@ -5,17 +5,17 @@ import base64
 import binascii
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import httpx
-from PIL import Image
 
-from app.emulator import clip, images, prices, validation
+from app.emulator import prices, validation
 from app.emulator.files import Files, StoredFile
 from app.emulator.generation import Generation, prompt_of
+from app.emulator.images import SAMPLE_CLIP, UnreadablePicture, can_encode
 from app.emulator.replies import EXPIRED, INTERNAL, ModelFault, Reply
 
 PICTURE_LIMIT = 30 * 2**20
@@ -33,16 +33,21 @@ class Renderer:
     def __init__(self, *, files: Files, plain: bool, no_clips: bool) -> None:
         self._files = files
         self._plain = plain
-        self._no_clips = no_clips or not clip.can_encode
+        self._no_clips = no_clips or not can_encode
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="film")
         self._clips: dict[str, asyncio.Task[Path]] = {}
         self._pending = 0
-        self._web = httpx.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=True, trust_env=False)
         self._sample_file: StoredFile | None = None
+
+    @cached_property
+    def _web(self) -> httpx.AsyncClient:
+        """Made with the first picture: it reads the trusted certificates."""
+        return httpx.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=True, trust_env=False)
 
     async def close(self) -> None:
         """Stops fetching and rendering."""
-        await self._web.aclose()
+        if "_web" in vars(self):
+            await self._web.aclose()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def produce(self, generation: Generation) -> Reply:
@@ -62,7 +67,7 @@ class Renderer:
     async def _video(self, generation: Generation) -> dict[str, Any]:
         """The `video` object of a success, its URL without the host."""
         if self._no_clips:
-            self._sample_file = self._sample_file or self._adopt(clip.SAMPLE_CLIP)
+            self._sample_file = self._sample_file or self._adopt(SAMPLE_CLIP)
             return _video_object(self._sample_file)
         seconds = prices.seconds_of(generation.payload)
         source = validation.image_source(generation.endpoint, generation.payload)
@@ -77,14 +82,14 @@ class Renderer:
     def _adopt(self, path: Path) -> StoredFile:
         return self._files.adopt(path, "output.mp4", "video/mp4")
 
-    async def _filmed(self, key: str, picture: Image.Image | None, seconds: int) -> Path:
+    async def _filmed(self, key: str, picture: Any, seconds: int) -> Path:
         """The clip of this picture and length, rendered on first use."""
         if key not in self._clips and picture is not None:
             self._clips[key] = asyncio.ensure_future(self._film(key, picture, seconds))
         # Shielded: a request that is cancelled must not take the clip away from the others.
         return await asyncio.shield(self._clips[key])
 
-    async def _film(self, key: str, picture: Image.Image, seconds: int) -> Path:
+    async def _film(self, key: str, picture: Any, seconds: int) -> Path:
         target = self._files.root / f"clip-{key}.mp4"
         if target.exists():  # from before a restart
             return target
@@ -92,7 +97,7 @@ class Renderer:
         still = self._plain or self._pending > MAX_PENDING_CLIPS
         self._pending += 1
         try:
-            await self._in_thread(partial(clip.film, picture, seconds, unfinished, still=still))
+            await self._in_thread(partial(_film, picture, seconds, unfinished, still=still))
         except BaseException:
             self._clips.pop(key, None)
             raise
@@ -117,10 +122,10 @@ class Renderer:
             raise PictureNotLoaded(str(error)) from error
         return bytes(content)
 
-    async def _read(self, content: bytes) -> Image.Image:
+    async def _read(self, content: bytes) -> Any:
         try:
-            picture: Image.Image = await self._in_thread(partial(clip.read_picture, content))
-        except clip.UnreadablePicture as error:
+            picture = await self._in_thread(partial(_read_picture, content))
+        except UnreadablePicture as error:
             raise PictureNotLoaded(str(error)) from error
         return picture
 
@@ -132,9 +137,24 @@ class Renderer:
         return f"{digest}-{seconds}"
 
 
-def _title_card(payload: Any) -> tuple[Image.Image, str]:
+# Pictures are Pillow's images. It and the video library take 13 MB, so they are loaded with the first picture.
+def _read_picture(content: bytes) -> Any:
+    from app.emulator.clip import read_picture  # noqa: PLC0415  see above
+
+    return read_picture(content)
+
+
+def _film(picture: Any, seconds: int, target: Path, *, still: bool) -> None:
+    from app.emulator.clip import film  # noqa: PLC0415  see above
+
+    film(picture, seconds, target, still=still)
+
+
+def _title_card(payload: Any) -> tuple[Any, str]:
+    from app.emulator.clip import title_card  # noqa: PLC0415  see above
+
     prompt, ratio = prompt_of(payload), str(payload.get("aspect_ratio", "16:9"))
-    return images.title_card(prompt, ratio), hashlib.sha256(f"{ratio}\n{prompt}".encode()).hexdigest()
+    return title_card(prompt, ratio), hashlib.sha256(f"{ratio}\n{prompt}".encode()).hexdigest()
 
 
 def _data_uri(source: str) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 import uuid
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -26,14 +27,19 @@ class WebhookSender:
         self._clock = clock
         self._keys = keys
         self._user_id = user_id
-        self._web = httpx.AsyncClient(follow_redirects=False, trust_env=False)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @cached_property
+    def _web(self) -> httpx.AsyncClient:
+        """Made with the first webhook: it reads the trusted certificates."""
+        return httpx.AsyncClient(follow_redirects=False, trust_env=False)
 
     async def close(self) -> None:
         """Stops all deliveries."""
         for task in self._tasks:
             task.cancel()
-        await self._web.aclose()
+        if "_web" in vars(self):
+            await self._web.aclose()
 
     def announce(self, generation: Generation) -> None:
         """Delivers the end of a request whose submit named a webhook."""
