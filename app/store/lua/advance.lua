@@ -50,7 +50,8 @@
 -- REST str  field, value, …; a value of "@now" is the store's time
 --
 -- Returns bool  false when it was refused
-local before = redis.call('HMGET', key.job, 'status', 'nonce', 'webhook_url', 'webhook_style')
+local before = redis.call('HMGET', key.job, 'status', 'nonce', 'webhook_url', 'webhook_style', 'id',
+  'cancel_requested_ms')
 local status = before[1]
 if not status or not string.find(',' .. arg.from_states .. ',', ',' .. status .. ',', 1, true) then
   return 0
@@ -58,32 +59,32 @@ end
 if arg.nonce ~= '' and before[2] ~= arg.nonce then
   return 0
 end
-local id = redis.call('HGET', key.job, 'id')
+local id = before[5]
 local owner = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms', 'line_score')
 if arg.status == 'submitting'
   and (not redis.call('ZSCORE', key.slots, arg.ref) or not may_claim(owner[1], arg.ref)) then
   redis.call('ZADD', key.slots, 'XX', digits(now), arg.ref)
   return 0
 end
-if arg.status == 'queued' and redis.call('HEXISTS', key.job, 'cancel_requested_ms') == 1 then
+if arg.status == 'queued' and before[6] then
   count_grant(owner[1], owner[2], -tonumber(owner[3]))
   redis.call('HSET', key.job, 'error', arg.cancel_error)
   arg.status, arg.charge, arg.notify = 'canceled', 'release', true
 end
 
-redis.call('HSET', key.job, 'status', arg.status)
-for i = 1, #rest, 2 do
-  redis.call('HSET', key.job, rest[i], rest[i + 1] == '@now' and digits(now) or rest[i + 1])
+for i = 2, #rest, 2 do
+  rest[i] = rest[i] == '@now' and digits(now) or rest[i]
 end
+redis.call('HSET', key.job, 'status', arg.status, unpack(rest))
 
 for _, set in ipairs({key.due_submit, key.due_poll, key.due_finalize, key.held}) do
   redis.call('ZREM', set, arg.ref)
 end
 local ended = false
 if arg.status == 'queued' then
-  change_queued_sets(key.job, id, 'SADD')
+  change_queued_sets(owner[1], owner[2], id, 'SADD')
 elseif status == 'queued' then
-  change_queued_sets(key.job, id, 'SREM')
+  change_queued_sets(owner[1], owner[2], id, 'SREM')
 end
 if arg.status == 'submitting' then
   redis.call('HINCRBY', key.job, 'attempt', 1)
@@ -131,7 +132,7 @@ else
   for _, step in ipairs({'submit ', 'poll ', 'finalize ', 'resolve '}) do
     redis.call('HDEL', key.quarantine, step .. arg.ref)
   end
-  leave_live_sets(key.job, id)
+  leave_live_sets(owner[1], owner[2], id)
 end
 
 if arg.charge == 'spend' or arg.charge == 'release' then

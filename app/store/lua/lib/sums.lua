@@ -4,6 +4,7 @@
 local UNNAMED = {'minute', 'hour', 'day', 'month'}
 local TOKEN_KEPT = 3456000000  -- how long a browser token's sums are kept after its last admission (ms)
 local COUNTED = {'jobs', 'usd', 'video_seconds'}
+local CLOSED = {'held:jobs', 'used:jobs', 'held:usd', 'used:usd', 'held:video_seconds', 'used:video_seconds'}
 
 local function split(text)
   local parts = {}
@@ -108,18 +109,28 @@ local function hold_sums(owners, starts, ends, kept, need)
   end
 end
 
--- Removes the job from what is held; `spend` counts it as used.
+-- Removes the job from what one owner's sums hold, if they still exist; `spend` counts it as used.
+local function close_sum(name, need, spend)
+  local sums, changed = redis.call('HMGET', name, unpack(CLOSED)), {}
+  if not sums[1] and redis.call('EXISTS', name) == 0 then
+    return
+  end
+  for i, unit in ipairs(COUNTED) do
+    changed[#changed + 1] = CLOSED[2 * i - 1]
+    changed[#changed + 1] = digits((sums[2 * i - 1] or 0) - need[unit])
+    if spend then
+      changed[#changed + 1] = CLOSED[2 * i]
+      changed[#changed + 1] = digits((sums[2 * i] or 0) + need[unit])
+    end
+  end
+  redis.call('HSET', name, unpack(changed))
+end
+
+-- Removes the job from what is held by the sums of all its owners; `spend` counts it as used.
 local function close_sums(owners, starts, need, spend)
   for _, owner in ipairs(owners) do
     for _, name in ipairs(sum_keys(owner, starts)) do
-      if redis.call('EXISTS', name) == 1 then
-        for _, unit in ipairs(COUNTED) do
-          redis.call('HINCRBY', name, 'held:' .. unit, digits(-need[unit]))
-          if spend then
-            redis.call('HINCRBY', name, 'used:' .. unit, digits(need[unit]))
-          end
-        end
-      end
+      close_sum(name, need, spend)
     end
   end
 end
@@ -169,18 +180,16 @@ local function owners_and_periods(job_key)
 end
 
 -- Takes an ended job out of its owners' sets of live and queued jobs.
-local function leave_live_sets(job_key, id)
-  local job = redis.call('HMGET', job_key, 'team', 'user')
-  for _, owner in ipairs(owners_of(job[1], job[2])) do
+local function leave_live_sets(team, user, id)
+  for _, owner in ipairs(owners_of(team, user)) do
     redis.call('SREM', prefix .. 'live:' .. owner.id, id)
     redis.call('SREM', prefix .. 'queued:' .. owner.id, id)
   end
 end
 
 -- Adds a job to its owners' sets of queued jobs, or removes it: SADD | SREM.
-local function change_queued_sets(job_key, id, verb)
-  local job = redis.call('HMGET', job_key, 'team', 'user')
-  for _, owner in ipairs(owners_of(job[1], job[2])) do
+local function change_queued_sets(team, user, id, verb)
+  for _, owner in ipairs(owners_of(team, user)) do
     redis.call(verb, prefix .. 'queued:' .. owner.id, id)
   end
 end
