@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from app.cli.command import COMMANDS
 from app.domain.errors import Code
 from app.domain.events import EVENT_TYPES
 from app.settings import CLIENT_NAMES, Settings
@@ -41,6 +42,12 @@ def test_every_error_code_is_in_the_readme() -> None:
 def test_every_event_type_is_in_the_readme() -> None:
     """Consumers know which events exist."""
     assert not_in_the_readme(EVENT_TYPES) == []
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """The list that begins with `filmgate up` has each of them."""
+    (listed,) = re.findall(r"^The command: (.*?)\. Exit codes", README, re.MULTILINE | re.DOTALL)
+    assert sorted(set(COMMANDS) - set(re.findall(r"\w+", listed))) == []
 
 
 def test_the_readme_has_no_setting_that_does_not_exist() -> None:
