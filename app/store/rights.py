@@ -73,7 +73,14 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "zrevrangebyscore": (KEY, "1", "0"),
     "zscore": (KEY, "m"),
 }
-TRANSACTIONS = ("multi", "exec", "discard", "watch", "unwatch")
+# In this order they change nothing, whichever of them are denied.
+TRANSACTIONS: dict[str, tuple[str, ...]] = {
+    "multi": (),
+    "exec": (),
+    "discard": (),
+    "watch": (KEY,),
+    "unwatch": (),
+}
 DURABILITY = ("config|get",)  # without it a start cannot check the store's durability, and reports that
 GREETINGS = ("auth", "hello")  # without these there is no connection
 FOR_BACKUP = ("config|set", "scan")  # only for `filmgate backup` and `filmgate ledger verify`
@@ -95,20 +102,21 @@ def acl(user: str) -> str:
 async def forbidden(client: Client) -> str | None:
     """The first command that the store's user may not call, in capitals, or None.
 
-    All are queued in a transaction that is then discarded: the server checks the rights of each and executes none.
+    Those of transactions first: without them the others would be executed. The others are queued in a transaction
+    that is then discarded: the server checks the rights of each and executes none.
     """
-    if (denied := await _first_denied(client, ["multi", "discard"])) is not None:
-        return denied  # without a transaction, the others would be executed
+    if (denied := await _first_denied(client, [*TRANSACTIONS])) is not None:
+        return denied
     return await _first_denied(client, ["multi", *COMMANDS, "discard"])
 
 
 async def _first_denied(client: Client, names: list[str]) -> str | None:
     pipe = client.pipeline(transaction=False)
     pipe.response_callbacks = {}  # each reply is QUEUED, which redis-py cannot parse
-    for name in names:
-        pipe.execute_command(*name.upper().split("|"), *COMMANDS.get(name, ()))
+    for name in names:  # in small letters: redis-py sends a WATCH in capitals at once
+        pipe.execute_command(*name.split("|"), *(TRANSACTIONS | COMMANDS)[name])
     answers = await pipe.execute(raise_on_error=False)
     for name, answer in zip(names, answers, strict=True):
-        if isinstance(answer, NoPermissionError):
+        if isinstance(answer, NoPermissionError) or "NOPERM" in str(answer):  # a denied EXEC answers EXECABORT
             return name.upper().replace("|", " ")
     return None
