@@ -107,6 +107,7 @@ def _no_free_port() -> Iterator[None]:
     with ExitStack() as stack:
         for port in PORTS:
             taken = stack.enter_context(socket.socket())
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the bench asks
             with suppress(OSError):  # another program has it
                 taken.bind(("127.0.0.1", port))
                 taken.listen(1)
