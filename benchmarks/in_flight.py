@@ -7,7 +7,7 @@ from datetime import datetime
 from statistics import mean
 from typing import Any
 
-from app.domain.end_ages import bin_of
+from app.domain.poll_plan import bin_of
 from benchmarks.figures import percentile
 from benchmarks.gateway import MODEL, Working
 from benchmarks.load import Order, bodies, send

@@ -7,13 +7,12 @@ import structlog
 
 from app.crash import crash_point
 from app.domain.jobs import Job, Status
+from app.domain.poll_plan import MAX_INTERVAL_MS, interval_ms
 from app.fal.protocol import StatusReport
 from app.gateway import Gateway
 from app.store.jobs import NOW
 from workers.poll_plans import PollPlans
 
-MAX_INTERVAL_MS = 1_500  # between two polls, while it is not known when a job of its kind ends
-INTERVAL_GROWTH = 1.3
 MISSING_GRACE_MS = 120_000  # fal may not find a request for a moment after its submit
 MAX_MISSING_POLLS = 10  # in a row: a single 404 must not end a job
 CANCEL_RETRY_MS = 30_000
@@ -23,12 +22,6 @@ MAX_WORDS_LOGGED = 100
 
 log = structlog.get_logger()
 _logged: set[str] = set()
-
-
-def interval_ms(first_s: float, polls: int) -> int:
-    """Milliseconds until the next poll without a plan: from the first interval, growing with each poll."""
-    first = first_s * 1000
-    return round(min(first * INTERVAL_GROWTH ** min(polls, 30), max(first, MAX_INTERVAL_MS)))
 
 
 async def poll(gateway: Gateway, job: Job, now_ms: int, plans: PollPlans) -> int | None:

@@ -3,8 +3,8 @@
 import time
 from collections import defaultdict
 
-from app.domain.end_ages import ENOUGH, PollPlan, bin_of
 from app.domain.jobs import Job
+from app.domain.poll_plan import ENOUGH, PollPlan, bin_of
 from app.store.end_ages import EndAgeStore
 
 NEW_ENDS_S = 1.0  # until new ends are in the store, and in the plan

@@ -1,8 +1,8 @@
-"""The ages at which generations ended, by model and length; they say when to poll (app/domain/end_ages.py)."""
+"""The ages at which generations ended, by model and length; they say when to poll (app/domain/poll_plan.py)."""
 
 from collections.abc import Sequence
 
-from app.domain.end_ages import MOST
+from app.domain.poll_plan import MOST
 from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors

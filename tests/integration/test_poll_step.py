@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from app.domain.jobs import Job, Money, Status
+from app.domain.poll_plan import MAX_INTERVAL_MS, interval_ms
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Answer, Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
 from tests.support.waiting import wait_until
-from workers.poll import MAX_INTERVAL_MS, MAX_MISSING_POLLS, MISSING_GRACE_MS, interval_ms
+from workers.poll import MAX_MISSING_POLLS, MISSING_GRACE_MS
 
 pytestmark = pytest.mark.anyio
 PRICE = 1_400_000

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from app.domain.end_ages import EDGES_S, MOST, bin_of
 from app.domain.jobs import Job
+from app.domain.poll_plan import EDGES_S, MAX_INTERVAL_MS, MOST, bin_of
 from app.store import keys
 from tests.integration.fal_hooks import HookSender, hook_sender
 from tests.support.emulator import Emulator
@@ -15,7 +15,6 @@ from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply, held
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
-from workers.poll import MAX_INTERVAL_MS
 from workers.poll_plans import PollPlans
 from workers.polling import VISIBILITY_MS, Polling
 

@@ -2,7 +2,7 @@
 -- Counts the ages at which generations of one model and length ended. Beyond so many ends in all, every count is halved.
 --
 -- KEYS
---   ends           hash    bin of ages (app/domain/end_ages.py) to how many ended in it
+--   ends           hash    bin of ages (app/domain/poll_plan.py) to how many ended in it
 -- ARGV
 --   most           int     ends in all
 --   kept_ms        int     how long they are kept after the last one

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from app.domain.end_ages import BINS, EDGES_S, LONGEST_S, PollPlan, bin_of
+from app.domain.poll_plan import BINS, EDGES_S, LONGEST_S, PollPlan, bin_of
 
 FIRST_S = 1.0
 FROM_S, TO_S = 225.0, 255.0

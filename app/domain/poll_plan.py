@@ -22,6 +22,14 @@ POLL_WORTH_S = 0.02  # of delay of one job
 LONGEST_S = 15.0  # between two polls, so that an end at an unlikely age is noticed
 UNSEEN_SHARE = 0.0016  # of the root of the number of ends: may end in any bin beside those that were counted
 UNSEEN_JOBS = 10  # times as many may end later than any
+MAX_INTERVAL_MS = 1_500  # between two polls, while it is not known when a job of its kind ends
+INTERVAL_GROWTH = 1.3
+
+
+def interval_ms(first_s: float, polls: int) -> int:
+    """Milliseconds until the next poll without a plan: from the first interval, growing with each poll."""
+    first = first_s * 1000
+    return round(min(first * INTERVAL_GROWTH ** min(polls, 30), max(first, MAX_INTERVAL_MS)))
 
 
 def bin_of(age_ms: float) -> int:
