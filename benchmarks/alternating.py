@@ -8,7 +8,7 @@ from statistics import median
 
 from benchmarks.figures import Figure, Target, spread_of
 from benchmarks.load import Order, send
-from benchmarks.processes import cpu_seconds, environment, free_port, listening, running, say
+from benchmarks.processes import cpu_seconds, listener, say
 
 WARM_UP = 500
 
@@ -42,10 +42,8 @@ class Bare:
 @asynccontextmanager
 async def bare(folder: Path) -> AsyncIterator[Bare]:
     """`benchmarks/bare.py` for the length of the block."""
-    port, log = free_port(), folder / "bare.log"
-    async with running("benchmarks.bare", str(port), env=environment(), log=log) as process:
-        await listening(process, port, log)
-        yield Bare(f"http://127.0.0.1:{port}", process.pid)
+    async with listener("bare", folder) as (port, pid):
+        yield Bare(f"http://127.0.0.1:{port}", pid)
 
 
 async def alternate(

@@ -116,6 +116,15 @@ async def running(*module: str, env: Mapping[str, str], log: Path) -> AsyncItera
 
 
 @asynccontextmanager
+async def listener(name: str, folder: Path) -> AsyncIterator[tuple[int, int]]:
+    """`benchmarks/NAME.py`, which takes its port, for the length of the block: the port and the process id."""
+    port, log = free_port(), folder / f"{name}.log"
+    async with running(f"benchmarks.{name}", str(port), env=environment(), log=log) as process:
+        await listening(process, port, log)
+        yield port, process.pid
+
+
+@asynccontextmanager
 async def program(*command: str, env: Mapping[str, str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """A command for the length of the block; its output goes to the file `log`.
 

@@ -54,10 +54,13 @@ def json_body(model: type[Body], *, optional: bool = False) -> Callable[[Request
 
     @reads(Reads(body=model, optional=optional))
     async def read(request: Request) -> Body:
-        if optional and not (raw := await _read_whole(request)):
+        if not optional:
+            return validated(model, await json_object(request))
+        raw = await _read_whole(request)
+        if not raw:
             return validated(model, {})
         _require_json(request)
-        return validated(model, parse_object(raw if optional else await _read_whole(request)))
+        return validated(model, parse_object(raw))
 
     return read
 

@@ -127,12 +127,8 @@ class KeptConnections:
             way = {}
         session = self._session or self._open()
         async with session.request(method, url, headers=headers, allow_redirects=False, **way) as answer:
-            body = bytearray()
-            async for chunk in answer.content.iter_any():
-                body += chunk
-                if len(body) > limit:
-                    raise FalAnswerTooLarge(answer.status)
-            return answer.status, bytes(body), answer.headers
+            body = await _capped(answer.content.iter_any(), limit, status=answer.status)
+            return answer.status, body, answer.headers
 
     def _open(self) -> aiohttp.ClientSession:
         self._session = aiohttp.ClientSession(
@@ -184,9 +180,14 @@ async def read_answer(
     """Status, raw body and headers of one call; FalAnswerTooLarge when the body exceeds `limit` bytes."""
     extensions = None if outgoing is None else {"trace": outgoing.watch}
     async with client.stream(method, url, headers=headers, content=content, extensions=extensions) as answer:
-        body = bytearray()
-        async for chunk in answer.aiter_raw():
-            body += chunk
-            if len(body) > limit:
-                raise FalAnswerTooLarge(answer.status_code)
-        return answer.status_code, bytes(body), answer.headers
+        body = await _capped(answer.aiter_raw(), limit, status=answer.status_code)
+        return answer.status_code, body, answer.headers
+
+
+async def _capped(chunks: AsyncIterable[bytes], limit: int, *, status: int) -> bytes:
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > limit:
+            raise FalAnswerTooLarge(status)
+    return bytes(body)

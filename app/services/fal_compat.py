@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -220,9 +220,11 @@ class FalCompat:
 
     async def until_end(self, caller: Caller, job: Job) -> RequestState:
         """The job once fal's clients see its end."""
-        async for state in self.follow(caller, job.model, RequestState(job, None, job.created_ms)).frames:
-            if state is not None and state.ended:
-                return state
+        following = self.follow(caller, job.model, RequestState(job, None, job.created_ms))
+        async with aclosing(following.frames) as states:
+            async for state in states:
+                if state is not None and state.ended:
+                    return state
         raise NotFound("Request not found")
 
     async def _require_short_queue(self, caller: Caller, longest: int, key: str | None) -> None:

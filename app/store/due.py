@@ -38,12 +38,7 @@ class DueStore:
 
     async def any(self, step: str) -> bool:
         """True when something is due in this step; unlike `take`, it only reads."""
-        with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.zrange(keys.due(step), 0, 0, withscores=True)
-            pipe.time()
-            first, now = await pipe.execute()
-        return bool(first) and first[0][1] <= milliseconds(*now)
+        return step in (await self.due_steps((step,))).due
 
     async def due_steps(self, steps: Sequence[str]) -> DueSteps:
         """Which of these steps have something due, and whether anything waits; one round trip, which only reads."""

@@ -113,8 +113,9 @@ async def forbidden(client: Client) -> str | None:
 async def _first_denied(client: Client, names: list[str]) -> str | None:
     pipe = client.pipeline(transaction=False)
     pipe.response_callbacks = {}  # each reply is QUEUED, which redis-py cannot parse
+    arguments = TRANSACTIONS | COMMANDS
     for name in names:  # in small letters: redis-py sends a WATCH in capitals at once
-        pipe.execute_command(*name.split("|"), *(TRANSACTIONS | COMMANDS)[name])
+        pipe.execute_command(*name.split("|"), *arguments[name])
     answers = await pipe.execute(raise_on_error=False)
     for name, answer in zip(names, answers, strict=True):
         if isinstance(answer, NoPermissionError) or "NOPERM" in str(answer):  # a denied EXEC answers EXECABORT

@@ -22,9 +22,9 @@ from benchmarks.processes import (
     environment,
     free_port,
     keep_to,
+    listener,
     listening,
     program,
-    running,
     say,
     tree,
 )
@@ -69,7 +69,7 @@ async def measure(folder: Path, options: Options) -> list[Figure]:
     rounds, seconds = (1, 3.0) if options.quick else (3, 6.0)
     body = json.dumps(bodies("peers", 1)[0])
     async with AsyncExitStack() as stack:
-        fal = await stack.enter_async_context(_fal(folder))
+        fal, _ = await stack.enter_async_context(listener("constant", folder))  # behind the peers
         served = await stack.enter_async_context(serving(folder))
         ours = Peer(OURS, served.port, served.request("POST", "/v1/jobs", body), served.api.pid)
         litellm = await stack.enter_async_context(_litellm(folder, fal))
@@ -125,15 +125,6 @@ async def _rate(peer: Peer, seconds: float, core: int | None) -> float:
     if result.statuses.keys() != {GOOD[peer.name]} or result.unanswered:
         raise NotMeasured(f"{peer.name} answered {result.statuses}, {result.unanswered} got no answer.")
     return result.accepted
-
-
-@asynccontextmanager
-async def _fal(folder: Path) -> AsyncIterator[int]:
-    """The server behind the peers; its port."""
-    port, log = free_port(), folder / "constant.log"
-    async with running("benchmarks.constant", str(port), env=environment(), log=log) as process:
-        await listening(process, port, log)
-        yield port
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from app.store.connection import connect, disconnect, store_errors
 from app.store.replicas import is_confirmed
 from app.store.shared_connection import MAX_SENT, MAX_WAITING
 from tests.integration.sentinel import sentinel
+from tests.integration.store_client import takes_a_write
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_proxy import Side, TcpProxy, first_of, pump
 from tests.support.tcp_server import CHUNK, Reader, Writer
@@ -52,15 +53,6 @@ async def echo(client: Client, text: str) -> str:
     """The text, as the store returns it."""
     with store_errors():
         return str(await client.execute_command("ECHO", text))
-
-
-async def works(client: Client) -> bool:
-    """Whether the store takes a write."""
-    try:
-        with store_errors():
-            return bool(await client.set("film", "1", px=60_000))
-    except StoreUnavailable:
-        return False
 
 
 async def connections(client: Client) -> list[str]:
@@ -166,7 +158,7 @@ async def test_a_lost_connection_ends_every_call(redis_server: RedisServer) -> N
                 with pytest.raises(StoreUnavailable):
                     await call
             server.start()
-            await wait_until(lambda: works(client), "it has connected again")
+            await wait_until(lambda: takes_a_write(client), "it has connected again")
 
 
 async def test_a_reply_that_is_cut_in_the_middle_is_no_reply(redis_server: RedisServer) -> None:
@@ -218,7 +210,7 @@ async def test_a_store_that_stands_still_is_503_in_time(client: Client, redis_se
             assert time.monotonic() - began < 2
     finally:
         redis_server.thaw()
-    await wait_until(lambda: works(client), "it has connected again")
+    await wait_until(lambda: takes_a_write(client), "it has connected again")
     assert len(await connections(client)) == 1
 
 
@@ -278,7 +270,7 @@ async def test_a_failover_is_followed(tmp_path: Path, fault: str) -> None:
         Redis(port=port, decode_responses=True) as sentinels,
     ):
         async with connected(f"sentinel://127.0.0.1:{port}/films") as client:
-            await wait_until(lambda: works(client), "the sentinel names the primary")
+            await wait_until(lambda: takes_a_write(client), "the sentinel names the primary")
             if fault == "demoted":
                 first.apply("REPLICAOF", "127.0.0.1", str(other.port))
             elif fault == "killed":
@@ -287,7 +279,7 @@ async def test_a_failover_is_followed(tmp_path: Path, fault: str) -> None:
                 first.freeze()
             sentinels.sentinel_remove("films")
             sentinels.sentinel_monitor("films", "127.0.0.1", other.port, 1)
-            await wait_until(lambda: works(client), "the new primary takes writes")
+            await wait_until(lambda: takes_a_write(client), "the new primary takes writes")
             assert other.command("GET", "film") == b"$1\r\n1\r\n"
 
 

@@ -15,6 +15,7 @@ from app.domain.errors import StoreUnavailable
 from app.store.client import Client
 from app.store.connection import connect, connect_rq, disconnect, store_errors
 from tests.integration.sentinel import sentinel
+from tests.integration.store_client import takes_a_write
 from tests.support.processes import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -42,15 +43,6 @@ async def burst(url: str) -> AsyncIterator[Client]:
         await disconnect(client)
 
 
-async def answers(client: Client) -> bool:
-    """Whether the store accepts a write."""
-    try:
-        with store_errors():
-            return bool(await client.set("film", "1", px=60_000))
-    except StoreUnavailable:
-        return False
-
-
 async def assert_takes_turns(client: Client) -> None:
     """A burst of pipelines is answered over few connections, besides the shared one of single commands."""
     pipes = [client.pipeline(transaction=False) for _ in range(BURST)]
@@ -71,7 +63,7 @@ async def test_a_burst_takes_turns_behind_sentinel(redis_server: RedisServer, se
     """The same where Sentinels name the store."""
     redis_server.flush()
     async with burst(f"sentinel://127.0.0.1:{sentinel_port}/films") as client:
-        await wait_until(lambda: answers(client), "the sentinel names the primary")
+        await wait_until(lambda: takes_a_write(client), "the sentinel names the primary")
         await assert_takes_turns(client)
 
 
@@ -91,7 +83,7 @@ async def test_both_clients_find_the_primary_through_sentinel(
     redis_server.flush()
     url = f"sentinel://127.0.0.1:{sentinel_port}/films"
     client = connect(url)
-    await wait_until(lambda: answers(client), "the sentinel names the primary")
+    await wait_until(lambda: takes_a_write(client), "the sentinel names the primary")
     await disconnect(client)
     with connect_rq(url) as rq_client:
         assert rq_client.get("film") == b"1"
@@ -102,7 +94,7 @@ async def test_to_rq_a_primary_without_its_replica_is_away(redis_server: RedisSe
     redis_server.flush()
     url = f"sentinel://127.0.0.1:{sentinel_port}/films"
     client = connect(url)
-    await wait_until(lambda: answers(client), "the sentinel names the primary")
+    await wait_until(lambda: takes_a_write(client), "the sentinel names the primary")
     with connect_rq(url) as rq_client:
         try:
             await client.config_set("min-replicas-to-write", "1")

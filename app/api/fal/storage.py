@@ -14,14 +14,14 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.body import json_body, validated
-from app.api.deps import CurrentCaller, TheGateway, Uploader, count_bad_key, credential, current_caller, uploader
+from app.api.deps import CurrentCaller, TheGateway, Uploader, bad_keys_counted, credential, current_caller, uploader
 from app.api.document_responses import refusals
 from app.api.incoming import PAYER
 from app.api.reads import Reads, query, reads
 from app.api.strict_json import parse_object
 from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope
-from app.domain.errors import Malformed, NotFound, Unauthenticated, Unprocessable
+from app.domain.errors import Malformed, NotFound, Unprocessable
 from app.domain.times import iso
 from app.domain.uploads import Upload
 from app.services.fal_uploads import TOKEN_PREFIX, UNKNOWN_TYPE
@@ -82,11 +82,8 @@ async def any_uploader(request: Request, gateway: TheGateway) -> Caller:
     token = credential(request) or ""
     if not token.startswith(TOKEN_PREFIX):
         return await uploader(await current_caller(request, gateway))
-    try:
+    with bad_keys_counted(request, gateway, token):
         caller = await gateway.fal_uploads.token_holder(token)  # made only for keys that may upload
-    except Unauthenticated:
-        count_bad_key(request, gateway, token)
-        raise
     request.scope[PAYER] = caller.key
     structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
     return caller
@@ -96,11 +93,8 @@ async def any_uploader(request: Request, gateway: TheGateway) -> Caller:
 async def signed_upload(upload_id: str, request: Request, gateway: TheGateway) -> Upload:
     """The upload whose signed URL this is."""
     signature = request.query_params.get("signature", "")
-    try:
+    with bad_keys_counted(request, gateway, signature):
         upload = await gateway.fal_uploads.by_signature(upload_id, signature)
-    except Unauthenticated:
-        count_bad_key(request, gateway, signature)
-        raise
     request.scope[PAYER] = upload.caller.key
     return upload
 
