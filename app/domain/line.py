@@ -14,7 +14,7 @@ class UserWaiting:
 
 @dataclass(frozen=True, slots=True)
 class TeamWaiting:
-    """A team's users in line. The team with the lowest virtual time is next; price / weight is added to it."""
+    """A team's users in line. The team with the lowest virtual time is next; price // weight is added to it."""
 
     weight: int
     virtual_time: float
@@ -64,11 +64,11 @@ def position(queue: QueueState, job: LinePosition, *, micro: int) -> int:
     for name, user in own.users.items() if own is not None else ():
         if name != job.user:
             in_team += _turns_before((turn, job.user), (user.virtual_time, name), step=micro, jobs=user.jobs)
-    turn = job.team_time + in_team * round(micro / job.weight)
+    turn = job.team_time + in_team * (micro // job.weight)
     before = in_team
     for name, team in queue.items():
         if name != job.team and not team.paused:
-            step = round(micro / team.weight)
+            step = micro // team.weight
             before += _turns_before((turn, job.team), (team.virtual_time, name), step=step, jobs=team.jobs)
     return before
 

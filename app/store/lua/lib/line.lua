@@ -46,7 +46,8 @@ local function leave_line(line_key, team, user, ref)
   end
 end
 
--- Adds a grant of so many micro-dollars to the virtual times; a negative amount gives a grant back.
+-- Adds a grant of so many micro-dollars to the virtual times, for a team the whole part of amount / weight; a negative
+-- amount gives a grant back.
 local function count_grant(team, user, amount)
   local weight = tonumber(redis.call('HGET', prefix .. 'team:' .. team, 'weight') or '1')
   for _, turn in ipairs({{TEAMS, team, amount / weight}, {users_key(team), user, amount}}) do
