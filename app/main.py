@@ -16,7 +16,7 @@ from app.api import admin, admin_limits, health, operations, problem_pages, well
 from app.api.busy_routes import BusyRoutes
 from app.api.document import add_documents
 from app.api.event_stream import StreamRest
-from app.api.fal import hooks, proxy, queue, run, storage
+from app.api.fal import hooks, platform, proxy, queue, run, storage
 from app.api.middleware import RequestMiddleware
 from app.api.overload import Gate
 from app.api.problems import add_problem_handlers
@@ -121,6 +121,7 @@ def create_app(settings: Settings) -> FastAPI:
         queue,
         run,
         storage,
+        platform,
         proxy,
         well_known,
         web,

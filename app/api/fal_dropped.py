@@ -15,6 +15,7 @@ KNOWN_PARAMETERS = {
     "/fal/queue/": frozenset({"fal_webhook", "fal_max_queue_length", "logs"}),
     "/fal/run/": frozenset({"fal_webhook", "fal_max_queue_length"}),
     "/fal/rest/": frozenset({"storage_type"}),
+    "/fal/api/": frozenset({"endpoint_id", "q", "category", "status", "limit", "cursor", "expand"}),
     "/fal/cdn/": frozenset({"signature", "storage_type"}),
 }
 

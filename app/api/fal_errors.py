@@ -12,10 +12,12 @@ from starlette.responses import Response
 
 from app.api.limit_headers import limit_headers
 from app.domain.errors import Code, Conflict, FilmgateError, OverLimit, Overloaded, StoreUnavailable, Violation
+from app.views.fal_platform import fal_platform_error
 
 REQUEST_ID = "x-fal-request-id"
 ALWAYS_NEW = "x-filmgate-new"
-FORBIDDEN, NOT_FOUND, TOO_MANY, UNPROCESSABLE = 403, 404, 429, 422
+PLATFORM = "/fal/api/"  # fal's platform API, whose errors have another shape
+BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_MANY, UNPROCESSABLE = 400, 403, 404, 429, 422
 SHORT_WAIT_S = 60
 MAX_SENTENCES = 3  # of the findings, in `message`
 CLOSING = {Code.REQUEST_TIMEOUT, Code.PAYLOAD_TOO_LARGE}  # the rest of the body is not read after these
@@ -37,8 +39,12 @@ def is_fal_path(path: str) -> bool:
     return path.startswith("/fal/") and not path.startswith("/fal/hooks/")
 
 
-def fal_error(error: FilmgateError, *, trace_id: str, base_url: str, request: Headers, safe: bool) -> Response:
+def fal_error(
+    error: FilmgateError, *, path: str, trace_id: str, base_url: str, request: Headers, safe: bool
+) -> Response:
     """The response for an error; `safe`: the request changes nothing, or may be repeated without harm."""
+    if path.startswith(PLATFORM):
+        return _platform_error(error, trace_id=trace_id, base_url=base_url)
     status = status_of(error, repeatable=safe or ALWAYS_NEW not in request)
     detail: Any = _findings(error, base_url) if status == UNPROCESSABLE else error.message
     headers = {"Cache-Control": "no-store", REQUEST_ID: trace_id, **limit_headers(error.limits)}
@@ -49,6 +55,17 @@ def fal_error(error: FilmgateError, *, trace_id: str, base_url: str, request: He
     findings = (found.message for found in error.violations[:MAX_SENTENCES])
     message = " ".join(dict.fromkeys((error.message, *findings)))
     return fal_reply({"detail": detail, "message": message}, status, headers)
+
+
+def _platform_error(error: FilmgateError, *, trace_id: str, base_url: str) -> Response:
+    """The error as fal's platform API has it, which knows 400 where fal's apps have 422."""
+    status = BAD_REQUEST if error.status == UNPROCESSABLE else error.status
+    docs_url = f"{base_url}/problems/{error.code}"
+    body = fal_platform_error(status, error.message, docs_url=docs_url, request_id=trace_id)
+    headers = {"Cache-Control": "no-store", REQUEST_ID: trace_id, **limit_headers(error.limits)}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    return fal_reply(body, status, headers)
 
 
 def status_of(error: FilmgateError, *, repeatable: bool) -> int:

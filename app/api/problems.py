@@ -38,7 +38,8 @@ def problem(error: FilmgateError, *, scope: Scope, base_url: str) -> Response:
     path, trace_id = scope["path"], scope.get("trace_id", "")
     if is_fal_path(path):
         safe = scope["method"] in {"GET", "PUT"}  # a PUT cancels or uploads
-        return fal_error(error, trace_id=trace_id, base_url=base_url, request=Headers(scope=scope), safe=safe)
+        request = Headers(scope=scope)
+        return fal_error(error, path=path, trace_id=trace_id, base_url=base_url, request=request, safe=safe)
     body = problem_view(error, path=path[:LONGEST_PATH], trace_id=trace_id, base_url=base_url)
     headers = {"Cache-Control": "no-store", **limit_headers(error.limits)}
     if error.retry_after is not None:

@@ -69,6 +69,8 @@ NEEDS: dict[str, tuple[frozenset[Scope], Any]] = {
     "GET /fal/queue/{app}/requests/{request_id}/status": (READ, None),
     "GET /fal/queue/{app}/requests/{request_id}/status/stream": (READ, None),
     "PUT /fal/queue/{app}/requests/{request_id}/cancel": (BOTH, None),
+    "GET /fal/api/v1/models": (EVERY, None),
+    "GET /fal/api/v1/models/pricing": (EVERY, None),
     "POST /fal/rest/tokens": (EVERY, {"allowed_apps": ["kling-video"]}),
     "POST /fal/rest/tokens/": (EVERY, {"allowed_apps": ["kling-video"]}),
     "POST /fal/rest/storage/auth/token": (WRITE, {}),
