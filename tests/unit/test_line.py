@@ -25,7 +25,7 @@ def serve(queue: QueueState, micro: int) -> list[tuple[str, str, int]]:
         team = min({team for team, _ in left}, key=lambda name: (teams[name], name))
         user = min((name for of, name in left if of == team), key=lambda name: (users[team, name], name))
         order.append((team, user, queue[team].users[user].jobs - left[team, user]))
-        teams[team] += round(micro / queue[team].weight)
+        teams[team] += micro // queue[team].weight
         users[team, user] += micro
         left[team, user] -= 1
         if left[team, user] == 0:
