@@ -11,14 +11,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from app.domain.addresses import METADATA, holds_metadata, is_public, literal_address, unmapped
+from app.domain.addresses import LONGEST_URL, METADATA, holds_metadata, is_public, literal_address, unmapped
 from app.domain.errors import Code, Unprocessable
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 HostPort: TypeAlias = tuple[str, int]  # a host and a port
 
-MAX_URL = 2048  # characters
 HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)  # RFC 1035
 NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 LAST_PORT = 65_535
@@ -105,7 +104,7 @@ def check_url(url: str, policy: EgressPolicy) -> None:
     if parsed.scheme not in {"https", "http"}:
         raise Unprocessable("The URL has to begin with https://.", code=Code.URL_SCHEME)
     address = literal_address(host)
-    if len(url) > MAX_URL or not (address or HOST_NAME.fullmatch(host)) or NOT_IN_A_URL.search(url):
+    if len(url) > LONGEST_URL or not (address or HOST_NAME.fullmatch(host)) or NOT_IN_A_URL.search(url):
         raise Unprocessable("This is not a URL.", code=Code.URL_NOT_ALLOWED)
     if parsed.userinfo or parsed.fragment:
         raise Unprocessable(

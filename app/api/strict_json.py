@@ -2,9 +2,10 @@
 
 NaN and Infinity, duplicate members, lone surrogates and excessive depth are errors. A body that would take more
 than some milliseconds is refused before it is parsed, by counting bytes: the parser calls Python for each number
-and object.
+and object. A byte order mark, which some editors write, is skipped.
 """
 
+import codecs
 import json
 import re
 from typing import Any, NoReturn, TypeVar
@@ -41,10 +42,12 @@ def parse_array(raw: bytes) -> list[Any]:
 
 def _read(raw: bytes, wanted: str) -> Any:
     _refuse_costly(raw)
-    if not raw or raw.isspace():
-        raise Malformed(f"There is no body; send {wanted}.", code=Code.BODY_MISSING)
-    if not raw.startswith(OPENING) and not json.detect_encoding(raw).startswith("utf-8"):
-        raise WrongMediaType("Send the body in UTF-8.")
+    if not raw.startswith(OPENING):
+        raw = raw.removeprefix(codecs.BOM_UTF8)
+        if not raw or raw.isspace():
+            raise Malformed(f"There is no body; send {wanted}.", code=Code.BODY_MISSING)
+        if not json.detect_encoding(raw).startswith("utf-8"):
+            raise WrongMediaType("Send the body in UTF-8.")
     return _parse(raw)
 
 

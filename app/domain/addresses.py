@@ -10,6 +10,15 @@ import unicodedata
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import urlsplit
 
+LONGEST_URL = 8192  # characters, of an image or a webhook: a presigned address with a session token has thousands
+_EMPTY_PORT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*):(?=[/?]|$)")
+
+
+def tidied(url: str) -> str:
+    """The address without what no server needs: white space around it, a fragment, the colon of an empty port."""
+    return _EMPTY_PORT.sub(r"\1", url.partition("#")[0].strip(), count=1)
+
+
 # Networks that a request of ours must not reach, even if `is_global` of some Python version allows them.
 _DENIED_V4 = (
     "0.0.0.0/8",

@@ -7,7 +7,7 @@ Keywords of the subset: `type` (string, number, integer, boolean, array, object)
 
 A string without `enum` or `format` is text: at most `maxLength` code points (2,500, which are at most 10,000
 bytes of UTF-8), no control characters but line feed and tab, no lone surrogates, and with `minLength`
-something visible.
+something visible. Line ends of other systems become line feeds first (`app/registry/texts.py`).
 """
 
 import re
@@ -16,6 +16,8 @@ from typing import Any
 
 from pydantic import ValidationInfo
 
+from app.domain.addresses import tidied
+from app.registry.texts import mended
 from app.registry.urls import url_fault
 from app.registry.violations import Fault
 
@@ -88,9 +90,10 @@ def _string(name: str, spec: Mapping[str, Any]) -> Plan:
         if spec["format"] not in _FORMATS:
             raise ValueError(f"{name}: {spec['format']} is not a known format")
         return _followed_by(_STRING, {"type": "with-info", "function": _url})
-    text = {**_STRING, "max_length": spec.get("maxLength", LONGEST_TEXT)}
     check = _visible_text if spec.get("minLength") else _text
-    return _followed_by(text, {"type": "no-info", "function": check})
+    text = _followed_by(_STRING, {"type": "no-info", "function": check})
+    # Its length is counted last: two characters of a line end are one after `check`.
+    return {"type": "chain", "steps": [text, {"type": "str", "max_length": spec.get("maxLength", LONGEST_TEXT)}]}
 
 
 def _followed_by(schema: Plan, function: Plan) -> Plan:
@@ -99,18 +102,24 @@ def _followed_by(schema: Plan, function: Plan) -> Plan:
 
 def _text(value: str) -> str:
     if _CONTROL.search(value):
-        raise Fault("control_char", "must not hold control characters other than line feeds and tabs.")
+        value = mended(value)
+        if _CONTROL.search(value):
+            raise Fault("control_char", "must not hold control characters other than line feeds and tabs.")
     return value
 
 
 def _visible_text(value: str) -> str:
+    value = _text(value)
     if not _VISIBLE.search(value):
         raise Fault("empty", "must say something.")
-    return _text(value)
+    return value
 
 
 def _url(value: str, info: ValidationInfo[dict[str, bool]]) -> str:
-    fault = url_fault(value, private=info.context["private_urls"])
+    private = info.context["private_urls"]
+    fault = url_fault(value, private=private)
+    if fault is not None and (tidy := tidied(value)) != value:
+        value, fault = tidy, url_fault(tidy, private=private)
     if fault is not None:
         raise Fault(*fault)
     return value

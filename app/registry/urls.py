@@ -8,9 +8,8 @@ import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
-from app.domain.addresses import is_public, literal_address, plain_host, unmapped
+from app.domain.addresses import LONGEST_URL, is_public, literal_address, plain_host, unmapped
 
-LONGEST_URL = 2048
 _PORTS = frozenset({None, "443", "8443"})
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PARTS = re.compile(r"//([^/?#]*)([^#]*)(#.*)?")

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from app.domain.access import visibility_filter
 from app.domain.accounts import Caller
+from app.domain.addresses import tidied
 from app.domain.errors import (
     Code,
     Conflict,
@@ -238,7 +239,7 @@ class FalUploads:
         if len(url) > MAX_URL or self._files not in url:
             return None
         try:
-            parts = urlsplit(url)
+            parts = urlsplit(tidied(url))
         except ValueError:
             return None
         if parts.netloc.lower() != self._host or not parts.path.startswith(self._files):

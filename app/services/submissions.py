@@ -9,6 +9,7 @@ from typing import Any
 from app.crash import crash_point
 from app.domain.access import require_model
 from app.domain.accounts import Caller
+from app.domain.addresses import tidied
 from app.domain.errors import Code, OverBudget, Unprocessable, invalid_at
 from app.domain.jobs import Submission
 from app.egress import EgressPolicy, check_url
@@ -68,7 +69,10 @@ class Submissions:
         if given.max_usd_micro is not None and quote.micro > given.max_usd_micro:
             raise OverBudget("The job costs more than its `max_usd`.", code=Code.OVER_MAX_USD)
         if given.webhook_url is not None:
-            check_url(given.webhook_url, self.egress)
+            webhook_url = tidied(given.webhook_url)
+            check_url(webhook_url, self.egress)
+            if webhook_url != given.webhook_url:
+                given = replace(given, webhook_url=webhook_url)
         deadline_s = given.deadline_s or self.rules.deadline_s
         if given.start_deadline_s is not None and given.start_deadline_s > deadline_s:
             raise invalid_at("/start_deadline", "out_of_range", "The start deadline lies behind the deadline.")

@@ -81,11 +81,19 @@ def fal_headers(
 
 
 def jwks(private_key: Ed25519PrivateKey) -> dict[str, list[dict[str, str]]]:
-    """The public half as a JWK set (RFC 8037); `kid` is the key's thumbprint (RFC 7638)."""
-    coordinate = _base64url(private_key.public_key().public_bytes_raw())
+    """The public half as a JWK set (RFC 8037), twice: `x` as RFC 7515 writes it, and then padded with `=`.
+
+    The verifier for Python that fal documents reads only the padded form, and Go's raw decoder only the other; both
+    try every key. Each `kid` is the thumbprint (RFC 7638) of its members as they are written, so they differ.
+    """
+    plain = _base64url(private_key.public_key().public_bytes_raw())
+    return {"keys": [_jwk(coordinate) for coordinate in (plain, plain + "=")]}
+
+
+def _jwk(coordinate: str) -> dict[str, str]:
     required = f'{{"crv":"Ed25519","kty":"OKP","x":"{coordinate}"}}'
     kid = _base64url(hashlib.sha256(required.encode()).digest())
-    return {"keys": [{"kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": kid, "x": coordinate}]}
+    return {"kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": kid, "x": coordinate}
 
 
 def public_text(private_key: Ed25519PrivateKey) -> str:

@@ -53,7 +53,7 @@ RAW: dict[str, tuple[bytes, int, str]] = {
     "invalid UTF-8": (b'{"input": {"prompt": "\xff\xfe\xfa"}}', 400, "json_invalid"),
     "overlong UTF-8": (b'{"input": {"prompt": "\xc0\xaf"}}', 400, "json_invalid"),
     "surrogate in UTF-8": (b'{"input": {"prompt": "\xed\xa0\x80"}}', 400, "json_invalid"),
-    "UTF-8 with BOM": (b'\xef\xbb\xbf{"input": {}}', 400, "json_invalid"),
+    "only a byte order mark": (b"\xef\xbb\xbf", 400, "body_missing"),
     "UTF-16": ('{"input": {}}'.encode("utf-16"), 415, "unsupported_media_type"),
     "UTF-16 without BOM": ('{"input": {}}'.encode("utf-16-le"), 415, "unsupported_media_type"),
     "UTF-32": ('{"input": {}}'.encode("utf-32"), 415, "unsupported_media_type"),
@@ -200,7 +200,7 @@ BESIDE: dict[str, tuple[dict[str, Any], int, str]] = {
     "webhook private": ({"webhook_url": "https://10.0.0.1/kan4rie-vogel"}, 422, "url_not_allowed"),
     "webhook metadata": ({"webhook_url": "https://169.254.169.254/latest"}, 422, "url_not_allowed"),
     "webhook port": ({"webhook_url": "https://example.com:22/kan4rie-vogel"}, 422, "url_not_allowed"),
-    "webhook long": ({"webhook_url": f"https://example.com/{CANARY * 300}"}, 422, "too_long"),
+    "webhook long": ({"webhook_url": f"https://example.com/{CANARY * 700}"}, 422, "too_long"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import json
 import re
 import time
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 import svix.webhooks
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -143,6 +145,37 @@ def test_python_takes_what_is_genuine_and_nothing_else() -> None:
             }
         )
     assert verified == expected
+
+
+def as_fal_documents(decode: Callable[[str], bytes], case: Message) -> bool:
+    """The steps of fal's page about webhooks, as its Python has them: a key that does not decode is passed over."""
+    names = ("request-id", "user-id", "timestamp", "signature")
+    request_id, user_id, stamp, signature = (case.headers[f"x-fal-webhook-{name}"] for name in names)
+    if abs(int(time.time()) - int(stamp)) > 300:
+        return False
+    digest = hashlib.sha256(case.body.encode()).hexdigest()
+    signed = f"{request_id}\n{user_id}\n{stamp}\n{digest}".encode()
+    for key in case.jwks["keys"]:
+        try:
+            Ed25519PublicKey.from_public_bytes(decode(key["x"])).verify(bytes.fromhex(signature), signed)
+        except (ValueError, InvalidSignature):
+            continue
+        return True
+    return False
+
+
+def go_raw(text: str) -> bytes:
+    """Go's `base64.RawURLEncoding`: padding is an error."""
+    if "=" in text:
+        raise ValueError("illegal base64 data")
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+@pytest.mark.parametrize("decode", [base64.urlsafe_b64decode, go_raw], ids=["fal's Python", "Go"])
+def test_decoders_that_need_padding_and_those_that_forbid_it_find_a_key(decode: Callable[[str], bytes]) -> None:
+    """Fal's documented Python fails without padding, Go's raw decoder with it; what is forged is still refused."""
+    given, expected = cases()
+    assert [as_fal_documents(decode, case) for case in given] == [each["fal"] for each in expected]
 
 
 @pytest.mark.anyio

@@ -116,7 +116,7 @@ OPEN_PROXY: list[tuple[bytes, int]] = [
     (b"https://queue.fal.run/fal-ai/kling%00video", MALFORMED),
     (b"https://queue.fal.run//evil.com/fal-ai/kling-video", MALFORMED),
     (b"https://queue.fal.run/fal-ai/kling-video;a=b", MALFORMED),
-    (b"https://queue.fal.run/" + b"a" * 9000, MALFORMED),
+    (b"https://queue.fal.run/" + b"a" * 13_000, MALFORMED),
     # fal's hosts, at paths that its clients never use
     (b"https://queue.fal.run", NO_PATH),
     (b"https://queue.fal.run/", NO_PATH),

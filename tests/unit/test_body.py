@@ -54,7 +54,8 @@ REFUSED: dict[str, tuple[bytes, type[FilmgateError], str]] = {
     "half a pair": (b'{"a": ["\\ud83d"]}', Unprocessable, "invalid_unicode"),
     "half a pair in a name": (b'{"\\ude00": 1}', Unprocessable, "invalid_unicode"),
     "not UTF-8": (b'{"a": "\xff"}', Malformed, "json_invalid"),
-    "BOM": (b"\xef\xbb\xbf{}", Malformed, "json_invalid"),
+    "only a byte order mark": (b"\xef\xbb\xbf\n", Malformed, "body_missing"),
+    "two byte order marks": (b"\xef\xbb\xbf" * 2 + b"{}", Malformed, "json_invalid"),
     "UTF-16": ('{"a": 1}'.encode("utf-16"), WrongMediaType, "unsupported_media_type"),
     "UTF-32": ('{"a": 1}'.encode("utf-32-be"), WrongMediaType, "unsupported_media_type"),
 }
@@ -88,6 +89,12 @@ def test_the_limits_are_exact(over: int) -> None:
 def test_a_pair_of_surrogates_is_one_character() -> None:
     """An escaped pair is an emoji, not an error."""
     assert parse_object(b'{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    """Some editors and PowerShell begin a file with it."""
+    assert parse_object(b'\xef\xbb\xbf{"a": "\xc3\xa9"}') == {"a": "é"}
+    assert parse_object(b'\xef\xbb\xbf \n{"a": 1}') == {"a": 1}
 
 
 def test_digits_in_text_are_no_number() -> None:

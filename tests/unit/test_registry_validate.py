@@ -68,9 +68,10 @@ def test_defaults_are_filled_in_and_the_input_is_left_alone() -> None:
         ("prompt", "a\ud800", "invalid_unicode"),
         ("prompt", "a\u0000b", "control_char"),
         ("prompt", "a\u001b[31m", "control_char"),
-        ("prompt", "a\rb", "control_char"),
-        ("prompt", "a\u0085b", "control_char"),
+        ("prompt", "a\rb\u0000", "control_char"),
+        ("prompt", "a\u0008b", "control_char"),
         ("prompt", "a\u007fb", "control_char"),
+        ("prompt", "\u0081\u008d\u0085", "empty"),
         ("negative_prompt", "a\u0000", "control_char"),
         ("negative_prompt", "a" * 2501, "too_long"),
         ("duration", 5, "wrong_type"),
@@ -134,6 +135,37 @@ def test_a_prompt_up_to_the_limit_is_kept_as_it_is(prompt: str) -> None:
     """2,500 code points, not bytes; nothing is trimmed or normalised."""
     assert check(MASTER, {**GIVEN, "prompt": prompt})["prompt"] == prompt
     assert len(prompt.encode()) <= 10_240
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("one\r\ntwo\rthree\n\r\nfour", "one\ntwo\nthree\n\nfour"),
+        ("one\u000btwo\u000cthree\u0085four", "one\ntwo\nthree\nfour"),
+        ("\u0093Don\u0092t\u0094 \u0096 \u0080 5", "\u201cDon\u2019t\u201d \u2013 \u20ac 5"),
+        ("a\u0081b\u008d\u008f\u0090\u009d", "ab"),
+        ("a" * 2498 + "\r\n\u0081b", "a" * 2498 + "\nb"),
+    ],
+)
+def test_texts_of_other_systems_are_read_as_meant(written: str, read: str) -> None:
+    """Line ends become line feeds, and U+0080 to U+009F what they mean in Windows-1252; then the length counts."""
+    assert check(MASTER, {**GIVEN, "prompt": written, "negative_prompt": written}) == {
+        **GIVEN,
+        **DEFAULTS,
+        "prompt": read,
+        "negative_prompt": read,
+    }
+
+
+@pytest.mark.parametrize(
+    "written",
+    [f" {IMAGE}", f"{IMAGE}\n", f"\u00a0{IMAGE} ", f"{IMAGE}#top", IMAGE.replace(".media/", ".media:/") + " #a#b"],
+)
+def test_an_address_is_read_without_what_it_does_not_need(written: str) -> None:
+    """White space around it, a fragment, the colon of an empty port: also in lists."""
+    given = {**GIVEN, "image_url": written, "input_image_urls": [written, IMAGE]}
+    clean = check(MASTER, given)
+    assert (clean["image_url"], clean["input_image_urls"]) == (IMAGE, [IMAGE, IMAGE])
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.0, 1.0, 0.35])

@@ -1,6 +1,8 @@
 """Signatures are those of Standard Webhooks, whose own package verifies them, and those of fal's webhooks."""
 
 import base64
+import hashlib
+import json
 import random
 import time
 from datetime import UTC, datetime, timedelta, timezone
@@ -166,24 +168,29 @@ def test_the_emulated_fal_signs_alike_with_the_same_key() -> None:
     moment = datetime.fromtimestamp(1767225600, UTC)
     ours = signing.fal_headers(KEY, request_id="job_1", user_id="team_1", timestamp=moment, body=BODY)
     assert ours["X-Fal-Webhook-Signature"] == signed
-    (theirs_shown,), (ours_shown,) = theirs.jwks()["keys"], signing.jwks(KEY)["keys"]
+    (theirs_shown,), (ours_shown, _) = theirs.jwks()["keys"], signing.jwks(KEY)["keys"]
     assert theirs_shown == {name: ours_shown[name] for name in theirs_shown}
 
 
 def test_the_published_key_is_a_jwk_named_by_its_thumbprint() -> None:
     """The example key of RFC 8037, appendix A.3; nothing of the private half is shown."""
     seed = base64.urlsafe_b64decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")
-    assert signing.jwks(Ed25519PrivateKey.from_private_bytes(seed)) == {
-        "keys": [
-            {
-                "kty": "OKP",
-                "crv": "Ed25519",
-                "use": "sig",
-                "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
-                "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-            }
-        ]
+    assert signing.jwks(Ed25519PrivateKey.from_private_bytes(seed))["keys"][0] == {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "use": "sig",
+        "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
     }
+
+
+def test_the_key_is_published_without_and_with_padding() -> None:
+    """The same key under two names; each name is the thumbprint of the members as they are written."""
+    plain, padded = signing.jwks(KEY)["keys"]
+    assert padded == {**plain, "x": plain["x"] + "=", "kid": padded["kid"]}
+    required = json.dumps({name: padded[name] for name in ("crv", "kty", "x")}, separators=(",", ":"))
+    thumbprint = base64.urlsafe_b64encode(hashlib.sha256(required.encode()).digest()).rstrip(b"=").decode()
+    assert padded["kid"] == thumbprint != plain["kid"]
 
 
 def test_the_published_text_is_the_same_key() -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from app.api.strict_body import StrictBody
+from app.domain.addresses import LONGEST_URL
 from app.domain.jobs import Priority, Submission
 from app.domain.money import parse_usd
 
@@ -45,7 +46,7 @@ class JobBody(StrictBody):
 
     model: str | None = Field(None, description="A model id of GET /v1/models; v2 master image-to-video by default")
     input: dict[str, Any] = Field(description="The model's input, as GET /v1/models/{model_id} describes it")
-    webhook_url: str | None = Field(None, max_length=2048)
+    webhook_url: str | None = Field(None, max_length=LONGEST_URL)
     metadata: Annotated[dict[str, str], AfterValidator(_metadata)] = Field(default_factory=dict)
     priority: Literal["high", "normal", "low"] = "normal"
     deadline: int | None = Field(None, ge=DEADLINE_MIN_S, le=DEADLINE_MAX_S, description="Seconds from admission")

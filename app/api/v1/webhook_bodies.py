@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from app.api.strict_body import ModelIds, StrictBody, distinct
+from app.domain.addresses import LONGEST_URL
 from app.domain.endpoints import DAY_S, MAX_OVERLAP_S
 from app.domain.events import EVENT_TYPES
 from app.services.endpoints import EndpointRequest
 
 LONGEST_DESCRIPTION = 200
-LONGEST_URL = 2048
 
 
 def _known(name: object) -> object:
