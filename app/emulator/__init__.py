@@ -4,7 +4,8 @@ __main__    command line
 options     its options
 server      the ASGI application;  emulator  composition root
 submit      submits and `/run`                              queue      status, stream, result, cancel
-storage     uploads and files                               platform   history, billing, prices
+storage     uploads and files                               platform   history, billing;  paging  pages, errors
+listing     what fal says of its models: with catalog       kling/     the models: inputs, outputs, prices
 control     /emulator/*, the sample image                   scenarios  faults on request, as data
 replies     fal's error shapes                              account    requests, concurrency, charges
 clock       emulated time                                   renderer   clips: with validation, images, clip, prices

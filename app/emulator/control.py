@@ -28,6 +28,7 @@ def routes(emulator: Emulator) -> list[Route]:
         Route("/emulator/resume", control.resume, methods=["POST"]),
         Route("/emulator/clock", control.clock, methods=["POST"]),
         Route("/emulator/platform", control.platform, methods=["POST"]),
+        Route("/emulator/models", control.models, methods=["POST"]),
         Route("/emulator/rotate-key", control.rotate_key, methods=["POST"]),
         Route("/emulator/media_403/output.mp4", control.forbidden_media, methods=["GET"]),
         Route("/emulator/media_html/output.mp4", control.media_page, methods=["GET"]),
@@ -87,7 +88,18 @@ class Control:
                 str(fault.body),
                 float(fault.delay_seconds),
                 int(fault.page_rows),
+                float(fault.retry_after),
+                None if fault.times is None else int(fault.times),
             )
+        except (TypeError, ValueError) as error:
+            return json_reply(BAD_REQUEST, {"detail": str(error)})
+        return json_reply(OK, asked)
+
+    async def models(self, request: Request) -> Response:
+        """Changes of models, `{id: members of ModelChange}`, in place of those before; `{}` ends them."""
+        asked = await json_object(request)
+        try:
+            self._emulator.models.change(asked)
         except (TypeError, ValueError) as error:
             return json_reply(BAD_REQUEST, {"detail": str(error)})
         return json_reply(OK, asked)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from app.emulator import signature
 from app.emulator.account import FalAccount
+from app.emulator.catalog import FalModels
 from app.emulator.clock import Clock
 from app.emulator.files import Files
 from app.emulator.images import SAMPLE_IMAGE, can_encode
@@ -36,7 +37,10 @@ NOT_IMITATED = (
 
 @dataclass(slots=True)
 class PlatformFault:
-    """A fault of history and billing: a status or text for all responses, delay, lag, stuck cursor, short pages."""
+    """A fault of the platform API: a status or text for responses, delay, lag, stuck cursor, short pages.
+
+    Status and text are for the first `times` responses, or for all; a status may carry `Retry-After`.
+    """
 
     status: int = 0
     lag_seconds: float = 0
@@ -44,6 +48,15 @@ class PlatformFault:
     body: str = ""
     delay_seconds: float = 0
     page_rows: int = 0
+    retry_after: float = 0
+    times: int | None = None
+
+    def applies(self) -> bool:
+        """True when status or text are for this response; it is then counted."""
+        if self.times is None or not (self.status or self.body):
+            return True
+        self.times -= 1
+        return self.times >= 0
 
 
 class Emulator:
@@ -53,6 +66,7 @@ class Emulator:
         self.options = options
         self.closing = False
         self.platform_fault = PlatformFault()
+        self.models = FalModels()
         self.submits_by_prompt: Counter[str] = Counter()
         self.sample_image = SAMPLE_IMAGE.read_bytes()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from app.emulator import control, platform, queue, storage
+from app.emulator import control, listing, platform, queue, storage
 from app.emulator.emulator import Emulator
 from app.emulator.pages import OwnPagesOnly
 from app.emulator.web import FalHeaders, RefusedRequest, refused_response
@@ -27,7 +27,8 @@ def create_app(emulator: Emulator) -> Starlette:
             await emulator.stop()
 
     status, *others = queue.routes(emulator)  # the most frequent first, a catch-all last
-    own = (*control.routes(emulator), *storage.routes(emulator), *platform.routes(emulator))
+    rooms = (control, storage, listing, platform)
+    own = [route for room in rooms for route in room.routes(emulator)]
     pages = Middleware(OwnPagesOnly, public_url=emulator.options.public_url)
     return Starlette(
         routes=[status, *own, *others],

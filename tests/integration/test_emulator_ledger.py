@@ -192,7 +192,7 @@ async def test_the_platform_can_be_in_trouble(fal: Emulator, caller: FalCaller) 
 async def test_the_rest_of_the_platform_answers(caller: FalCaller) -> None:
     """Prices and webhook addresses."""
     prices = (await caller.web.get("/v1/models/pricing", params={"endpoint_id": KLING})).json()["prices"]
-    assert prices == [{"endpoint_id": KLING, "unit_price": 0.28, "unit": "second", "currency": "USD"}]
+    assert prices == [{"endpoint_id": KLING, "unit_price": 0.28, "unit": "seconds", "currency": "USD"}]
     assert "webhook_ip_ranges" in (await caller.web.get("/v1/meta")).json()
 
 

@@ -128,8 +128,12 @@ class Emulator:
             yield
 
     async def trouble_platform(self, **trouble: Any) -> None:
-        """Set a fault of history and billing, as docs/emulator.md lists them; it stays until it is changed."""
+        """Set a fault of the platform API, as docs/emulator.md lists them; it stays until it is changed."""
         (await self._web.post("/emulator/platform", json=trouble)).raise_for_status()
+
+    async def drift(self, changes: dict[str, dict[str, Any]]) -> None:
+        """Change what it says of models, as docs/emulator.md lists it; `{}` ends that."""
+        (await self._web.post("/emulator/models", json=changes)).raise_for_status()
 
     async def rotate_key(self) -> None:
         """Sign webhooks with a new key from now on."""
