@@ -87,11 +87,14 @@ class TaskQueue:
             self._enqueue("lanes", "workers.tasks.lane", LANE_SECONDS, lane)
 
     def _enqueue(self, name: QueueName, function: str, seconds: int, argument: object) -> None:
-        self._queues[name].enqueue(
-            function,
-            argument,
-            job_id=new_id("task"),
-            job_timeout=seconds,
-            result_ttl=0,
-            failure_ttl=FAILURE_TTL,
-        )
+        with self._connection.pipeline() as pipeline:  # without one, RQ writes twice
+            self._queues[name].enqueue(
+                function,
+                argument,
+                job_id=new_id("task"),
+                job_timeout=seconds,
+                result_ttl=0,
+                failure_ttl=FAILURE_TTL,
+                pipeline=pipeline,
+            )
+            pipeline.execute()
