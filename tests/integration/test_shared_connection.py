@@ -2,11 +2,8 @@
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis import Redis
@@ -15,11 +12,9 @@ from redis.exceptions import NoPermissionError, NoScriptError, OutOfMemoryError,
 from app.domain.errors import StoreUnavailable
 from app.store import scripts
 from app.store.client import Client
-from app.store.connection import connect, disconnect, store_errors
 from app.store.replicas import is_confirmed
-from app.store.shared_connection import MAX_SENT, MAX_WAITING
 from tests.integration.sentinel import sentinel
-from tests.integration.store_client import takes_a_write
+from tests.integration.store_client import connected, connections, echo, take_time, takes_a_write
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_proxy import Side, TcpProxy, first_of, pump
 from tests.support.tcp_server import CHUNK, Reader, Writer
@@ -32,32 +27,12 @@ LONG = "x" * (8 << 20)
 
 
 @pytest.fixture
-async def client(redis_server: RedisServer) -> AsyncIterator[Client]:
-    """A client of the test's store."""
+async def client(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+    """A client of the test's store that has time."""
+    take_time(monkeypatch)
     redis_server.flush()
     async with connected(redis_server.url) as client:
         yield client
-
-
-@asynccontextmanager
-async def connected(url: str, **options: Any) -> AsyncIterator[Client]:
-    """A client, closed at the end."""
-    client = connect(url, name="shared", **options)
-    try:
-        yield client
-    finally:
-        await disconnect(client)
-
-
-async def echo(client: Client, text: str) -> str:
-    """The text, as the store returns it."""
-    with store_errors():
-        return str(await client.execute_command("ECHO", text))
-
-
-async def connections(client: Client) -> list[str]:
-    """The ids of this client's connections at the store."""
-    return [one["id"] for one in await client.execute_command("CLIENT LIST") if one["name"] == "shared"]
 
 
 class BrokenProxy(TcpProxy):
@@ -188,47 +163,20 @@ async def test_garbage_closes_the_connection(redis_server: RedisServer, garbage:
             assert all(isinstance(call.exception(), StoreUnavailable) for call in calls)
 
 
+async def test_a_reply_before_the_first_call_is_nobodys(redis_server: RedisServer) -> None:
+    """What arrives behind the greeting closes the connection; it would be the first caller's reply."""
+    async with BrokenProxy(redis_server.port) as proxy, connected(proxy.url) as client:
+        proxy.damage = lambda chunk: chunk + b"+more\r\n"
+        with pytest.raises(StoreUnavailable):
+            await echo(client, "a")
+
+
 async def test_garbage_instead_of_a_greeting_is_503(redis_server: RedisServer) -> None:
     """The port of another service does not answer as a store."""
     async with BrokenProxy(redis_server.port) as proxy, connected(proxy.url) as client:
         proxy.damage = lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n"
         with pytest.raises(StoreUnavailable):
             await echo(client, "a")
-
-
-async def test_a_store_that_stands_still_is_503_in_time(client: Client, redis_server: RedisServer) -> None:
-    """For calls that were sent and for calls that wait; when it goes on, so does the client, without a restart."""
-    await echo(client, "connected")
-    redis_server.freeze()
-    try:
-        for _ in range(2):  # the second time there is no connection, and the store accepts none
-            began = time.monotonic()
-            calls = [asyncio.create_task(echo(client, str(n))) for n in range(2 * MAX_SENT)]
-            for call in calls:
-                with pytest.raises(StoreUnavailable):
-                    await call
-            assert time.monotonic() - began < 2
-    finally:
-        redis_server.thaw()
-    await wait_until(lambda: takes_a_write(client), "it has connected again")
-    assert len(await connections(client)) == 1
-
-
-async def test_more_calls_than_may_wait_are_refused_and_not_sent(client: Client, redis_server: RedisServer) -> None:
-    """503 at once; those within the bound are answered when the store goes on."""
-    await echo(client, "connected")
-    redis_server.freeze()
-    try:
-        calls = []
-        for count in (MAX_SENT, MAX_WAITING):
-            calls += [asyncio.create_task(echo(client, "within")) for _ in range(count)]
-            for _ in range(2):  # they are called, and then sent
-                await asyncio.sleep(0)
-        with pytest.raises(StoreUnavailable, match="Too many calls wait"):
-            await echo(client, "one more")
-    finally:
-        redis_server.thaw()
-    assert await asyncio.gather(*calls) == ["within"] * (MAX_SENT + MAX_WAITING)
 
 
 async def test_a_script_that_the_store_does_not_know_is_sent_whole(
@@ -295,18 +243,3 @@ async def test_a_write_that_waits_for_its_replica_stops_no_other_call(redis_serv
 async def _waits(client: Client) -> bool:
     listed = await client.execute_command("CLIENT LIST")
     return any(one["name"] == "shared" and one["cmd"].startswith("wait") for one in listed)
-
-
-async def test_renewed_while_calls_are_pending_all_are_answered(client: Client) -> None:
-    """They keep their connection until the last reply; the next call has a new one."""
-    (before,) = await connections(client)
-    calls = [asyncio.create_task(echo(client, str(n))) for n in range(CALLERS)]
-    await asyncio.sleep(0)
-    await client.renew()
-    assert await asyncio.gather(*calls) == [str(n) for n in range(CALLERS)]
-    await wait_until(lambda: _only_another(client, before), "the first connection is closed")
-
-
-async def _only_another(client: Client, before: str) -> bool:
-    now = await connections(client)
-    return len(now) == 1 and now != [before]
