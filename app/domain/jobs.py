@@ -108,6 +108,7 @@ class Order:
     quoted_micro: int
     seconds: int
     price_version: str
+    basis: str | None = None  # what the price follows from, if not what was requested: measured, ceiling, flat
     priority: Priority = Priority.NORMAL
     metadata: dict[str, str] = field(default_factory=dict)
     images: dict[str, dict[str, Any]] = field(default_factory=dict)  # input field → the uploaded image
@@ -131,6 +132,7 @@ class Submission(Order):
         max_usd_micro: the highest price the caller accepts; None for any.
         idempotency_key: the caller's; or one derived from the request, which is remembered for `dedup_ms`.
         fingerprint: SHA-256 of the request after defaults; empty without an idempotency key.
+        price_note: a sentence about a price that is a ceiling.
     """
 
     team: str = ""
@@ -148,6 +150,7 @@ class Submission(Order):
     idempotency_key: str | None = None
     dedup_ms: int | None = None
     fingerprint: str = ""
+    price_note: str | None = None
 
 
 @record

@@ -11,61 +11,26 @@ from datetime import date
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Any
 
 from app.domain.errors import Code, NotFound, Unprocessable, Violation
+from app.registry.lengths import (
+    DURATION,
+    SHOTS,
+    Lengths,
+    MediaCount,
+    MediaUrl,
+    length_fault,
+    media_urls,
+    shots_seconds,
+)
+from app.registry.model_file import ModelFile
 from app.registry.pricing import Price, Quote, read_price
 from app.registry.schema import InputSchema, read_leniently
+from app.registry.violations import MAX_VIOLATIONS, input_pointer
 
-_SHOTS = "multi_prompt"
 LONGEST_ID = 100  # characters of an unknown id that are compared with known ones
-
-
-class ImageLimits(BaseModel):
-    """The limits that a model sets on images; the defaults are those that fal documents for Kling."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    max_bytes: int = Field(default=10 * 1024 * 1024, gt=0)
-    min_side_px: int = Field(default=300, gt=0)
-    min_aspect_ratio: float = Field(default=0.4, gt=0)  # width divided by height
-    max_aspect_ratio: float = Field(default=2.5, gt=0)
-
-
-class ModelFile(BaseModel):
-    """One file of `models/`, as written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*(/[a-z0-9][a-z0-9.-]*)+$")
-    title: str
-    kind: Literal["image-to-video", "text-to-video"]
-    family: str
-    version: str
-    tier: str
-    default: bool = False
-    input: dict[str, Any]
-    output: dict[str, Any]
-    price: dict[str, Any] | None
-    price_source: str
-    price_date: date  # when the source was looked up
-    price_note: str | None = None
-    schema_source: str
-    image_limits: ImageLimits = ImageLimits()
-
-    @field_validator("input")
-    @classmethod
-    def _require_documented(cls, schema: dict[str, Any]) -> dict[str, Any]:
-        """Each model has a duration, because prices are per second; each field names where it is documented."""
-        properties = schema["properties"]
-        if not {"enum", "default"} <= properties.get("duration", {}).keys():
-            raise ValueError("duration must be a field with enum and default")
-        for name, field in properties.items():
-            if field.get("documented") not in {"schema", "prose"}:
-                raise ValueError(f"{name} must say where it is documented: schema or prose")
-        return schema
+NO_MEDIA: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +47,27 @@ class Model:
     def id(self) -> str:
         """The full endpoint id, such as `fal-ai/kling-video/v2/master/image-to-video`."""
         return self.entry.id
+
+    @property
+    def marks(self) -> list[str]:
+        """What a caller should know before using it: `price_unknown`, `unverified`, `unlisted`, `deprecated`."""
+        known = {
+            "price_unknown": self.tariff is None,
+            "unverified": bool(self.entry.unverified),
+            "unlisted": self.entry.status == "unlisted",
+            "deprecated": self.entry.status == "deprecated",
+        }
+        return [mark for mark, holds in known.items() if holds]
+
+    @property
+    def usual_quote(self) -> Quote | None:
+        """The price of the default input: the required fields with their first choices, and all defaults."""
+        if self.tariff is None:
+            return None
+        fields = self.entry.input["properties"]
+        clean = {name: _usual_value(fields[name]) for name in self.entry.input["required"]}
+        clean |= {name: field["default"] for name, field in fields.items() if "default" in field}
+        return self.price(clean)
 
     def lenient(self, given: Mapping[str, Any], *, strict_schema: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The input as fal reads it, for `validate`, and the names of dropped fields.
@@ -113,39 +99,102 @@ class Model:
             Unprocessable: `invalid_input`, with up to 20 violations that point below /input.
         """
         clean = self.schema.check(input, strict_schema=strict_schema, private_urls=private_images)
-        if _SHOTS in clean and self.seconds(clean) > self._longest:
-            message = f"The shots must be at most {self._longest} seconds together."
-            fault = Violation(f"/input/{_SHOTS}", "out_of_range", message)
-            raise Unprocessable("The input is not valid.", violations=(fault,))
+        if found := list(self._faults(clean)):
+            raise Unprocessable("The input is not valid.", violations=tuple(found))
         return clean
+
+    def _faults(self, clean: Mapping[str, Any]) -> Iterator[Violation]:
+        """What is wrong with fields together."""
+        if SHOTS in clean and self._requested(clean) > self._longest:
+            message = f"The shots must be at most {self._longest} seconds together."
+            yield Violation(f"/input/{SHOTS}", "out_of_range", message)
+        together = self.entry.together
+        if together is not None and sum(len(clean.get(name, ())) for name in together.fields) > together.most:
+            message = f"{' and '.join(together.fields)} may have {together.most} items together."
+            yield Violation(input_pointer(together.fields[-1:]), "too_long", message)
 
     @property
     def _longest(self) -> int:
-        return max(map(int, self.entry.input["properties"]["duration"]["enum"]))
+        field = self.entry.input["properties"][DURATION]
+        return max(map(int, field["enum"])) if "enum" in field else int(field["maximum"])
 
-    def seconds(self, clean: Mapping[str, Any]) -> int:
-        """Seconds of video that a checked input asks for.
+    def media(self, clean: Mapping[str, Any]) -> list[MediaUrl]:
+        """The videos and audio of a checked input whose length decides what it costs or makes."""
+        fields = self.entry.input["properties"]
+        return [
+            found for name in self.entry.seconds.media for found in media_urls(name, fields[name], clean.get(name))
+        ]
 
-        fal does not document whether `duration` or the sum of the shots counts, so it is the longer of the two.
+    def check_media(self, clean: Mapping[str, Any], measured: Mapping[str, float]) -> None:
+        """Unprocessable for a measured file that is too short or too long: fal would refuse it once bought."""
+        faults = (
+            length_fault(
+                measured[found.url], shortest=limits.min_seconds, longest=limits.longest(clean), found=found
+            )
+            for found in self.media(clean)
+            if found.url in measured and (limits := self.entry.limits_of(found.kind)) is not None
+        )
+        if found := tuple(fault for fault in faults if fault is not None)[:MAX_VIOLATIONS]:
+            raise Unprocessable("The input is not valid.", violations=found)
+
+    def lengths(self, clean: Mapping[str, Any], measured: Mapping[str, float] = NO_MEDIA) -> Lengths:
+        """Seconds of the video that a checked input makes, and of the input that is paid.
+
+        `measured` has the seconds of files by their addresses, as far as they are known.
         """
-        duration = int(clean["duration"])
-        if _SHOTS not in clean:
-            return duration
-        return max(duration, sum(int(shot["duration"]) for shot in clean[_SHOTS]))
+        if not self.entry.seconds.media:
+            return Lengths(self._requested(clean))
+        count = MediaCount(measured)
+        output = self._output(clean, count)
+        paid = sum(self._media_seconds(name, clean, count) for name in self.entry.seconds.input)
+        return Lengths(output, paid, count.basis, count.note)
 
-    def price(self, clean: Mapping[str, Any]) -> Quote:
+    def _output(self, clean: Mapping[str, Any], count: MediaCount) -> int:
+        """Seconds of the output, by the first field that is given; 0 for a model that makes no video."""
+        for name in self.entry.seconds.output:
+            if name in {DURATION, SHOTS}:
+                if name in clean or "assumed" in self.entry.input["properties"][name]:
+                    return self._requested(clean)
+            elif seconds := self._media_seconds(name, clean, count):
+                return seconds
+        return 0
+
+    def _requested(self, clean: Mapping[str, Any]) -> int:
+        """Seconds of video that `duration` and the shots ask for; 0 where neither does.
+
+        For most models fal does not say whether `duration` or the sum of the shots counts, so it is the longer one;
+        where the file's `seconds` names the shots first, they count alone.
+        """
+        names = self.entry.seconds.output
+        if SHOTS in clean and names[0] == SHOTS:
+            return shots_seconds(clean)
+        if DURATION not in names:
+            return 0
+        duration = int(clean.get(DURATION, self.entry.input["properties"][DURATION].get("assumed", 0)))
+        return max(duration, shots_seconds(clean)) if SHOTS in clean else duration
+
+    def _media_seconds(self, name: str, clean: Mapping[str, Any], count: MediaCount) -> int:
+        """Whole seconds of a field's files together."""
+        found = media_urls(name, self.entry.input["properties"][name], clean.get(name))
+        return sum(count.seconds(one, name, longest=self._longest_media(one, clean)) for one in found)
+
+    def _longest_media(self, found: MediaUrl, clean: Mapping[str, Any]) -> float:
+        limits = self.entry.limits_of(found.kind)
+        return limits.longest(clean) if limits is not None else 0
+
+    def price(self, clean: Mapping[str, Any], measured: Mapping[str, float] = NO_MEDIA) -> Quote:
         """The price of a checked input; Unprocessable `price_unknown` for a model without one."""
         if self.tariff is None:
             message = f"{self.id} has no known price. An operator can set one; until then it cannot be used."
             raise Unprocessable(message, code=Code.PRICE_UNKNOWN)
-        return self.tariff.quote(clean, self.seconds(clean))
+        return self.tariff.quote(clean, self.lengths(clean, measured))
 
 
 class Catalog:
     """All models, looked up by their exact id."""
 
     def __init__(self, models: Mapping[str, Model]) -> None:
-        self._models = dict(sorted(models.items()))
+        self._models = {model.id: model for model in sorted(models.values(), key=lambda model: model.entry.place)}
         (self.default,) = (model for model in self._models.values() if model.entry.default)
 
     @classmethod
@@ -200,13 +249,26 @@ def _own_models() -> Mapping[str, Model]:
 
 def _model(entry: ModelFile) -> Model:
     schema = InputSchema(entry.input)
-    tariff = None if entry.price is None else read_price(entry.price, schema.fields)
+    tariff = None if entry.price is None else _tariff(entry, schema, entry.price)
     return Model(entry, schema, tariff, entry.price_source, entry.price_date)
+
+
+def _tariff(entry: ModelFile, schema: InputSchema, price: Any) -> Price:
+    return read_price(price, schema.fields, counts_input=bool(entry.seconds.input))
 
 
 def _repriced(model: Model, entry: Any) -> Model:
     try:
-        tariff = read_price(entry, model.schema.fields)
+        tariff = _tariff(model.entry, model.schema, entry)
     except ValueError as error:
         raise ValueError(f'The price of "{model.id}" is wrong: {error}.') from None
     return replace(model, tariff=tariff, price_source="operator", price_date=None)
+
+
+def _usual_value(field: Mapping[str, Any]) -> Any:
+    """A value of a required field: its first choice, or any address or text."""
+    if field["type"] == "array":
+        return [_usual_value(field["items"])]
+    if field["type"] == "object":
+        return {name: _usual_value(field["properties"][name]) for name in field.get("required", ())}
+    return field["enum"][0] if "enum" in field else "a"

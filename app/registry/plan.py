@@ -2,12 +2,13 @@
 
 Keywords of the subset: `type` (string, number, integer, boolean, array, object), `enum` (of strings),
 `default`, `minimum`, `maximum`, `minLength` (1), `maxLength`, `items`, `minItems`, `maxItems`, `properties`,
-`required`, `description`, `format` (`image-url`, `video-url`), `documented` (`schema`, `prose`), and at the top
+`required`, `description`, `format` (`image-url`, `video-url`, `audio-url`), `documented` (`schema`, `prose`,
+`unverified`), `assumed` (fal's own default where it is not sent: the price needs it), and at the top
 `oneOf: [{"required": [a]}, {"required": [b]}]`, which means exactly one of a and b.
 
-A string without `enum` or `format` is text: at most `maxLength` code points (2,500, which are at most 10,000
-bytes of UTF-8), no control characters but line feed and tab, no lone surrogates, and with `minLength`
-something visible. Line ends of other systems become line feeds first (`app/registry/texts.py`).
+A string without `enum` or `format` is text: at most `maxLength` code points (2,500 unless the file says another
+number), no control characters but line feed and tab, no lone surrogates, and with `minLength` something visible.
+Line ends of other systems become line feeds first (`app/registry/texts.py`).
 """
 
 import re
@@ -21,9 +22,9 @@ from app.registry.texts import mended
 from app.registry.urls import url_fault
 from app.registry.violations import Fault
 
-LONGEST_TEXT = 2500  # code points: Kling's limit for a prompt, as observed at fal
-_FORMATS = ("image-url", "video-url")
-_ALWAYS = {"type", "default", "description", "documented"}
+LONGEST_TEXT = 2500  # code points: the limit of Kling's older models for a prompt, as observed at fal
+_FORMATS = ("image-url", "video-url", "audio-url")
+_ALWAYS = {"type", "default", "description", "documented", "assumed"}
 _KEYWORDS = {
     "string": {"enum", "minLength", "maxLength", "format"},
     "number": {"minimum", "maximum"},

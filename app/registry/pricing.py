@@ -4,36 +4,55 @@ A price is one of
 
     {"first_seconds": 5, "first_usd": "1.40", "each_further_second_usd": "0.28"}
     {"per_second_usd": "0.112"}
+    {"flat_usd": "0.007"}
     {"variants": [{"when": {"generate_audio": false}, "per_second_usd": "0.07"}, {"per_second_usd": "0.14"}]}
+
+The seconds are those of the video that is made, unless a rate by the second says otherwise: `"of": "input"` counts
+the seconds of the input's videos or audio, `"of": "input_and_output"` their sum with the output, and at least twice
+the output. `"in_steps_of": 5` rounds up to a multiple of five, and `"at_least_seconds": 3` charges three for less.
 
 The first variant whose conditions all hold applies; the last one has no conditions. A condition compares a field of
 the checked input with a value, or is `{"minItems": n}` for a list, or `{"contains": name}`: an item of the list has
 that member.
+
+Beside them may stand `"unit_usd": "0.14"`: what one of the units costs that fal counts in `X-Fal-Billable-Units`.
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Literal, get_args
 
-from app.domain.money import parse_usd
+from app.domain.money import MAX_MICRO, parse_usd
+from app.registry.lengths import Basis, Lengths
+
+Counted = Literal["output", "input", "input_and_output"]
 
 _DOLLARS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?", re.ASCII)  # no signs, exponents or underscores
+_UNITS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 _STEPPED = {"first_seconds", "first_usd", "each_further_second_usd"}
-_PER_SECOND = {"per_second_usd"}
-_LONGEST_FIRST = 60
+_PER_SECOND = {"per_second_usd", "of", "in_steps_of", "at_least_seconds"}
+_FLAT = {"flat_usd"}
+_MOST_SECONDS = 60
 _VERSION_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The cost of one job: micro-dollars, seconds of video, and the version of the price."""
+    """The cost of one job: micro-dollars, seconds of video, and the version of the price.
+
+    `basis` says what the seconds follow from (`Lengths.basis`), and `note` is a sentence about a ceiling.
+    """
 
     micro: int
     seconds: int
     price_version: str
+    input_seconds: int = 0
+    basis: Basis = "requested"
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +62,29 @@ class Rate:
     first_seconds: int
     first: int
     further: int
+    of: Counted = "output"
+    step: int = 1
+    least: int = 0
 
     def micro(self, seconds: int) -> int:
-        """The cost of a clip of so many seconds, in micro-dollars."""
+        """The cost of so many counted seconds, in micro-dollars."""
         return self.first + max(0, seconds - self.first_seconds) * self.further
+
+    def counted(self, lengths: Lengths) -> int:
+        """The seconds that are paid."""
+        match self.of:
+            case "output":
+                seconds = lengths.output
+            case "input":
+                seconds = lengths.input
+            case _:
+                seconds = max(lengths.input + lengths.output, 2 * lengths.output)
+        return max(self.least, -(-seconds // self.step) * self.step)
+
+    @property
+    def depends_on_length(self) -> bool:
+        """False for a flat price."""
+        return self.further > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +96,7 @@ class Variant:
 
     def holds(self, clean: Mapping[str, Any]) -> bool:
         """True when every condition is met by the checked input."""
-        return not self.when or all(_met(condition, clean.get(field)) for field, condition in self.when.items())
+        return not self.when or meets(self.when, clean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +107,59 @@ class Price:
         entry: the price as written.
         version: changes when, and only when, the entry does.
         variants: in the order in which they are tried; the last one has no conditions.
+        unit_micro: what one of fal's billable units costs; None where that is not known.
     """
 
     entry: Mapping[str, Any]
     version: str
     variants: tuple[Variant, ...]
+    unit_micro: int | None = None
 
-    def quote(self, clean: Mapping[str, Any], seconds: int) -> Quote:
-        """The quote for a checked input."""
-        variant = next(variant for variant in self.variants if variant.holds(clean))
-        return Quote(variant.rate.micro(seconds), seconds, self.version)
+    def quote(self, clean: Mapping[str, Any], lengths: Lengths) -> Quote:
+        """The quote for a checked input; the price of a flat rate does not depend on any length."""
+        rate = next(variant for variant in self.variants if variant.holds(clean)).rate
+        basis, note = (lengths.basis, lengths.note) if rate.depends_on_length else ("flat", None)
+        micro = rate.micro(rate.counted(lengths))
+        return Quote(micro, lengths.output, self.version, lengths.input, basis, note)
+
+    def of_units(self, units: str | None) -> int | None:
+        """Micro-dollars of so many of fal's billable units, half up; None when that cannot be said."""
+        if self.unit_micro is None or units is None or not _UNITS.fullmatch(units):
+            return None
+        micro = int((Decimal(units) * self.unit_micro).quantize(Decimal(1), ROUND_HALF_UP))
+        return micro if 0 < micro <= MAX_MICRO else None
 
 
-def read_price(entry: Any, fields: tuple[str, ...]) -> Price:
+def meets(when: Mapping[str, Any], clean: Mapping[str, Any]) -> bool:
+    """True when every condition is met by the checked input."""
+    return all(_met(condition, clean.get(field)) for field, condition in when.items())
+
+
+def read_price(entry: Any, fields: tuple[str, ...], *, counts_input: bool = False) -> Price:
     """The price that `entry` states for a model with these input fields.
+
+    Args:
+        entry: as decoded from JSON.
+        fields: the names of the model's input fields.
+        counts_input: the model's file says which seconds of input count.
 
     Raises:
         ValueError: one sentence that names the member that is wrong.
     """
     if not isinstance(entry, dict):
         raise ValueError("a price must be an object")  # noqa: TRY004  one error type for the file
-    if "variants" in entry:
-        _only(entry, {"variants"})
-        variants = _variants(entry["variants"], fields)
+    rates = {name: value for name, value in entry.items() if name != "unit_usd"}
+    if "variants" in rates:
+        _only(rates, {"variants"})
+        variants = _variants(rates["variants"], fields)
     else:
-        variants = (Variant({}, _rate(entry)),)
+        variants = (Variant({}, _rate(rates)),)
+    if not counts_input and any(variant.rate.of != "output" for variant in variants):
+        raise ValueError("of counts seconds of input, and this model's file names no field for them")
     canonical = json.dumps(entry, sort_keys=True, separators=(",", ":"))
     version = hashlib.sha256(canonical.encode()).hexdigest()[:_VERSION_DIGITS]
-    return Price(entry, version, variants)
+    price = Price(entry, version, variants)
+    return replace(price, unit_micro=_dollars(entry, "unit_usd")) if "unit_usd" in entry else price
 
 
 def _variants(entries: Any, fields: tuple[str, ...]) -> tuple[Variant, ...]:
@@ -110,7 +173,11 @@ def _variants(entries: Any, fields: tuple[str, ...]) -> tuple[Variant, ...]:
 
 def _variant(entry: Mapping[str, Any], fields: tuple[str, ...]) -> Variant:
     rate = _rate({name: value for name, value in entry.items() if name != "when"})
-    when = entry.get("when", {})
+    return Variant(read_when(entry.get("when", {}), fields), rate)
+
+
+def read_when(when: Any, fields: tuple[str, ...]) -> Mapping[str, Any]:
+    """Conditions on the fields of an input; ValueError with a sentence for wrong ones."""
     if not isinstance(when, dict):
         raise ValueError("when must be an object")  # noqa: TRY004 # as above
     if foreign := when.keys() - set(fields):
@@ -118,25 +185,45 @@ def _variant(entry: Mapping[str, Any], fields: tuple[str, ...]) -> Variant:
     for field, condition in when.items():
         if isinstance(condition, dict) and not _is_list_condition(condition):
             raise ValueError(f"the condition on {field} must be a value, minItems or contains")
-    return Variant(when, rate)
+    return when
 
 
 def _rate(entry: Mapping[str, Any]) -> Rate:
+    if "flat_usd" in entry:
+        _only(entry, _FLAT)
+        return Rate(0, _dollars(entry, "flat_usd"), 0)
     if "per_second_usd" in entry:
-        _only(entry, _PER_SECOND)
-        return Rate(0, 0, _dollars(entry, "per_second_usd"))
+        return _per_second(entry)
     _only(entry, _STEPPED)
     if missing := _STEPPED - entry.keys():
         raise ValueError(f"{min(missing)} is missing")
-    seconds = entry["first_seconds"]
-    if type(seconds) is not int or not 0 < seconds <= _LONGEST_FIRST:
-        raise ValueError(f"first_seconds must be a whole number from 1 to {_LONGEST_FIRST}")
+    seconds = _seconds(entry, "first_seconds")
     return Rate(seconds, _dollars(entry, "first_usd"), _dollars(entry, "each_further_second_usd"))
+
+
+def _per_second(entry: Mapping[str, Any]) -> Rate:
+    _only(entry, _PER_SECOND)
+    rate = Rate(0, 0, _dollars(entry, "per_second_usd"))
+    if len(entry) == 1:
+        return rate
+    counted = entry.get("of", "output")
+    if counted not in get_args(Counted):
+        raise ValueError("of must be output, input or input_and_output")
+    step = _seconds(entry, "in_steps_of") if "in_steps_of" in entry else 1
+    least = _seconds(entry, "at_least_seconds") if "at_least_seconds" in entry else 0
+    return replace(rate, of=counted, step=step, least=least)
 
 
 def _only(entry: Mapping[str, Any], members: set[str]) -> None:
     if foreign := entry.keys() - members:
         raise ValueError(f"{min(foreign)} is not a member of a price")
+
+
+def _seconds(entry: Mapping[str, Any], member: str) -> int:
+    seconds = entry[member]
+    if type(seconds) is not int or not 0 < seconds <= _MOST_SECONDS:
+        raise ValueError(f"{member} must be a whole number from 1 to {_MOST_SECONDS}")
+    return seconds
 
 
 def _dollars(entry: Mapping[str, Any], member: str) -> int:

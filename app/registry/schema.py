@@ -23,9 +23,9 @@ class InputSchema:
 
     Attributes:
         fields: the names of all fields, in order.
-        prose_fields: those that only the endpoint's prose documents.
+        doubtful_fields: those that only the endpoint's prose documents, or that could not be verified.
         image_fields: those that hold an image's URL or a list of them.
-        url_fields: those that hold a URL of an image or video, however deep.
+        url_fields: those that hold a URL of an image, video or audio, however deep.
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
@@ -33,11 +33,11 @@ class InputSchema:
         properties: Mapping[str, Any] = spec["properties"]
         self._spec = spec
         self.fields = tuple(properties)
-        self.prose_fields = tuple(name for name in properties if properties[name]["documented"] == "prose")
+        self.doubtful_fields = tuple(name for name in properties if properties[name]["documented"] != "schema")
         self.image_fields = tuple(name for name in properties if _holds_images(properties[name]))
         self.url_fields = tuple(name for name in properties if _holds_urls(properties[name]))
         self._known = frozenset(self.fields)
-        self._strictly_known = self._known - frozenset(self.prose_fields)
+        self._strictly_known = self._known - frozenset(self.doubtful_fields)
         self._either = tuple(option["required"][0] for option in spec.get("oneOf", ()))
         self._adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(Annotated[Any, _Plan(object_plan(spec))])
 
@@ -46,7 +46,7 @@ class InputSchema:
 
         Args:
             given: the input as decoded from JSON.
-            strict_schema: refuse the fields of the endpoint's prose.
+            strict_schema: refuse the fields that are not in fal's schema as it was read.
             private_urls: allow http and hosts of a private network in URLs.
 
         Raises:
@@ -69,20 +69,22 @@ class InputSchema:
         return clean
 
     def knows(self, name: str, *, strict_schema: bool) -> bool:
-        """True for a field of the model; those of the prose count unless `strict_schema`."""
+        """True for a field of the model; the doubtful ones count unless `strict_schema`."""
         return name in (self._strictly_known if strict_schema else self._known)
 
     def describe(self, *, strict_schema: bool) -> dict[str, Any]:
-        """The schema as a JSON Schema object of its own; without the prose fields when `strict_schema`."""
+        """The schema as a JSON Schema object of its own; without the doubtful fields when `strict_schema`."""
         described: dict[str, Any] = copy.deepcopy(dict(self._spec))
         if strict_schema:
-            for name in self.prose_fields:
+            for name in self.doubtful_fields:
                 del described["properties"][name]
         return {"type": "object", **described, "additionalProperties": False}
 
     def _unknown(self, given: Mapping[str, Any], known: frozenset[str]) -> Iterator[Violation]:
         for name in [name for name in given if name not in known][:MAX_VIOLATIONS]:
-            if name in self._known:
+            if name in self._known and self._spec["properties"][name]["documented"] == "unverified":
+                message = f"{name} is not verified in fal's schema, and the strict schema is on."
+            elif name in self._known:
                 message = f"{name} is only mentioned in the endpoint's prose, and the strict schema is on."
             else:
                 message = "This model has no such field."

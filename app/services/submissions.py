@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from app.domain.errors import Code, OverBudget, Unprocessable, invalid_at
 from app.domain.jobs import Submission
 from app.egress import EgressPolicy, check_url
 from app.media.images import EmbeddedImage, ImageFacts, read_data_uri
-from app.registry.catalog import Catalog, Model
+from app.registry.catalog import NO_MEDIA, Catalog, Model
 from app.services.fal_uploads import FalUploads
 from app.services.uploads import Uploads, about_field
 
@@ -65,7 +66,8 @@ class Submissions:
         clean = model.validate(
             pending, strict_schema=self.rules.strict_schema, private_images=self.rules.private_images
         )
-        quote = model.price(clean)
+        measured = await self._measured(caller, model, clean)
+        quote = model.price(clean, measured)
         if given.max_usd_micro is not None and quote.micro > given.max_usd_micro:
             raise OverBudget("The job costs more than its `max_usd`.", code=Code.OVER_MAX_USD)
         if given.webhook_url is not None:
@@ -88,10 +90,27 @@ class Submissions:
             quoted_micro=quote.micro,
             seconds=quote.seconds,
             price_version=quote.price_version,
+            basis=None if quote.basis == "requested" else quote.basis,
+            price_note=quote.note,
             deadline_s=deadline_s,
             fingerprint="" if given.idempotency_key is None else fingerprint_of(given, clean, embedded),
         )
         return checked, embedded
+
+    async def _measured(self, caller: Caller, model: Model, clean: dict[str, Any]) -> Mapping[str, float]:
+        """Seconds of the videos and audio that came in here and decide the price, by address.
+
+        Unprocessable for one that the model would refuse for its length.
+        """
+        if not model.entry.seconds.media:
+            return NO_MEDIA
+        measured: dict[str, float] = {}
+        for url in {found.url for found in model.media(clean)}:
+            uploaded = await self.uploads.find(caller, url)
+            if uploaded is not None and (length := uploaded.get("seconds")) is not None:
+                measured[url] = float(length)
+        model.check_media(clean, measured)
+        return measured
 
     async def store_images(self, caller: Caller, checked: Submission, embedded: Embedded) -> Submission:
         """The submission with URLs of stored images instead of data, and what its job shows of uploads."""

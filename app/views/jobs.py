@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 from app.domain.jobs import Job, Priority, Status
 from app.domain.money import format_usd
 from app.domain.times import iso
+from app.registry.lengths import Basis
 from app.services.jobs import JobQuote
 from app.views.fields import Object, Time, Usd
 from app.views.limits import LimitStateView, limit_state_view
@@ -106,11 +107,18 @@ class QueueView(TypedDict):
 
 
 class QuoteView(TypedDict):
-    """What a job would cost, the limits that it counts against, and how long it would wait."""
+    """What a job would cost, the limits that it counts against, and how long it would wait.
+
+    `basis` says what the price follows from: the `requested` duration, the length that was `measured` of uploaded
+    files, the `ceiling` of a length that is not known (`note` says which), or nothing, for a `flat` price.
+    """
 
     model: str
     quoted_usd: Usd
     price_version: str
+    video_seconds: int
+    basis: Basis
+    note: str | None
     limits: list[QuotedLimit]
     queue: QueueView
 
@@ -182,6 +190,9 @@ def quote_view(quoted: JobQuote, *, upstream_paused: str | None) -> QuoteView:
         "model": quoted.submission.model,
         "quoted_usd": format_usd(quoted.submission.quoted_micro),
         "price_version": quoted.submission.price_version,
+        "video_seconds": quoted.submission.seconds,
+        "basis": cast("Basis", quoted.submission.basis or "requested"),
+        "note": quoted.submission.price_note,
         "limits": [{**limit_state_view(state), "enough": not state.over} for state in quoted.limits],
         "queue": {
             "position": quoted.position,

@@ -212,6 +212,9 @@ async def test_a_quote_changes_nothing(stack: Stack) -> None:
         "price_version": version,
         "model": "fal-ai/kling-video/v2/master/image-to-video",
         "quoted_usd": "1.40",
+        "video_seconds": 5,
+        "basis": "requested",
+        "note": None,
         "limits": [],
         "queue": {"position": 2, "estimated_wait_s": 0, "upstream_paused": None},
     }

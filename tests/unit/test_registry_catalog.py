@@ -74,12 +74,16 @@ def test_the_seed_endpoint_is_the_default() -> None:
     assert CATALOG.default is CATALOG.get(MASTER)
 
 
-def test_the_order_is_stable() -> None:
-    """Lists and pages can rely on it."""
+def test_the_order_is_current_before_old_and_deprecated_last() -> None:
+    """Lists and pages can rely on it: what fal offers, newest first, then the others."""
     ids = [model.id for model in CATALOG]
     assert ids == [model.id for model in Catalog.load()]
-    assert ids == sorted(ids)
     assert len(ids) == len(CATALOG)
+    marks = [next((mark for mark in model.marks if mark in {"unlisted", "deprecated"}), "") for model in CATALOG]
+    assert marks == sorted(marks, key=["", "unlisted", "deprecated"].index)
+    for status in ("current", "deprecated"):
+        newest = [m.entry.generation or float(m.entry.version) for m in CATALOG if m.entry.status == status]
+        assert newest == sorted(newest, reverse=True)
 
 
 def test_the_default_model_is_described_as_fal_documents_it() -> None:

@@ -28,6 +28,11 @@ STEPPED = {
     "v2.5-turbo/pro/image-to-video": ("0.35", "0.70"),
     "v2.5-turbo/pro/text-to-video": ("0.35", "0.70"),
     "v1.6/pro/image-to-video": ("0.49", "0.98"),
+    "v1.6/pro/text-to-video": ("0.49", "0.98"),
+    "v1.6/pro/elements": ("0.49", "0.98"),
+    "v1.6/standard/image-to-video": ("0.28", "0.56"),
+    "v1.6/standard/text-to-video": ("0.28", "0.56"),
+    "v1.6/standard/elements": ("0.28", "0.56"),
 }
 SILENT: dict[str, Any] = {"generate_audio": False}
 VOICES: dict[str, Any] = {"voice_ids": ["v1"]}
@@ -59,14 +64,7 @@ PER_SECOND: list[tuple[str, dict[str, Any], int]] = [  # thousandths of a dollar
     ("v3/turbo/pro/image-to-video", {}, 140),
     ("v3/turbo/pro/text-to-video", {}, 140),
 ]
-UNPRICED = [
-    "v2/standard/image-to-video",
-    "v1.6/standard/image-to-video",
-    "v1.6/standard/text-to-video",
-    "v1.6/standard/elements",
-    "v1.6/pro/text-to-video",
-    "v1.6/pro/elements",
-]
+UNPRICED = ["v2/standard/image-to-video"]
 
 
 def quote(model: Model, **more: Any) -> Quote:

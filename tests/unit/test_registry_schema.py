@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from app.domain.errors import Unprocessable
-from app.registry.catalog import ModelFile, entries
+from app.registry.catalog import entries
+from app.registry.model_file import ModelFile
 from app.registry.schema import InputSchema
 
 SCHEMA = InputSchema(
