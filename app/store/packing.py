@@ -38,6 +38,7 @@ FACTS = (
     "attempt",
     "upstream_status",
     "starts",
+    "basis",
 )
 MAX_CHARS = 16_384  # longer records are not packed
 # The first byte is the form of the rest; a form's dictionary never changes.
