@@ -8,6 +8,7 @@ storage     uploads and files                               platform   history, 
 listing     what fal says of its models: with catalog       kling/     the models: inputs, outputs, prices
 control     /emulator/*, the sample image                   scenarios  faults on request, as data
 replies     fal's error shapes                              account    requests, concurrency, charges
-clock       emulated time                                   renderer   clips: with validation, images, clip, prices
+clock       emulated time                                   renderer   outputs: with validation, material, probe,
+bills       what a request costs                                       images, clip, sound
 webhooks    deliveries;  signature                          journal    the state that survives a restart
 """

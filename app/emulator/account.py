@@ -5,9 +5,10 @@ import dataclasses
 import math
 import time
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
-from app.emulator import prices
+from app.emulator.bills import Bill
 from app.emulator.clock import Clock
 from app.emulator.generation import COMPLETED, IN_PROGRESS, IN_QUEUE, Generation, prompt_of
 from app.emulator.journal import Journal
@@ -23,7 +24,8 @@ JOURNALED = (
 class FalAccount:
     """At most `concurrency` requests run; the others wait in the order of their submits.
 
-    `produce` makes a request's reply and starts with its run; `announce` is called once at its end.
+    `produce` makes a request's reply and starts with its run; `announce` is called once at its end. `estimate` is
+    the bill of a request that is charged although it was not produced.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class FalAccount:
         concurrency: int,
         produce: Callable[[Generation], Awaitable[Reply]],
         announce: Callable[[Generation], None],
+        estimate: Callable[[Generation], Bill],
     ) -> None:
         self.requests: dict[str, Generation] = {}
         self.charges: list[dict[str, Any]] = []
@@ -43,6 +46,7 @@ class FalAccount:
         self._concurrency = concurrency
         self._produce = produce
         self._announce = announce
+        self._estimate = estimate
         self._waiting: dict[str, Generation] = {}
         self._ready: dict[str, Generation] = {}
         self._running: dict[str, Generation] = {}
@@ -161,15 +165,18 @@ class FalAccount:
 
     def _charge_for(self, generation: Generation, reply: Reply) -> dict[str, Any] | None:
         """The charge for a clip, or for a refusal after a runner's work; None when nothing is charged."""
-        bill = generation.plan.bill
+        asked = generation.plan.bill
         worked = generation.plan.charged is True and reply.status != CANCELLED.status
-        if reply.status != 200 and not worked and bill is None:  # noqa: PLR2004  # HTTP OK
+        if reply.status != 200 and not worked and asked is None:  # noqa: PLR2004  # HTTP OK
             return None
-        cost = prices.cost(generation.endpoint, generation.payload) if bill is None else int(bill)
+        bill = generation.bill or self._estimate(generation)
+        cost = bill.micro if asked is None else int(asked)
         return {
             "request_id": generation.id,
             "endpoint": generation.endpoint,
-            "seconds": prices.seconds_of(generation.payload),
+            "seconds": _number(bill.seconds),
+            "input_seconds": _number(bill.input_seconds),
+            "unit_micro": bill.unit_micro,
             "cost_micro": cost,
             "events": [cost // 3, cost - cost // 3] if generation.plan.bill_split else [cost],
             "at": generation.completed_at,
@@ -209,6 +216,11 @@ class FalAccount:
                 generation.status, generation.completed_at = COMPLETED, line["at"]
                 generation.reply = Reply(**line["reply"])
                 self._record_charge(line["charge"])
+
+
+def _number(seconds: Decimal) -> float:
+    """A whole number where it is one."""
+    return int(seconds) if seconds == int(seconds) else float(seconds)
 
 
 def deadline_of(text: str | None) -> float:

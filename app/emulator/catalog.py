@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from app.emulator.kling.models import KlingModel
+    from app.emulator.kling.tariffs import Tariff
 
 MICRO = 1_000_000
 
@@ -23,10 +24,15 @@ class ModelChange:
     price_text: str | None = None
     fields: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     required: list[str] | None = None
+    openapi_fails: bool = False  # the list says so in place of the document
 
 
 class FalModels:
-    """Looks models up by their ids. Changes of fields, units and sentences are in what fal says of a model only."""
+    """Looks models up by their ids.
+
+    Changes of fields, units and sentences are in what fal says of a model only. A unit price is also the price of a
+    second where none was found.
+    """
 
     def __init__(self) -> None:
         self._changes: dict[str, ModelChange] = {}
@@ -60,7 +66,10 @@ class FalModels:
         if model is None:
             return None
         deprecated = change.status == "deprecated" if change.status else model.deprecated
-        return dataclasses.replace(model, id=endpoint, deprecated=deprecated)
+        tariff = model.tariff
+        if tariff is None and change.unit_price is not None:
+            tariff = self._by_second(change.unit_price)
+        return dataclasses.replace(model, id=endpoint, deprecated=deprecated, tariff=tariff)
 
     def all(self) -> "list[KlingModel]":
         """All models, in the order of the table; new ones last."""
@@ -86,14 +95,22 @@ class FalModels:
         """The OpenAPI document of a model."""
         from app.emulator.kling import openapi  # noqa: PLC0415  as above
 
-        described = openapi.document(model)
         change = self._change(model.id)
+        if change.openapi_fails:
+            return {"error": {"code": "expansion_failed", "message": "The OpenAPI schema could not be loaded"}}
+        described = openapi.document(model)
         schema = openapi.input_schema(described)
         fields = {**schema["properties"], **change.fields}
         schema["properties"] = {name: one for name, one in fields.items() if one is not None}
         schema["x-fal-order-properties"] = list(schema["properties"])
         schema["required"] = schema.get("required", []) if change.required is None else change.required
         return described
+
+    @staticmethod
+    def _by_second(dollars: float) -> "Tariff":
+        from app.emulator.kling.tariffs import PerSecond  # noqa: PLC0415  as above
+
+        return PerSecond(round(dollars * MICRO))
 
     def _change(self, endpoint: str) -> ModelChange:
         return self._changes.get(endpoint, ModelChange())

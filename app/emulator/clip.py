@@ -16,7 +16,7 @@ LONG_SIDE = 640
 FPS = 24
 ZOOM = 0.12
 SOURCE_SIDE = round(LONG_SIDE * (1 + ZOOM))  # sharp at the closest frame; more would only cost time
-MAX_SECONDS = 30
+MAX_SECONDS = 60
 ENCODER_OPTIONS = {"preset": "ultrafast", "crf": "30"}
 
 Size = tuple[int, int]
@@ -53,7 +53,12 @@ def title_card(prompt: str, aspect_ratio: str) -> Image.Image:
 
 
 def film(
-    picture: Image.Image, seconds: int, target: Path, *, still: bool = False, encoder: dict[str, str] | None = None
+    picture: Image.Image,
+    seconds: float,
+    target: Path,
+    *,
+    still: bool = False,
+    encoder: dict[str, str] | None = None,
 ) -> None:
     """Writes `seconds` of a slow zoom into `picture` as an MP4 at `target`.
 
@@ -67,7 +72,7 @@ def film(
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, FPS)
         stream.codec_context.thread_count = 1
-        count = min(seconds, MAX_SECONDS) * FPS
+        count = round(min(seconds, MAX_SECONDS) * FPS)
         for number, frame in enumerate(_frames(picture, size, 1 if still else count)):
             for moment in range(count) if still else (number,):
                 frame.pts = moment

@@ -23,14 +23,17 @@ from app.emulator.signature import SigningKeys
 from app.emulator.webhooks import WebhookSender
 
 NOT_IMITATED = (
-    "Nothing is generated: a clip is a slow zoom into the picture, silent, 640 pixels on the long side.",
+    "Nothing is generated: a clip is a silent zoom into the picture or a video's first frame, a sound is a hum.",
     "Webhooks to private and loopback addresses are delivered; fal drops them.",
     "One account with one balance that never ends; every accepted key is the same account.",
     "No /stream route, no realtime, no HTTP over WebSocket; no runner hints, priorities or platform retries.",
     "Nothing expires: results, payloads and files stay, whatever object lifecycle was asked for.",
     "The pause between webhook attempts, the body of a 429 and the end of a cancelled request are guesses.",
     "A webhook that was on its way when the emulator was killed is not sent again.",
-    "Models outside Kling's image-to-video and text-to-video accept any input.",
+    "Only Kling's models are there. Inputs that fal's pages do not show whole (4.0, Flash) are guessed from 3.0.",
+    "A model whose price was not found takes no requests until a test gives it one at /emulator/models.",
+    "Of input videos and sounds length and bytes are checked; pixels, frame rates and codecs are not.",
+    "Seconds of output are billed whole; so are seconds of input, rounded up above 0.05, which is a guess.",
     "History and billing are complete at once (fal's lag by minutes); only with `--admin-key` do they need one.",
 )
 
@@ -86,7 +89,9 @@ class Emulator:
         """Starts the clock and continues what the journal holds."""
         options = self.options
         self.clock = Clock(options.speed)
-        self.renderer = Renderer(files=self.files, plain=options.plain_clips, no_clips=options.no_clips)
+        self.renderer = Renderer(
+            models=self.models, files=self.files, plain=options.plain_clips, no_clips=options.no_clips
+        )
         self.webhooks = WebhookSender(clock=self.clock, keys=self.keys, user_id=options.webhook_user)
         self.journal = Journal(options.state_file)
         self.account = FalAccount(
@@ -95,6 +100,7 @@ class Emulator:
             concurrency=options.concurrency,
             produce=self.renderer.produce,
             announce=self.webhooks.announce,
+            estimate=self.renderer.estimate,
         )
         self.account.restore()
 
@@ -149,6 +155,8 @@ class Emulator:
         missing = []
         if not can_encode or self.options.no_clips:
             missing.append("Pictures are not fetched: every clip is the same ready-made one.")
+        if not can_encode:
+            missing.append("Input videos and sounds are not measured: each counts as five seconds.")
         if not signature.can_sign:
             missing.append("Webhooks are unsigned: the package cryptography is not installed.")
         return [*NOT_IMITATED, *missing]

@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,10 +53,12 @@ class Files:
         (folder / "about.json").write_text(json.dumps({"name": clean, "content_type": content_type}))
         return StoredFile(file_id, clean, content_type, folder / "body")
 
-    def write_body(self, file: StoredFile, content: bytes) -> None:
-        """Writes the bytes of a reserved file atomically."""
+    async def write_body(self, file: StoredFile, chunks: AsyncIterator[bytes]) -> None:
+        """Writes the bytes of a reserved file as they come, and shows it when it is whole."""
         arriving = file.body.with_name("arriving")
-        arriving.write_bytes(content)
+        with arriving.open("wb") as target:
+            async for chunk in chunks:
+                target.write(chunk)
         arriving.replace(file.body)
 
     def adopt(self, source: Path, name: str, content_type: str) -> StoredFile:

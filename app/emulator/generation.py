@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from app.emulator.bills import Bill
 from app.emulator.replies import Reply
 from app.emulator.scenarios import PLAIN, Scenario
 
@@ -39,6 +40,7 @@ class Generation:
     status: str = IN_QUEUE
     cancelled: bool = False
     reply: Reply | None = None
+    bill: Bill | None = None
     charged_micro: int = 0
     started: float = 0
     polls: int = 0

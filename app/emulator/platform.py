@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.emulator.bills import units
 from app.emulator.emulator import Emulator
 from app.emulator.generation import COMPLETED, Generation
 from app.emulator.paging import OK, bad_query, check_platform, page
@@ -109,8 +110,8 @@ def _billing_event(charge: dict[str, Any], micro: int) -> dict[str, Any]:
         "request_id": charge["request_id"],
         "endpoint_id": charge["endpoint"],
         "timestamp": _iso(charge["at"]),
-        "output_units": charge["seconds"],
-        "unit_price": micro / charge["seconds"] / 1e6,
+        "output_units": float(units(micro, charge["unit_micro"])),
+        "unit_price": charge["unit_micro"] / 1e6,
         "percent_discount": None,
         "cost_total": micro / 1e6,
         "cost_estimate_nano_usd": micro * 1000,

@@ -73,14 +73,14 @@ class Storage:
     async def put(self, request: Request) -> Response:
         """`PUT upload_url`: the bytes; the URL's signature is the permission."""
         file = self._writable(request)
-        self._files.write_body(file, await request.body())
+        await self._files.write_body(file, request.stream())
         return Response(status_code=200)
 
     async def upload(self, request: Request) -> Response:
         """`POST /files/upload`: raw bytes with a CDN token or a key."""
         self._require_key(request)
         file = self._reserve_from_headers(request)
-        self._files.write_body(file, await request.body())
+        await self._files.write_body(file, request.stream())
         return json_reply(200, {"access_url": self._emulator.base(request) + file.path})
 
     async def start_parts(self, request: Request) -> Response:

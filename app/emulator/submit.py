@@ -28,6 +28,10 @@ KEPT_HEADERS = re.compile(r"^(x-fal-.*|x-app-fal-.*|x-emulator-scenario|user-age
 TAG = re.compile(r"^([a-z0-9._-]{1,64})=(.{0,256})$")
 MAX_TAGS, MAX_TAGS_BYTES = 10, 1024
 OK = 200
+NO_PRICE = (
+    "The emulator knows no price of {0}, and guesses none. "
+    'Give it one in dollars: POST /emulator/models {{"{0}": {{"unit_price": 0.1}}}}'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +85,12 @@ class SubmitRoutes:
         """Endpoint, input and scenario. Raises RefusedRequest."""
         require_key(self._emulator, request)
         endpoint = request.path_params["endpoint"]
-        app = application_of(endpoint)
-        if app is None:
+        app, model = application_of(endpoint), self._emulator.models.find(endpoint)
+        if app is None or model is None:
             detail = f'Application "{endpoint}" not found'
             raise RefusedRequest(json_reply(404, {"detail": detail}), "unknown application")
+        if model.tariff is None:
+            raise RefusedRequest(json_reply(404, {"detail": NO_PRICE.format(endpoint)}), "no price")
         try:
             payload = json.loads(await request.body())
         except ValueError:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageStat
 
 from tests.support.emulator import Emulator, FalCaller, running_emulator
+from tests.support.media import video
 from tests.support.receiver import Receiver, Reply
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +50,20 @@ def _measure(clip: bytes) -> tuple[str, str, int, int, float, int]:
         assert container.duration is not None
         context = stream.codec_context
         return context.name, str(context.pix_fmt), stream.width, stream.height, container.duration / 1e6, frames
+
+
+async def test_an_edit_is_as_long_as_its_video_and_shows_it(caller: FalCaller) -> None:
+    """The first frame of the given video, for the time that its container says."""
+    source = f"data:video/mp4;base64,{base64.b64encode(video(4.04, size=(160, 120))).decode()}"
+    model = "fal-ai/kling-video/o3/pro/video-to-video/edit"
+    clip = await _clip(caller, model=model, image_url=None, video_url=source)
+    codec, _, width, height, seconds, _ = _measure(clip)
+    assert (codec, width, height) == ("h264", 640, 480)
+    assert seconds == pytest.approx(4.04, abs=1 / 24)
+    with av.open(io.BytesIO(clip), "r") as container:
+        shown = next(container.decode(video=0)).to_image()  # type: ignore[no-untyped-call]  # PyAV has no type for it
+    red, green, _ = ImageStat.Stat(shown).mean
+    assert red - green > 100
 
 
 @pytest.mark.parametrize("seconds", [5, 10])

@@ -30,7 +30,6 @@ async def fal() -> AsyncIterator[Emulator]:
         ("fal-ai/kling-video/v2.1/standard/image-to-video", {}, 280_000),
         ("fal-ai/kling-video/v2.6/pro/text-to-video", {"image_url": None}, 700_000),
         ("fal-ai/kling-video/v2.6/pro/text-to-video", {"image_url": None, "generate_audio": False}, 350_000),
-        ("fal-ai/some-other/model", {}, 1_400_000),
     ],
 )
 async def test_a_success_is_charged_once_at_its_price(

@@ -130,6 +130,7 @@ async def test_models_change_on_request(fal: Emulator, anyone: httpx.AsyncClient
                 "price_text": "Ask us.",
             },
             FLASH: {"unit_price": 0.094},
+            V4: {"openapi_fails": True},
         }
     )
     rows = {row["endpoint_id"]: row for row in await models(anyone, expand="openapi-3.0")}
@@ -138,6 +139,7 @@ async def test_models_change_on_request(fal: Emulator, anyone: httpx.AsyncClient
     assert input_of(rows[new])["required"] == ["start_image_url"]
     assert input_of(rows[KLING])["properties"].keys() >= {"prompt", "seed"}
     assert "cfg_scale" not in input_of(rows[KLING])["properties"]
+    assert rows[V4]["openapi"]["error"]["code"] == "expansion_failed"
     wanted = {"endpoint_id": [KLING, FLASH, new]}
     prices = (await caller.web.get("/v1/models/pricing", params=wanted)).json()["prices"]
     assert [row["unit_price"] for row in prices] == [0.3, 0.094, 0.157]

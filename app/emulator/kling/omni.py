@@ -176,6 +176,12 @@ class ReferenceInputV4(StoryboardV4):
     voice_ids: list[str] | None = Field(default=None, max_length=3)
     aspect_ratio: Annotated[str, one_of("auto", "16:9", "9:16", "1:1", "21:9")] | None = "16:9"
 
+    @property
+    def videos(self) -> list[str]:
+        """Those of the input and of its elements."""
+        of_elements = [element.video_url for element in self.elements or []]
+        return [*(self.video_urls or []), *(url for url in of_elements if url)]
+
 
 class EditInputV4(Input):
     """An edit of a video by 4.0: as long as the video."""

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-DEFAULT_SECONDS = 5
+PICTURES = ("start_image_url", "image_url", "input_image_urls", "image_urls")
+MEDIA = ("video_url", "audio_url", "voice_url")
 ONE_PROMPT = "Provide either prompt or multi_prompt"
 
 
@@ -116,6 +117,36 @@ class Input(BaseModel):
         given = getattr(self, name, None)
         field = type(self).model_fields.get(name)
         return field.default if given is None and field is not None and not field.is_required() else given
+
+    @classmethod
+    def limits(cls, name: str) -> MediaLimits | None:
+        """What a field takes as a file; None for one that takes no file, or without known limits."""
+        field = cls.model_fields.get(name)
+        found = [one for one in field.metadata if isinstance(one, MediaLimits)] if field else []
+        return found[0] if found else None
+
+    @classmethod
+    def media_fields(cls) -> list[str]:
+        """The fields with a video or a sound."""
+        return [name for name in MEDIA if name in cls.model_fields]
+
+    def first_picture(self) -> tuple[str, str | None]:
+        """Field and URL of the first frame, else of the first picture; no URL without any."""
+        for name in PICTURES:
+            value = self.value(name)
+            if value:
+                return name, value if isinstance(value, str) else value[0]
+        return "", None
+
+    def longest(self, name: str) -> float:
+        """Seconds that a video or sound may have; 0 without a limit."""
+        limits = self.limits(name)
+        return limits.seconds[1] if limits else 0
+
+    @property
+    def videos(self) -> list[str]:
+        """Videos in lists whose seconds are billed."""
+        return []
 
     @property
     def seconds(self) -> int | None:

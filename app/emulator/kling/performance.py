@@ -7,6 +7,8 @@ from pydantic import Field
 from app.emulator.kling.names import VOICES
 from app.emulator.kling.parts import Input, KlingV3ImageElementInput, MediaLimits, OneOf, Picture, Prompt, one_of
 
+LONGEST_WITH_IMAGE = 10
+CHARACTERS_IN_A_SECOND = 15
 Voice = Annotated[str, OneOf(VOICES)]
 MotionVideo = Annotated[str, MediaLimits(seconds=(0, 30.0))]
 Sound = Annotated[str, MediaLimits(5, seconds=(2.0, 60.0))]
@@ -21,6 +23,12 @@ class MotionInput(Input):
     character_orientation: Annotated[str, one_of("image", "video")]
     prompt: Prompt | None = None
     keep_original_sound: bool | None = True
+
+    def longest(self, name: str) -> float:
+        """Ten seconds when the figure keeps the picture's orientation, else thirty."""
+        if name == "video_url" and self.character_orientation == "image":
+            return LONGEST_WITH_IMAGE
+        return super().longest(name)
 
 
 class MotionInputV3(MotionInput):
@@ -66,6 +74,11 @@ class SpeechInput(Input):
     text: str
     voice_id: Voice | None = "genshin_vindi2"
     voice_speed: Annotated[float, Field(ge=0.8, le=2)] | None = 1
+
+    @property
+    def seconds(self) -> int:
+        """Fifteen characters in a second."""
+        return 1 + len(self.text) // CHARACTERS_IN_A_SECOND
 
 
 class SoundtrackInput(Input):

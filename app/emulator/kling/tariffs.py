@@ -3,13 +3,15 @@
 Where there is a sentence, it is the price, and the unit price is only the scale of `X-Fal-Billable-Units`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 Said = Literal["", "first five", "sound", "always"]
 MICRO = 1_000_000
+LEEWAY = Decimal("0.05")
 
 
 class Use(Protocol):
@@ -159,8 +161,11 @@ class Flat:
 
 
 def whole(seconds: Decimal, step: int = 1) -> int:
-    """Seconds rounded up to a multiple of `step`. fal documents no rounding but that of lip sync."""
-    return int((seconds / step).to_integral_value(ROUND_CEILING)) * step
+    """Seconds rounded up to a multiple of `step`; what a container has above a whole second is not counted.
+
+    fal documents the rounding of lip sync only, and limits such as 10.05 s for a video of ten seconds.
+    """
+    return max(1, math.ceil((seconds - LEEWAY) / step)) * step
 
 
 def dollars(micro: int) -> str:
