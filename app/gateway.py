@@ -13,6 +13,7 @@ from app.fal.signature import Verifier
 from app.fal.web import OutboundRoute, ca_file_context
 from app.media.parts import PartFolder
 from app.registry.catalog import Catalog
+from app.registry.files import ModelFilesError, read_directory
 from app.services.accounts import Accounts
 from app.services.administration import Administration
 from app.services.adoption import Adoption
@@ -79,7 +80,11 @@ class Gateway:
 
 
 def load_catalog(settings: Settings) -> Catalog:
-    """The registry with the operator's prices; SettingsError when their file is wrong."""
+    """The registry with the operator's models and prices; SettingsError, a sentence for each fault in the files."""
+    try:
+        files = () if settings.models is None else read_directory(settings.models)
+    except ModelFilesError as error:
+        raise SettingsError("\n".join(f"FILMGATE_MODELS: {sentence}" for sentence in error.sentences)) from None
     try:
         prices = None if settings.prices is None else json.loads(settings.prices.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -87,7 +92,7 @@ def load_catalog(settings: Settings) -> Catalog:
     if not isinstance(prices, dict | None):
         raise SettingsError("FILMGATE_PRICES: the file must hold a JSON object from model ids to prices.")
     try:
-        return Catalog.load(prices)
+        return Catalog.load(prices, files)
     except ValueError as error:
         raise SettingsError(f"FILMGATE_PRICES: {error}") from None
 

@@ -156,6 +156,7 @@ class Settings(BaseModel):
     fal_queue_url: FalUrl = Field("https://queue.fal.run", alias="FILMGATE_FAL_QUEUE_URL")
     fal_rest_url: FalUrl = Field("https://rest.fal.ai", alias="FILMGATE_FAL_REST_URL")
     fal_api_url: FalUrl = Field("https://api.fal.ai", alias="FILMGATE_FAL_API_URL")
+    fal_site_url: FalUrl | None = Field(None, alias="FILMGATE_FAL_SITE_URL")
     fal_media_hosts: HostNames = Field((), alias="FILMGATE_FAL_MEDIA_HOSTS")
     https_proxy: Proxy | None = Field(None, alias="HTTPS_PROXY")
     no_proxy: NoProxyHosts = Field((), alias="NO_PROXY")
@@ -167,6 +168,7 @@ class Settings(BaseModel):
     on_unknown_outcome: Literal["hold", "resubmit"] = Field("hold", alias="FILMGATE_ON_UNKNOWN_OUTCOME")
     unproven_charge: Literal["settle", "release"] = Field("settle", alias="FILMGATE_UNPROVEN_CHARGE")
     prices: Path | None = Field(None, alias="FILMGATE_PRICES")
+    models: Path | None = Field(None, alias="FILMGATE_MODELS")
     store_check: Literal["refuse", "warn"] | None = Field(None, alias="FILMGATE_STORE_CHECK")
     store_replicas_given: int | None = Field(None, alias="FILMGATE_STORE_REPLICAS", ge=0, le=10)
     tls_cert: Path | None = Field(None, alias="FILMGATE_TLS_CERT")
@@ -271,6 +273,13 @@ class Settings(BaseModel):
     def jwks_url(self) -> str:
         """The URL of fal's webhook keys: below its storage API, unless set."""
         return self.fal_jwks_url or f"{self.fal_rest_url}/.well-known/jwks.json"
+
+    @property
+    def site_url(self) -> str:
+        """Where fal's model pages are: at an emulator, its own address."""
+        if self.fal_site_url is not None:
+            return self.fal_site_url
+        return self.fal_api_url if is_loopback(urlsplit(self.fal_api_url).hostname) else "https://fal.ai"
 
     @property
     def unknown_names(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from rq.serializers import JSONSerializer
 
 import workers.tasks  # noqa: F401  loaded once, for all children; RQ imports it by name
 from app.domain.errors import StoreUnavailable
+from app.gateway import load_catalog
 from app.registry.catalog import Catalog
 from app.settings import Settings, SettingsError, load_settings, required_url
 from app.starting import require_store
@@ -56,7 +57,8 @@ def work(settings: Settings, queue_name: QueueName) -> None:
 
 
 async def check(settings: Settings) -> None:
-    """Wait for the store without a limit. Raises SettingsError for one that cannot be used."""
+    """Wait for the store without a limit. Raises SettingsError for one that cannot be used, and for model files."""
+    load_catalog(settings)
     async with open_stores(settings, process="check") as stores:
         await require_store(settings, stores.redis, patience=None)
 

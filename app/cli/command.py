@@ -33,6 +33,7 @@ COMMANDS = {
     "serve": CommandSpec("roles", "serve", "Serve the API, until SIGTERM."),
     "worker": CommandSpec("roles", "worker", "Run the workers of this host, until SIGTERM."),
     "emulator": CommandSpec("roles", "emulator", "Run a local fal, for development and tests."),
+    "models": CommandSpec("models", "group", "Models: compare them with what fal offers."),
     "jobs": CommandSpec("jobs", "group", "Show jobs, decide held ones, release quarantined steps."),
     "teams": CommandSpec("teams", "group", "Teams: they share limits and money."),
     "users": CommandSpec("users", "group", "Users: the people and services of a team."),

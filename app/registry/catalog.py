@@ -5,7 +5,7 @@ JSON, `{model id: price}`, and override the files'.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
@@ -166,7 +166,7 @@ class Model:
         where the file's `seconds` names the shots first, they count alone.
         """
         names = self.entry.seconds.output
-        if SHOTS in clean and names[0] == SHOTS:
+        if SHOTS in clean and names[:1] == (SHOTS,):
             return shots_seconds(clean)
         if DURATION not in names:
             return 0
@@ -198,16 +198,22 @@ class Catalog:
         (self.default,) = (model for model in self._models.values() if model.entry.default)
 
     @classmethod
-    def load(cls, prices: Mapping[str, Any] | None = None) -> "Catalog":
+    def load(cls, prices: Mapping[str, Any] | None = None, files: Iterable[ModelFile] = ()) -> "Catalog":
         """Reads the files of `models/`.
 
         Args:
             prices: the operator's own prices, as decoded from JSON: `{model id: price}`.
+            files: the operator's own models (`app/registry/files.py`); they replace ours with the same id.
 
         Raises:
             ValueError: one sentence that names the model and the member of its price that is wrong.
         """
         models = dict(_own_models())
+        default = next(model_id for model_id, model in models.items() if model.entry.default)
+        for model in map(compiled, files):
+            models[model.id] = model
+            default = model.id if model.entry.default else default
+        models = {model_id: _marked(model, default=model_id == default) for model_id, model in models.items()}
         for model_id, price in (prices or {}).items():
             if model_id not in models:
                 raise ValueError(f'The price of "{model_id}" is for a model that is not in the registry.')
@@ -244,10 +250,11 @@ def entries() -> Iterator[ModelFile]:
 @cache
 def _own_models() -> Mapping[str, Model]:
     """The models of the files, read once by a process and by those that it forks."""
-    return {model.id: model for model in map(_model, entries())}
+    return {model.id: model for model in map(compiled, entries())}
 
 
-def _model(entry: ModelFile) -> Model:
+def compiled(entry: ModelFile) -> Model:
+    """The model of a file; ValueError when its input or its price is not in the registry's form."""
     schema = InputSchema(entry.input)
     tariff = None if entry.price is None else _tariff(entry, schema, entry.price)
     return Model(entry, schema, tariff, entry.price_source, entry.price_date)
@@ -255,6 +262,13 @@ def _model(entry: ModelFile) -> Model:
 
 def _tariff(entry: ModelFile, schema: InputSchema, price: Any) -> Price:
     return read_price(price, schema.fields, counts_input=bool(entry.seconds.input))
+
+
+def _marked(model: Model, *, default: bool) -> Model:
+    """The model, as the default or not: a file of the operator's may be it, or may replace the one that is."""
+    if model.entry.default == default:
+        return model
+    return replace(model, entry=model.entry.model_copy(update={"default": default}))
 
 
 def _repriced(model: Model, entry: Any) -> Model:

@@ -175,7 +175,7 @@ class ModelFile(BaseModel):
     def place(self) -> tuple[int, float, str]:
         """What lists are ordered by: current before deprecated, newer before older, then the id."""
         order = {"current": 0, "unlisted": 1, "deprecated": 2}
-        return order[self.status], -(self.generation or float(self.version)), self.id
+        return order[self.status], -(float(self.version) if self.generation is None else self.generation), self.id
 
     @property
     def unverified(self) -> tuple[str, ...]:

@@ -23,9 +23,9 @@ from app.registry.urls import url_fault
 from app.registry.violations import Fault
 
 LONGEST_TEXT = 2500  # code points: the limit of Kling's older models for a prompt, as observed at fal
-_FORMATS = ("image-url", "video-url", "audio-url")
-_ALWAYS = {"type", "default", "description", "documented", "assumed"}
-_KEYWORDS = {
+FORMATS = ("image-url", "video-url", "audio-url")
+ALWAYS = {"type", "default", "description", "documented", "assumed"}
+KEYWORDS = {
     "string": {"enum", "minLength", "maxLength", "format"},
     "number": {"minimum", "maximum"},
     "integer": {"minimum", "maximum"},
@@ -56,7 +56,7 @@ def object_plan(spec: Mapping[str, Any]) -> Plan:
 
 def _plan(name: str, spec: Mapping[str, Any]) -> Plan:
     kind = spec["type"]
-    if foreign := spec.keys() - _ALWAYS - _KEYWORDS[kind]:
+    if foreign := spec.keys() - ALWAYS - KEYWORDS[kind]:
         raise ValueError(f"{name}: {min(foreign)} is not a keyword for a field of type {kind}")
     plan = _typed(name, kind, spec)
     return {"type": "default", "schema": plan, "default": spec["default"]} if "default" in spec else plan
@@ -88,7 +88,7 @@ def _string(name: str, spec: Mapping[str, Any]) -> Plan:
         # Two steps, so that `5` must be a string and `"6"` one of the choices.
         return {"type": "chain", "steps": [_STRING, {"type": "literal", "expected": spec["enum"]}]}
     if "format" in spec:
-        if spec["format"] not in _FORMATS:
+        if spec["format"] not in FORMATS:
             raise ValueError(f"{name}: {spec['format']} is not a known format")
         return _followed_by(_STRING, {"type": "with-info", "function": _url})
     check = _visible_text if spec.get("minLength") else _text

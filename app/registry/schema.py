@@ -39,7 +39,7 @@ class InputSchema:
         self._known = frozenset(self.fields)
         self._strictly_known = self._known - frozenset(self.doubtful_fields)
         self._either = tuple(option["required"][0] for option in spec.get("oneOf", ()))
-        self._adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(Annotated[Any, _Plan(object_plan(spec))])
+        self._adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(Annotated[Any, PlainPlan(object_plan(spec))])
 
     def check(self, given: Mapping[str, Any], *, strict_schema: bool, private_urls: bool) -> dict[str, Any]:
         """A new dict of the given fields, in the schema's order, with defaults filled in.
@@ -115,7 +115,7 @@ def read_leniently(field: Mapping[str, Any], value: Any) -> Any:
     return value
 
 
-class _Plan:
+class PlainPlan:
     """Gives pydantic a plan unchanged."""
 
     def __init__(self, plan: dict[str, Any]) -> None:

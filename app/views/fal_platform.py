@@ -1,7 +1,7 @@
 """Models and prices in the shapes of fal's platform API (https://fal.ai/docs/platform-apis/v1/models, 2026-10)."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, NotRequired
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -11,7 +11,7 @@ from app.views.fields import Object
 
 MICRO = 1_000_000
 SERVER_ERROR = 500
-UNIT = "seconds"  # fal's units are free text; this is its word for output that is billed by its length
+UNIT, UNIT_OF_A_FLAT_PRICE = "seconds", "requests"  # fal's units are free text; these are words of its own
 
 
 class FalMetadata(TypedDict):
@@ -92,6 +92,11 @@ _KINDS: Mapping[int, FalFaultKind] = {
 }
 
 
+def fal_status(model: Model) -> Literal["active", "deprecated"]:
+    """Fal's word for a model's status."""
+    return "deprecated" if model.entry.status == "deprecated" else "active"
+
+
 def fal_model(model: Model, *, base_url: str, openapi: bool, strict_schema: bool) -> FalModel:
     """A model as fal lists it; the URLs are ours."""
     entry = model.entry
@@ -102,7 +107,7 @@ def fal_model(model: Model, *, base_url: str, openapi: bool, strict_schema: bool
             "display_name": entry.title,
             "category": entry.kind,
             "description": f"{entry.title}.",
-            "status": "active",
+            "status": fal_status(model),
             "tags": [word for word in (entry.version, entry.tier) if word],
             "updated_at": moment,
             "is_favorited": None,
@@ -126,12 +131,13 @@ def fal_price(model: Model) -> FalPrice | None:
 
     One number cannot say that sound or a first second costs more: a quote can.
     """
-    if model.tariff is None:
+    quote = model.usual_quote
+    if quote is None:
         return None
-    fields: dict[str, Any] = model.entry.input["properties"]
-    quote = model.price({name: field["default"] for name, field in fields.items() if "default" in field})
-    price = quote.micro / max(1, quote.seconds) / MICRO
-    return {"endpoint_id": model.id, "unit_price": round(price, 6), "unit": UNIT, "currency": "USD"}
+    flat = quote.basis == "flat"
+    price = quote.micro / (1 if flat else max(1, quote.seconds)) / MICRO
+    unit = UNIT_OF_A_FLAT_PRICE if flat else UNIT
+    return {"endpoint_id": model.id, "unit_price": round(price, 6), "unit": unit, "currency": "USD"}
 
 
 def fal_platform_error(status: int, message: str, *, docs_url: str, request_id: str) -> FalPlatformError:

@@ -15,7 +15,7 @@ from app.api.deps import CurrentCaller, TheGateway
 from app.api.fal_errors import fal_reply
 from app.domain.errors import Malformed
 from app.registry.catalog import Catalog, Model
-from app.views.fal_platform import FalModels, FalPrices, fal_model, fal_price
+from app.views.fal_platform import FalModels, FalPrices, fal_model, fal_price, fal_status
 
 MAX_IDS = 50  # as at fal
 DEFAULT_LIMIT, MAX_LIMIT = 50, 100
@@ -38,7 +38,7 @@ async def models(request: Request, _: CurrentCaller, gateway: TheGateway) -> Res
         model
         for model in found
         if asked.get("category") in {None, "", model.entry.kind}
-        and _status(asked.get("status")) in {None, "active"}
+        and _status(asked.get("status")) in {None, fal_status(model)}
         and all(word in f"{model.id} {model.entry.title} {model.entry.kind}".lower() for word in words)
     ]
     page, cursor = _page(matching, asked.get("limit"), asked.get("cursor"))
