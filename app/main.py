@@ -65,6 +65,7 @@ CORS: dict[str, Any] = {
         "X-Fal-Error-Type",
         "X-Fal-Request-ID",
         "X-Fal-Request-Timeout-Type",
+        "X-Filmgate-Converted-From",
         "X-Filmgate-Warning",
         "X-Request-ID",
     ],

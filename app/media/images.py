@@ -16,11 +16,11 @@ from PIL import ExifTags, Image, WebPImagePlugin
 
 from app.domain.errors import Code, Unprocessable
 from app.media.headers import short_header
+from app.media.kinds import CONVERTED, START_BYTES, is_other_picture, media_type
 
 Format: TypeAlias = Literal["jpeg", "png", "webp"]
 
 MAX_BYTES = 30_000_000
-KIND_BYTES = 1024  # that are searched for the signature of another kind
 MIN_SIDE = 300  # pixels; Kling refuses less
 MAX_SIDE = 16_384  # pixels; beyond any camera
 MAX_PIXELS = 120_000_000
@@ -34,11 +34,14 @@ _FORMATS: dict[str | None, Format] = {"JPEG": "jpeg", "PNG": "png", WebPImagePlu
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82", "webp": b""}
 _DATA_URI = re.compile(r"data:image/(?:png|jpeg|jpg|webp);base64,", re.IGNORECASE)
 _QUARTER_TURNS = range(5, 9)  # values of the EXIF orientation that swap width and height
-_OTHER_KINDS = re.compile(
-    rb"GIF8|BM|II\*\0|MM\0\*|\x00\x00\x01\x00|.{4}ftyp(?:avi|hei|hev|mif|msf)|\xff\x0a|\0\0\0\x0cJXL |"
-    rb"\s*<(?:svg|\?xml|!--)",
-    re.DOTALL | re.IGNORECASE,
-)
+
+
+class AnimatedImage(Unprocessable, code=Code.UNSUPPORTED_IMAGE):
+    """A PNG or WebP with several frames."""
+
+    def __init__(self, content_type: str) -> None:
+        super().__init__("An animated image is not supported; send a still one.")
+        self.content_type = content_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,8 @@ def inspect(content: bytes, *, sha256: str | None = None) -> ImageFacts:
     `sha256` is the content's, if known already: an image is hashed once.
 
     Raises Unprocessable: `not_an_image` for other bytes or a broken image, `unsupported_image` for another kind
-    (SVG, GIF, HEIC, …), an animation, or a header of thousands of parts, `image_too_large` above 120 million
-    pixels.
+    (SVG, GIF, HEIC, …), an animation (AnimatedImage), or a header of thousands of parts, `image_too_large` above
+    120 million pixels. What can be converted is converted before (`app/media/conversion.py`).
     """
     try:
         header = short_header(content)
@@ -75,7 +78,8 @@ def inspect(content: bytes, *, sha256: str | None = None) -> ImageFacts:
     except Unprocessable:
         raise
     except Exception:  # noqa: BLE001 - hostile bytes: whatever Pillow raises, this is not a valid image
-        if _OTHER_KINDS.match(content, 0, KIND_BYTES):
+        start = content[:START_BYTES]
+        if is_other_picture(start) or media_type(start) in CONVERTED:
             raise Unprocessable(
                 "This kind of image is not supported; send a JPEG, a PNG or a WebP.", code=Code.UNSUPPORTED_IMAGE
             ) from None
@@ -83,7 +87,7 @@ def inspect(content: bytes, *, sha256: str | None = None) -> ImageFacts:
     if width * height > MAX_PIXELS:
         _refuse_pixels()
     if frames > 1:
-        raise Unprocessable("An animated image is not supported; send a still one.", code=Code.UNSUPPORTED_IMAGE)
+        raise AnimatedImage(f"image/{kind}")
     # searched from the end; a WebP declares its length, which Pillow has checked
     if content.rfind(_ENDS[kind], header.end) < 0:
         raise Unprocessable("This image is cut off before its end.", code=Code.NOT_AN_IMAGE)

@@ -4,6 +4,7 @@ That URL is ours, and stays when the file is stored at fal. fal cannot reach a p
 it is replaced by the file's URL at fal (`resolve_input`).
 """
 
+import asyncio
 import hashlib
 import math
 import re
@@ -35,7 +36,7 @@ from app.domain.upload_tokens import UploadToken, read_upload_token, write_uploa
 from app.domain.uploads import Part, PartOutcome, Upload
 from app.media.parts import PartFolder
 from app.services.accounts import Accounts
-from app.services.uploads import FILE_LIMIT, REMEMBER_S, Uploads
+from app.services.uploads import FILE_LIMIT, REMEMBER_S, StoredImage, Uploads
 from app.store.secrets import SecretStore
 from app.store.uploads import UploadStore
 
@@ -142,27 +143,31 @@ class FalUploads:
             raise NotFound(NO_UPLOAD)
         return url
 
-    async def store_file(self, caller: Caller, content: bytes, *, content_type: str) -> str:
-        """Check and store a file that comes in one request; its URL at fal."""
+    async def store_file(self, caller: Caller, content: bytes, *, content_type: str) -> StoredImage:
+        """Check and store a file that comes in one request."""
         require_image_type(content_type)
         _require_size(len(content))
-        return (await self._uploads.store(caller, content)).url
+        return await self._uploads.store(caller, content)
 
-    async def store_target(self, upload: Upload, content: bytes) -> None:
-        """Check and store the bytes of a target; Forbidden when other bytes than these came before."""
+    async def store_target(self, upload: Upload, content: bytes) -> str | None:
+        """Check and store the bytes of a target; the media type from which they were converted, None if unchanged.
+
+        Forbidden when other bytes than these came before.
+        """
         _require_size(len(content))
-        facts = await self._uploads.check(content)
+        sha256 = await asyncio.to_thread(_digest, content)
+        converted_from = None
         if upload.url is None:
-            image = await self._uploads.store_checked(upload.caller, content, facts)
-            first = await self._store.finish(
-                upload, url=image.url, sha256=facts.sha256, lifetime_ms=FILE_URL_S * 1000
-            )
+            image = await self._uploads.store(upload.caller, content, sha256=sha256)
+            converted_from = image.converted_from
+            first = await self._store.finish(upload, url=image.url, sha256=sha256, lifetime_ms=FILE_URL_S * 1000)
             if first is None:
                 raise NotFound("The upload's time was over before its bytes had come.")
             await self._store.outstanding.end("uploads", upload.caller.key, upload.id)
             upload = Upload(upload.id, upload.caller, upload.name, *first)
-        if upload.sha256 != facts.sha256:
+        if upload.sha256 != sha256:
             raise Forbidden("This upload address was used before, for another file; ask for a new one.")
+        return converted_from
 
     async def put_part(self, upload: Upload, number: int, content: bytes) -> str:
         """Store one part, or replace it; its ETag."""
@@ -176,10 +181,13 @@ class FalUploads:
         await self._parts.write(_owner(upload), upload.id, number, part.etag, content)
         return part.etag
 
-    async def complete(self, upload: Upload, named: Sequence[tuple[int, str]]) -> None:
-        """Join the parts, named by number and ETag in any order, and store the file; harmless when repeated."""
+    async def complete(self, upload: Upload, named: Sequence[tuple[int, str]]) -> str | None:
+        """Join the parts, named by number and ETag in any order, and store the file; harmless when repeated.
+
+        The media type from which it was converted, None if unchanged or repeated.
+        """
         if upload.url is not None:
-            return
+            return None
         if upload.place is not None and upload.place != await self._parts.folder_id():
             raise _part_refused("elsewhere")
         order = sorted((number, etag.strip().removeprefix("W/").strip('"')) for number, etag in named)
@@ -187,8 +195,9 @@ class FalUploads:
             raise Unprocessable("The parts have to be numbered from 1, without a gap and each once.")
         if order != sorted((part.number, part.etag) for part in upload.parts):
             raise Unprocessable("These are not the parts that came: compare the numbers and the ETags.")
-        await self.store_target(upload, await self._parts.join(_owner(upload), upload.id, order))
+        converted = await self.store_target(upload, await self._parts.join(_owner(upload), upload.id, order))
         await self._parts.drop(_owner(upload), upload.id)
+        return converted
 
     async def resolve(self, caller: Caller, url: str) -> str:
         """The URL at fal for a URL of ours, and any other URL as it is.
@@ -280,7 +289,7 @@ def require_image_type(content_type: str) -> None:
     """WrongMediaType unless the type is an image's or unknown; the bytes are checked later."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in {"", UNKNOWN_TYPE} and not kind.startswith("image/"):
-        raise WrongMediaType("Only images are stored here: JPEG, PNG or WebP.")
+        raise WrongMediaType("Only images are stored here.")
 
 
 def _replaced(value: Any, urls: dict[str, str]) -> Any:
@@ -289,6 +298,10 @@ def _replaced(value: Any, urls: dict[str, str]) -> Any:
     if isinstance(value, list):
         return [_replaced(inner, urls) for inner in value]
     return urls.get(value, value) if isinstance(value, str) else value
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _owner(upload: Upload) -> str:

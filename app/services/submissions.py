@@ -14,10 +14,10 @@ from app.domain.addresses import tidied
 from app.domain.errors import Code, OverBudget, Unprocessable, invalid_at
 from app.domain.jobs import Submission
 from app.egress import EgressPolicy, check_url
-from app.media.images import EmbeddedImage, ImageFacts, read_data_uri
+from app.media.images import EmbeddedImage, read_data_uri
 from app.registry.catalog import NO_MEDIA, Catalog, Model
 from app.services.fal_uploads import FalUploads
-from app.services.uploads import Uploads, about_field
+from app.services.uploads import AcceptedImage, Uploads, about_field
 
 FINGERPRINT_VERSION = "v1"
 PENDING_IMAGE = "https://v3.fal.media/files/pending"  # replaces a data URI until the input is validated
@@ -115,15 +115,15 @@ class Submissions:
     async def store_images(self, caller: Caller, checked: Submission, embedded: Embedded) -> Submission:
         """The submission with URLs of stored images instead of data, and what its job shows of uploads."""
         model = self.catalog.get(checked.model)
-        facts: dict[str, ImageFacts] = {}
+        accepted: dict[str, AcceptedImage] = {}
         for name, image in embedded.items():  # check all before storing the first
             with about_field(name):
-                _refuse_large(model, len(image.content))
-                facts[name] = await self.uploads.check(image.content, sha256=image.sha256)
+                accepted[name] = await self.uploads.accept(caller, image.content, sha256=image.sha256)
+                _refuse_large(model, accepted[name].facts.size)
         clean, shown = dict(checked.input), dict[str, dict[str, Any]]()
         for name in model.schema.image_fields:
-            if name in embedded:
-                stored = await self.uploads.store_checked(caller, embedded[name].content, facts[name])
+            if name in accepted:
+                stored = await self.uploads.store_accepted(caller, accepted[name])
                 crash_point("upload.stored")
                 clean[name] = stored.url
                 shown[name] = stored.view()

@@ -1,7 +1,7 @@
 """Models, and uploaded images."""
 
 import copy
-from typing import cast
+from typing import NotRequired, cast
 
 from typing_extensions import TypedDict
 
@@ -85,7 +85,7 @@ class ModelList(TypedDict):
 
 
 class ImageView(TypedDict):
-    """An uploaded image, at a URL that fal can read."""
+    """An uploaded image, at a URL that fal can read; `converted_from` is the type that it had, if another."""
 
     type: str
     size: int
@@ -93,6 +93,7 @@ class ImageView(TypedDict):
     url: str
     width: int
     height: int
+    converted_from: NotRequired[str]
 
 
 def model_view(model: Model, *, strict_schema: bool) -> ModelView:
@@ -139,7 +140,7 @@ def _media_limits(limits: MediaLimits | None) -> MediaLimitsView | None:
 def image_view(image: StoredImage) -> ImageView:
     """An image that was just uploaded."""
     facts = image.facts
-    return {
+    view: ImageView = {
         "type": facts.content_type,
         "size": facts.size,
         "sha256": facts.sha256,
@@ -147,3 +148,6 @@ def image_view(image: StoredImage) -> ImageView:
         "width": facts.width,
         "height": facts.height,
     }
+    if image.converted_from is not None:
+        view["converted_from"] = image.converted_from
+    return view

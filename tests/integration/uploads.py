@@ -111,3 +111,9 @@ def assert_refused(reply: httpx.Response, status: int, *words: str) -> None:
     body = reply.json()
     assert body.keys() == {"detail", "message"}
     assert all(word in body["message"] for word in words), body
+
+
+async def uploaded_as(api: httpx.AsyncClient, content: bytes, kind: str) -> httpx.Response:
+    """The reply to a whole file, sent as Python's client does."""
+    headers = {**bearing(await upload_token(api)), "X-Fal-File-Name": "a", "Content-Type": kind}
+    return await api.post("/fal/cdn/files/upload", content=content, headers=headers)

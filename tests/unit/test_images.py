@@ -14,7 +14,8 @@ import pytest
 from PIL import ExifTags, Image
 
 from app.domain.errors import Unprocessable
-from app.media.images import KIND_BYTES, MAX_PIXELS, ImageFacts, check_limits, inspect, read_data_uri
+from app.media.images import MAX_PIXELS, ImageFacts, check_limits, inspect, read_data_uri
+from app.media.kinds import START_BYTES
 from tests.support.memory import forget_peak, peak_kb
 
 
@@ -214,7 +215,7 @@ def test_what_is_no_image_loads_no_reader_of_other_kinds() -> None:
 
 def test_another_kind_is_recognised_by_its_first_kilobyte() -> None:
     """White space before an SVG is skipped up to a limit."""
-    codes = [refusal(b" " * before + b"<svg></svg>").code for before in (KIND_BYTES - 4, KIND_BYTES)]
+    codes = [refusal(b" " * before + b"<svg></svg>").code for before in (START_BYTES - 4, START_BYTES)]
     assert codes == ["unsupported_image", "not_an_image"]
 
 

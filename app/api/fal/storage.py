@@ -37,6 +37,7 @@ BYTES = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+CONVERTED_FROM = "X-Filmgate-Converted-From"
 NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 ETAG_LENGTH = 100
 
@@ -173,12 +174,12 @@ async def browser_token(
 @router.post(
     "/cdn/files/upload", openapi_extra=BYTES, name="upload_whole_file", responses=TOO_LARGE, summary="A whole file"
 )
-async def upload_file(caller: AnyUploader, request: Request, gateway: TheGateway) -> FalFile:
+async def upload_file(caller: AnyUploader, request: Request, response: Response, gateway: TheGateway) -> FalFile:
     """A whole file. It is stored at fal before the reply, so the URL is fal's own."""
     content_type = request.headers.get("content-type", "")
-    return {
-        "access_url": await gateway.fal_uploads.store_file(caller, await request.body(), content_type=content_type)
-    }
+    image = await gateway.fal_uploads.store_file(caller, await request.body(), content_type=content_type)
+    response.headers.update(_conversion(image.converted_from))
+    return {"access_url": image.url}
 
 
 @router.post("/cdn/files/upload/multipart", summary="Begin a file in parts")
@@ -198,8 +199,13 @@ async def start_parts(caller: AnyUploader, request: Request, gateway: TheGateway
 )
 async def put_file(upload: SignedUpload, request: Request, gateway: TheGateway) -> Response:
     """A promised file, by signature. Python's client sends its key too, which is not needed."""
-    await gateway.fal_uploads.store_target(upload, await request.body())
-    return Response()
+    converted_from = await gateway.fal_uploads.store_target(upload, await request.body())
+    return Response(headers=_conversion(converted_from))
+
+
+def _conversion(converted_from: str | None) -> dict[str, str]:
+    """The header that says what a stored picture was before; none for one that is unchanged."""
+    return {} if converted_from is None else {CONVERTED_FROM: converted_from}
 
 
 def _add_part_routes(path: str, find: Callable[..., Awaitable[Upload]], *, name: str, of: str) -> None:
@@ -222,10 +228,11 @@ def _add_part_routes(path: str, find: Callable[..., Awaitable[Upload]], *, name:
         return {"partNumber": number, "etag": f'"{etag}"'}
 
     @router.post(f"{path}/complete", name=f"complete_{name}file", dependencies=PARTS_BODY, summary=f"Complete {of}")
-    async def complete(upload: Found, request: Request, gateway: TheGateway) -> FalCompleted:
+    async def complete(upload: Found, request: Request, response: Response, gateway: TheGateway) -> FalCompleted:
         """Joins the named parts and stores the file at fal."""
         parts = validated(CompletedParts, parse_object(await request.body())).parts
-        await gateway.fal_uploads.complete(upload, [(part.number, part.etag) for part in parts])
+        converted = await gateway.fal_uploads.complete(upload, [(part.number, part.etag) for part in parts])
+        response.headers.update(_conversion(converted))
         return {"uploadId": upload.id}
 
 

@@ -25,7 +25,10 @@ KEY_LENGTH = 255
 
 def generate(  # noqa: PLR0913  one parameter for each option
     *,
-    image: Annotated[str | None, typer.Option(help="The first frame: a JPEG, PNG or WebP, file or URL.")] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(help="The first frame, file or URL: JPEG, PNG, WebP; a file also HEIC, AVIF, GIF, BMP, TIFF."),
+    ] = None,
     prompt: Annotated[str | None, typer.Option(help="What happens in the clip.")] = None,
     duration: Annotated[int | None, typer.Option(help="Seconds: 5 or 10; some models take others.")] = None,
     out: Annotated[

@@ -64,9 +64,9 @@ class ApiClient:
         """`GET /v1/models/{id}`, with the input schema."""
         return self._object(await self._call("GET", f"/v1/models/{model_id}"), "input")
 
-    async def upload(self, send: Send) -> str:
-        """The URL of the uploaded image; `send` makes a new multipart form for each attempt."""
-        return str(self._object(await self._call("POST", "/v1/files", send), "url")["url"])
+    async def upload(self, send: Send) -> dict[str, Any]:
+        """The uploaded file, with its `url`; `send` makes a new multipart form for each attempt."""
+        return self._object(await self._call("POST", "/v1/files", send), "url")
 
     async def submit(self, body: dict[str, Any], *, idempotency_key: str) -> JobReply:
         """The new job; retries with the same idempotency key until there is a reply."""

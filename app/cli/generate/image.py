@@ -62,7 +62,11 @@ class _ProgressReader(io.BytesIO):
 
 
 async def upload(client: ApiClient, path: Path, content: bytes, screen: Screen) -> str:
-    """The URL of the uploaded image."""
+    """The URL of the uploaded image; says so when the gateway made a JPEG or PNG of it."""
     screen.doing(f"Uploading {printable(path.name)}")
     name = f"image{path.suffix.lower() if path.suffix.isascii() else ''}"
-    return await client.upload(lambda: {"files": {"file": (name, _ProgressReader(content, screen.progress))}})
+    stored = await client.upload(lambda: {"files": {"file": (name, _ProgressReader(content, screen.progress))}})
+    if "converted_from" in stored:
+        kinds = [printable(str(stored.get(name))).removeprefix("image/") for name in ("converted_from", "type")]
+        screen.done(f"{printable(path.name)} was converted from {kinds[0]} to {kinds[1]}.")
+    return str(stored["url"])

@@ -2,6 +2,8 @@
 
 import { byId, show } from "./dom.js";
 
+const KEPT = /\.(jpe?g|png|webp)$/i; // names of files that the gateway stores as they are
+
 /** `onChange` is called whenever `url` may have changed. */
 export class Picture {
   constructor({ api, signal, onChange }) {
@@ -54,12 +56,13 @@ export class Picture {
     this.clear();
     const upload = (this._upload = new AbortController());
     this._signal.addEventListener("abort", () => upload.abort());
-    show(byId("picture-note"), `Uploading ${file.name} …`);
+    const plan = KEPT.test(file.name) ? "" : " The gateway makes a JPEG or PNG of its first picture.";
+    show(byId("picture-note"), `Uploading ${file.name} …${plan}`);
     try {
       const [stored] = await Promise.all([this._api.upload(file, { signal: upload.signal }), this._preview(file, upload)]);
       if (this._upload !== upload) return;
       this._uploaded = stored.url;
-      show(byId("picture-note"), `${file.name}, ${stored.width} × ${stored.height}`);
+      show(byId("picture-note"), `${file.name}, ${stored.width} × ${stored.height}${conversion(stored)}`);
     } catch (error) {
       if (this._upload !== upload) return;
       byId("preview").hidden = true;
@@ -80,6 +83,14 @@ export class Picture {
     const image = byId("preview");
     if (this._upload !== upload || !file.type.startsWith("image/") || !reader.result) return;
     image.src = reader.result;
-    image.hidden = false;
+    const shown = await image.decode().then(() => true, () => false); // few browsers show HEIC
+    if (this._upload === upload) image.hidden = !shown;
   }
+}
+
+/** What the gateway did with the file, for the note below it. */
+function conversion(stored) {
+  if (!stored.converted_from) return "";
+  const [from, to] = [stored.converted_from, stored.type].map((type) => type.replace("image/", "").toUpperCase());
+  return `, converted from ${from} to ${to}`;
 }
