@@ -170,7 +170,7 @@ async def test_every_output_is_a_real_file_of_its_length(caller: FalCaller) -> N
 async def test_nothing_is_sold_at_a_guessed_price(fal: Emulator, caller: FalCaller) -> None:
     """Unknown ids are 404; a model whose price was not found too, until a test gives it one."""
     flash = "kling/v4/flash/image-to-video"
-    body = {"prompt": "p", "start_image_url": caller.picture}
+    body = {"start_image_url": caller.picture}
     for unknown in ("kling/v9/image-to-video", f"{KLING}v3/ultra/text-to-video", "fal-ai/flux/dev"):
         answer = await caller.web.post(f"/{unknown}", json=body)
         assert (answer.status_code, answer.json()["detail"]) == (404, f'Application "{unknown}" not found')
@@ -179,7 +179,7 @@ async def test_nothing_is_sold_at_a_guessed_price(fal: Emulator, caller: FalCall
     assert "POST /emulator/models" in answer.json()["detail"]
     await fal.drift({flash: {"unit_price": 0.094}, "kling/v5/image-to-video": {"like": "kling/v4/image-to-video"}})
     for model, cost in ((flash, 5 * 94_000), ("kling/v5/image-to-video", 5 * 235_000)):
-        reply = (await caller.web.post(f"/{model}", json=body)).json()
+        reply = (await caller.web.post(f"/{model}", json={"prompt": "p", **body})).json()
         assert (await caller.result(reply)).status_code == 200
         assert (await fal.request(reply["request_id"]))["charged_micro"] == cost
 

@@ -9,6 +9,7 @@ import pytest
 from tests.support.emulator import KLING, Emulator, FalCaller
 
 pytestmark = pytest.mark.anyio
+PREFIX = "fal-ai/kling-video/"
 O3, V4 = "fal-ai/kling-video/o3/standard/image-to-video", "kling/v4/image-to-video"
 EDIT = "kling/v4/video-to-video/edit"
 FLASH = "kling/v4/flash/image-to-video"  # its price was not found
@@ -73,6 +74,17 @@ async def test_a_schema_is_that_of_fals_documents(anyone: httpx.AsyncClient) -> 
     assert (
         await anyone.get("/api/openapi/queue/openapi.json", params={"endpoint_id": "kling/v9"})
     ).status_code == 404
+
+
+async def test_names_and_long_lists_are_whole(anyone: httpx.AsyncClient) -> None:
+    """Titles as fal writes them; 46 voices and 198 effects."""
+    lipsync, effects = f"{PREFIX}lipsync/text-to-video", f"{PREFIX}v1.6/pro/effects"
+    rows = await models(anyone, endpoint_id=[V4, lipsync, effects], expand="openapi-3.0")
+    titles = [row["metadata"]["display_name"] for row in rows]
+    assert titles == ["Kling 4.0 Image to Video", "Kling Lipsync Text to Video", "Kling 1.6 Pro Effects"]
+    voices = input_of(rows[1])["properties"]["voice_id"]["enum"]
+    scenes = input_of(rows[2])["properties"]["effect_scene"]["enum"]
+    assert (len(voices), voices[0], len(scenes), scenes[0]) == (46, "genshin_vindi2", 198, "hug")
 
 
 async def test_one_unknown_id_makes_a_batch_404(anyone: httpx.AsyncClient, caller: FalCaller) -> None:

@@ -31,7 +31,8 @@ class KlingModel:
         """A name such as `Kling 2.6 Pro Image to Video`."""
         parts = self.id.removeprefix(PREFIX).removeprefix("kling/").split("/")
         words = " ".join(parts).replace("-", " ").title().replace(" To ", " to ")
-        return "Kling " + re.sub(r"\bV(\d+)(?![.\d])", r"\1.0", words).replace("V", "")
+        whole = re.sub(r"\bV(\d+)(?![.\d])", r"\1.0", words)
+        return "Kling " + re.sub(r"\bV(?=\d)", "", whole)
 
     @property
     def category(self) -> str:
@@ -152,8 +153,8 @@ def _fourth() -> list[KlingModel]:
             tariff=ByResolution({}, V4_WITH_VIDEO),
             follows="video_url",
         ),
-        KlingModel(id="kling/v4/flash/image-to-video", input=omni.FramesInputV4, tariff=None),
-        KlingModel(id="kling/v4/flash/video-to-video", input=omni.EditInputV4, tariff=None, follows="video_url"),
+        KlingModel(id="kling/v4/flash/image-to-video", input=omni.FlashInput, tariff=None),
+        KlingModel(id="kling/v4/flash/video-to-video", input=omni.FlashEditInput, tariff=None, follows="video_url"),
     ]
 
 

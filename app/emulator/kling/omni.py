@@ -25,7 +25,7 @@ from app.emulator.kling.parts import (
     one_of,
 )
 
-LONGEST_O3, LONGEST_V4 = 15, 30
+LONGEST_O3, LONGEST_FLASH, LONGEST_V4 = 15, 20, 30
 VideoO1 = Annotated[str, MediaLimits(200, seconds=(3.0, 10.05), pixels=(720, 2160), fps=(24.0, 60.0), timeout=30.0)]
 VideoO3 = Annotated[str, MediaLimits(200, seconds=(3.0, 15.0), pixels=(720, 3840), timeout=30.0)]
 VideoV4 = Annotated[
@@ -189,4 +189,23 @@ class EditInputV4(Input):
     prompt: LongPrompt
     video_url: VideoV4
     image_urls: list[str] | None = None
+    elements: list[KlingV3ImageElementInput] | None = None
+    keep_audio: bool | None = None
     resolution: Resolution | None = "1080p"
+
+
+class FlashInput(Input):
+    """Image to video of 4.0 Flash; the picture alone is enough."""
+
+    start_image_url: PictureV4
+    end_image_url: str | None = None
+    prompt: LongPrompt | None = None
+    duration: Annotated[int, Field(ge=3, le=LONGEST_FLASH)] | None = 5
+
+
+class FlashEditInput(Input):
+    """An edit of a video by 4.0 Flash: as long as the video."""
+
+    prompt: LongPrompt
+    video_url: VideoV4
+    image_urls: list[str] | None = None
