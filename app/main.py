@@ -16,7 +16,7 @@ from app.api import admin, admin_limits, health, operations, problem_pages, well
 from app.api.busy_routes import BusyRoutes
 from app.api.document import add_documents
 from app.api.event_stream import StreamRest
-from app.api.fal import hooks, platform, proxy, queue, run, storage
+from app.api.fal import hooks, hosts, platform, proxy, queue, run, storage
 from app.api.middleware import RequestMiddleware
 from app.api.overload import Gate
 from app.api.problems import add_problem_handlers
@@ -24,6 +24,7 @@ from app.api.query import refuse_unknown_parameters
 from app.api.reply_headers import HeadIsGet, ReplyHeaders
 from app.api.stopping import STOPPING
 from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
+from app.domain.fal_targets import Terms
 from app.gateway import open_gateway
 from app.settings import Settings, load_settings
 from app.tasks import cancel_and_wait, every_second
@@ -103,6 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry=TRACING_OFF,
     )
     app.state.base_url = settings.base_url
+    app.state.terms = Terms.own(settings.base_url)
     for module in (
         jobs,
         models,
@@ -136,7 +138,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(HeadIsGet)
     app.add_middleware(RequestMiddleware, base_url=settings.base_url)
     app.add_middleware(Gate, base_url=settings.base_url)
-    app.add_middleware(proxy.Proxy)
+    app.add_middleware(proxy.Proxy, base_url=settings.base_url)
+    app.add_middleware(hosts.HostNames, base_url=settings.base_url, fal_hosts=settings.fal_hosts)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(ReplyHeaders)

@@ -157,6 +157,7 @@ class Settings(BaseModel):
     fal_rest_url: FalUrl = Field("https://rest.fal.ai", alias="FILMGATE_FAL_REST_URL")
     fal_api_url: FalUrl = Field("https://api.fal.ai", alias="FILMGATE_FAL_API_URL")
     fal_site_url: FalUrl | None = Field(None, alias="FILMGATE_FAL_SITE_URL")
+    fal_hosts: Flag = Field(False, alias="FILMGATE_FAL_HOSTS")
     fal_media_hosts: HostNames = Field((), alias="FILMGATE_FAL_MEDIA_HOSTS")
     https_proxy: Proxy | None = Field(None, alias="HTTPS_PROXY")
     no_proxy: NoProxyHosts = Field((), alias="NO_PROXY")

@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from app.api.incoming import PAYER
 from app.api.middleware import address_of
 from app.api.overload import release_permit
-from app.api.query import require_known_parameters
+from app.api.query import given_query, require_known_parameters
 from app.api.reads import Reads, header, query, reads
 from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope, well_formed
@@ -37,6 +37,7 @@ IDEMPOTENCY_KEY = header(
 PREFER = header("Prefer", f"`wait=N` holds the answer for up to N seconds, at most {LONGEST_WAIT_S}", "wait=5")
 LAST_EVENT_ID = header("Last-Event-ID", "The id of the last event received", "0-0", pattern=EVENT_ID.pattern)
 TOKEN = query("token", "A browser token for this one job, where no header can be sent")
+FAL_TOKEN = query("fal_jwt_token", "A browser token, where fal's client sends no header: `connectionMode: client`")
 WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?', re.ASCII | re.IGNORECASE)
 
 
@@ -196,6 +197,20 @@ async def watcher(request: Request, gateway: TheGateway) -> Caller:
 
 
 Watcher = Annotated[Caller, Depends(watcher)]
+
+
+async def in_address(request: Request, gateway: Gateway) -> Caller | None:
+    """The holder of the browser token in `?fal_jwt_token=`; None without one, or where a header has a key.
+
+    Forbidden for a key: addresses are kept in histories and logs of others.
+    """
+    token = given_query(request).get("fal_jwt_token")
+    if token is None or credential(request):
+        return None
+    caller = await _permitted_caller(request, gateway, token)
+    if caller.token is None:
+        raise Forbidden("In an address, only a browser token may stand: it ends soon, and a key does not.")
+    return caller
 
 
 async def watched_job(job_id: str, caller: Watcher, gateway: TheGateway) -> Job:

@@ -12,7 +12,7 @@ NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 PROXY_QUERY = "fal_proxy_query"  # scope key: the query of `/fal/proxy` itself; its target has its own
 # What fal's clients send, by prefix; where it has no meaning it is dropped without a warning, as at fal.
 KNOWN_PARAMETERS = {
-    "/fal/queue/": frozenset({"fal_webhook", "fal_max_queue_length", "logs"}),
+    "/fal/queue/": frozenset({"fal_webhook", "fal_max_queue_length", "logs", "fal_jwt_token"}),
     "/fal/run/": frozenset({"fal_webhook", "fal_max_queue_length"}),
     "/fal/rest/": frozenset({"storage_type"}),
     "/fal/api/": frozenset({"endpoint_id", "q", "category", "status", "limit", "cursor", "expand"}),

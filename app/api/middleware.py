@@ -15,6 +15,7 @@ from app.domain.ids import new_nonce
 LENGTH_DIGITS = 15  # of a Content-Length that is parsed
 LONGEST_ADDRESS = 64  # characters: a proxy may pass on something else
 CLOSE = (b"connection", b"close")
+REFUSAL = "refusal"  # of the scope: an error with which a middleware outside refuses the request
 TRACE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 UNLOGGED_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
@@ -66,6 +67,8 @@ class RequestMiddleware:
             declared = _length(headers.get(b"content-length"), limit_of(scope["path"]))
             incoming = Incoming(scope, receive, bodies=self._bodies, pace=self._pace, declared=declared)
             scope[INCOMING] = incoming
+            if REFUSAL in scope:
+                raise scope[REFUSAL]
             await self._app(scope, incoming.receive, send_with_trace)
         except FilmgateError as error:  # raised outside the application's own handlers
             response = problem(error, scope=scope, base_url=self._base_url)

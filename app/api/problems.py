@@ -18,7 +18,6 @@ from starlette.types import Scope
 
 from app.api.fal_errors import CLOSING, fal_error, is_fal_path
 from app.api.limit_headers import limit_headers
-from app.api.reply_headers import NO_HEAD
 from app.domain.errors import Code, FilmgateError, Malformed, StoreUnavailable, Unprocessable, Violation
 from app.views.problems import problem_view
 
@@ -64,7 +63,7 @@ def _allowed(request: Request) -> list[str]:
     path = request.scope["path"]
     routes = [route for route in iter_route_contexts(request.app.routes) if route.path_regex.match(path)]
     methods = {method for route in routes for method in route.methods or ()}
-    if "GET" in methods and path != NO_HEAD:
+    if "GET" in methods:
         methods.add("HEAD")
     return sorted(methods)
 

@@ -9,7 +9,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 NO_STORE = (b"cache-control", b"no-store")
-NO_HEAD = "/fal/proxy"  # no route of ours is behind a HEAD, and fal's client sends none
 DISCONNECTED: Message = {"type": "http.disconnect"}
 
 
@@ -46,7 +45,7 @@ class HeadIsGet:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event; the method is changed in a copy of the scope."""
-        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"] == NO_HEAD:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
         answered = False

@@ -14,7 +14,8 @@ from app.api.fal_errors import is_fal_path
 from app.api.overload import TRACE, Kind, Refusal, kind_of
 
 UNUSUAL = b"origin|transfer-encoding|expect|upgrade|x-fal-target-url"
-FIELDS = rb"(?:(?!(?i:%b|content-length):)[A-Za-z0-9-]++:[ -~\t]*+\r\n)*+" % UNUSUAL
+FALS_HOST = rb"host:[ \t]*+(?:[a-z0-9.-]*\.)?(?:fal|falrun)\.(?:run|ai|media|com)"  # paths mean others there
+FIELDS = rb"(?:(?!(?i:(?:%b|content-length):|%b))[A-Za-z0-9-]++:[ -~\t]*+\r\n)*+" % (UNUSUAL, FALS_HOST)
 LENGTH = rb"(?i:content-length):[ \t]*+([0-9]{1,4})[ \t]*+\r\n"  # of a body that is skipped
 PLAIN = re.compile(
     rb"(GET|POST|PUT|PATCH|DELETE) (/[A-Za-z0-9/_.~:@-]*+)(?:\?[!-~]*+)? HTTP/1\.1\r\n"

@@ -31,6 +31,7 @@ from app.domain.errors import (
     WrongMediaType,
     pointer,
 )
+from app.domain.fal_targets import Terms, own_file_at_fal
 from app.domain.ids import new_id
 from app.domain.upload_tokens import UploadToken, read_upload_token, write_upload_token
 from app.domain.uploads import Part, PartOutcome, Upload
@@ -94,8 +95,7 @@ class FalUploads:
         self._accounts = accounts
         self._parts = parts
         self._host = urlsplit(base_url).netloc.lower()
-        self.cdn_url = f"{base_url}/fal/cdn"
-        self._files = urlsplit(f"{self.cdn_url}/files/").path
+        self._files = urlsplit(f"{Terms.own(base_url).files}/files/").path
 
     async def issue_token(self, caller: Caller) -> IssuedUploadToken:
         """A token for the caller's uploads; it expires after an hour, or with the caller's key."""
@@ -109,15 +109,15 @@ class FalUploads:
             raise Unauthenticated("This is not an upload token of this gateway.")
         return (await self._redeem(one, Unauthenticated("The upload token has expired; ask for a new one."))).caller
 
-    async def create_target(self, caller: Caller, *, name: str, content_type: str) -> UploadTarget:
-        """A target for one file; WrongMediaType if `content_type` is not an image's."""
+    async def create_target(self, caller: Caller, terms: Terms, *, name: str, content_type: str) -> UploadTarget:
+        """A target for one file, in the caller's terms; WrongMediaType if `content_type` is not an image's."""
         require_image_type(content_type)
         upload = Upload(new_id("file"), caller, plain_name(name))
         text, _ = await self._issue(upload)
         return UploadTarget(
             upload.id,
-            upload_url=f"{self.cdn_url}/uploads/{upload.id}?signature={text}",
-            file_url=f"{self.cdn_url}/files/{upload.id}/{quote(upload.name)}",
+            upload_url=f"{terms.uploads}/uploads/{upload.id}?signature={text}",
+            file_url=f"{terms.files}/files/{upload.id}/{quote(upload.name)}",
         )
 
     async def by_signature(self, upload_id: str, signature: str) -> Upload:
@@ -245,8 +245,10 @@ class FalUploads:
 
     def _upload_at(self, url: str) -> str | None:
         """The id in a URL of ours, empty when it has none; None for other URLs."""
-        if len(url) > MAX_URL or self._files not in url:
+        if len(url) > MAX_URL:
             return None
+        if self._files not in url:
+            return own_file_at_fal(url)
         try:
             parts = urlsplit(tidied(url))
         except ValueError:

@@ -121,18 +121,18 @@ class FalCompleted(TypedDict):
     uploadId: str
 
 
-def request_urls(job: Job, base_url: str) -> FalUrls:
-    """The URLs of a request."""
-    url = f"{base_url}/fal/queue/{app_of(job.model)}/requests/{job.id}"
+def request_urls(job: Job, queue_url: str) -> FalUrls:
+    """The URLs of a request at the queue that the caller knows."""
+    url = f"{queue_url}/{app_of(job.model)}/requests/{job.id}"
     return {"response_url": url, "status_url": f"{url}/status", "cancel_url": f"{url}/cancel"}
 
 
 def status_view(
-    job: Job, *, now_ms: int, position: int | None, base_url: str, logs: list[Object] | None
+    job: Job, *, now_ms: int, position: int | None, queue_url: str, logs: list[Object] | None
 ) -> FalStatus:
     """The status in fal's shape; `position` counts from 0, `logs` is None if they were not requested."""
     word, end = fal_state(job, now_ms), terminal_response(job, now_ms)
-    urls = request_urls(job, base_url)
+    urls = request_urls(job, queue_url)
     view: FalStatus = {
         "status": word,
         "request_id": job.id,

@@ -9,6 +9,8 @@ from tests.support.stack import Stack
 MODEL = "fal-ai/kling-video/v2/master/image-to-video"
 APP = "fal-ai/kling-video"
 BASE = "http://filmgate.test/fal/queue"
+# Of a reply, for a request that waits: the method to ask with, and the status of the answer; cancellation last.
+URLS = {"status_url": ("GET", 202), "response_url": ("GET", 400), "cancel_url": ("PUT", 202)}
 
 
 def given(stack: Stack, prompt: str = "a quiet lake", **more: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tests.integration import fal_queue
 from tests.integration.fal_proxy import CDN, PROXY, QUEUE, REST, RUN, ask, assert_fals, request_url, submitted
 from tests.integration.fal_queue import MODEL, given
 from tests.integration.refusals import nothing_changes
-from tests.integration.uploads import content_at, picture, without_key
+from tests.integration.uploads import completed, content_at, picture, put_parts, without_key
 from tests.support.callers import another_key, calling, stranger, token
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
@@ -40,26 +40,47 @@ ITS_OWN = {"x-request-id", "date", "content-length"}  # differ in each answer
 
 
 async def test_a_page_gets_its_clip(stack: Stack, pipeline: Pipeline) -> None:
-    """Submit, status, result: the same job as everywhere else; every URL in a reply is ours."""
+    """Submit, status, result: the same job as everywhere else; every URL in a reply is fal's, and leads here."""
     reply = await ask(stack.api, "POST", QUEUE, json=given(stack))
     assert reply.status_code == 200, reply.text
     request_id = reply.json()["request_id"]
     assert reply.headers["x-fal-request-id"] == request_id
     for name in ("status_url", "response_url", "cancel_url"):
-        assert reply.json()[name].startswith(f"{fal_queue.BASE}/{fal_queue.APP}/requests/{request_id}")
+        assert reply.json()[name].startswith(request_url(request_id))
+    followed = await ask(stack.api, "GET", reply.json()["status_url"])
+    assert (followed.status_code, followed.json()["status_url"]) == (202, reply.json()["status_url"])
     waiting = await ask(stack.api, "GET", request_url(request_id, "/status?logs=1"))
     assert (waiting.status_code, waiting.json()["status"], waiting.json()["logs"]) == (202, "IN_QUEUE", [])
     await pipeline.to(request_id, "succeeded")
     ended = await ask(stack.api, "GET", request_url(request_id, "/status?logs=0"))
     assert (ended.status_code, ended.json()["status"]) == (200, "COMPLETED")
-    assert ended.json()["response_url"].startswith(fal_queue.BASE)
-    result = await ask(stack.api, "GET", request_url(request_id))
+    result = await ask(stack.api, "GET", ended.json()["response_url"])
     assert (result.status_code, result.json()) == (200, (await stack.job(request_id))["output"])
     assert result.headers["x-fal-request-id"] == request_id
 
 
+async def test_our_own_urls_are_targets_too(stack: Stack) -> None:
+    """A program that has a reply of ours may follow its URLs through the proxy; those replies are in our terms."""
+    reply = await fal_queue.post(stack)
+    for name, (method, status) in fal_queue.URLS.items():
+        followed = await ask(stack.api, method, reply.json()[name])
+        assert followed.status_code == status, followed.text
+    again = await ask(stack.api, "GET", reply.json()["status_url"])
+    assert again.json()["status_url"] == reply.json()["status_url"]
+
+
+async def test_head_is_get_without_a_body(stack: Stack) -> None:
+    """Of the target's route: status, result, and a stream, which ends with its headers."""
+    request_id = await submitted(stack)
+    for rest, status in (("/status", 202), ("/status/stream", 200), ("", 400)):
+        reply = await ask(stack.api, "HEAD", request_url(request_id, rest))
+        assert (reply.status_code, reply.content) == (status, b""), rest
+        assert reply.headers["x-fal-request-id"] == request_id
+    assert (await ask(stack.api, "HEAD", "https://evil.com")).status_code == 412
+
+
 async def test_every_answer_is_that_of_the_route_itself(stack: Stack, pipeline: Pipeline) -> None:
-    """The same status, body and headers as without the proxy, for successes and errors."""
+    """The same status, body and headers as without the proxy, but for fal's hosts in URLs; errors too."""
     waiting, failed = await submitted(stack, "one"), await submitted(stack, "[emu:422_content_policy] two")
     await pipeline.to(failed, "succeeded")
     wrong = {**given(stack), "duration": "7"}
@@ -107,7 +128,8 @@ async def test_every_answer_is_that_of_the_route_itself(stack: Stack, pipeline: 
         replayed = both[1].pop("idempotent-replayed", None)  # the second of the two that were submitted
         assert (replayed == "true") == (url == QUEUE and status == 200)
         assert both[0] == both[1], f"{method} {url}"
-        assert (direct.status_code, direct.json()) == (status, through.json()), f"{method} {url}"
+        body = direct.text.replace(fal_queue.BASE, "https://queue.fal.run")
+        assert (direct.status_code, json.loads(body)) == (status, through.json()), f"{method} {url}"
 
 
 async def test_a_cancellation_with_an_empty_body_works(stack: Stack) -> None:
@@ -145,13 +167,28 @@ async def test_a_post_that_is_sent_again_is_the_same_job(stack: Stack) -> None:
 
 
 async def test_a_file_comes_in_through_the_proxy(stack: Stack) -> None:
-    """Its upload URL is ours; in parts too; and raw bytes as for fal's CDN, larger than any JSON."""
+    """The client PUTs to us past the proxy, and a job takes the file by its URL, which is fal's; or raw bytes."""
     for name in ("initiate", "initiate-multipart"):
         url = f"{REST}/storage/upload/{name}?storage_type=fal-cdn-v3"
         reply = await ask(stack.api, "POST", url, json={"file_name": "a.png", "content_type": "image/png"})
         assert reply.status_code == 200, reply.text
-        assert all(place.startswith("http://filmgate.test/fal/cdn/") for place in reply.json().values())
+        place = reply.json()
+        assert place["upload_url"].startswith("http://filmgate.test/fal/cdn/uploads/")
+        assert place["file_url"].startswith(f"{CDN}/files/file_")
         assert reply.headers["x-fal-request-id"] == reply.headers["x-request-id"]
+        parts = {1: picture()} if name.endswith("multipart") else None
+        async with without_key(stack) as web:
+            if parts is None:
+                assert (await web.put(place["upload_url"], content=picture())).status_code == 200
+            else:
+                await completed(web, place["upload_url"], await put_parts(web, place["upload_url"], parts))
+        seen = await ask(stack.api, "GET", place["file_url"])
+        assert (seen.status_code, await content_at(seen.headers["location"])) == (307, picture())
+        body = {**given(stack, name), "image_url": place["file_url"]}
+        job = await ask(stack.api, "POST", QUEUE, json=body)
+        assert job.status_code == 200, job.text
+        image = (await stack.job(job.json()["request_id"]))["input"]["image_url"]
+        assert image["url"] == seen.headers["location"]
     large = picture(size=(2000, 2000), compress_level=0)
     assert len(large) > 8 * MB
     reply = await ask(

@@ -122,7 +122,8 @@ async def application(settings: Settings) -> AsyncIterator[FastAPI]:
 
     Creating one takes 0.2 s, so the next test reuses it, with its own gateway.
     """
-    idle = _IDLE.setdefault((settings.base_url, str(settings.docs), *settings.cors_origins), [])
+    flags = (str(settings.docs), str(settings.fal_hosts))
+    idle = _IDLE.setdefault((settings.base_url, *flags, *settings.cors_origins), [])
     app = idle.pop() if idle else create_app(settings)
     async with open_gateway(settings, process="api") as app.state.gateway:
         yield app

@@ -37,7 +37,7 @@ def job(status: Status, **more: Any) -> Job:
 def test_eight_states_are_three_on_fals_api(status: Status, word: str) -> None:
     """There is no FAILED: Python's client raises at it, and JavaScript's polls forever."""
     assert fal_state(job(status), 0) == word
-    view = status_view(job(status), now_ms=0, position=None, base_url="https://x", logs=None)
+    view = status_view(job(status), now_ms=0, position=None, queue_url="https://x", logs=None)
     assert view["status"] == word
     assert "logs" in view
     assert ("queue_position" in view) == (word == "IN_QUEUE")
@@ -100,8 +100,8 @@ def test_urls_name_the_app_and_not_the_model() -> None:
     assert app_of(MODEL) == "fal-ai/kling-video"
     assert app_of("kling/v4/image-to-video") == "kling/v4"
     assert (
-        request_urls(JOB, "https://x")["status_url"]
-        == "https://x/fal/queue/fal-ai/kling-video/requests/job_1/status"
+        request_urls(JOB, "https://queue.fal.run")["status_url"]
+        == "https://queue.fal.run/fal-ai/kling-video/requests/job_1/status"
     )
     assert [belongs_to_app(JOB, app) for app in (app_of(MODEL), MODEL, "fal-ai", MODEL + "/", "")] == [
         True,

@@ -7,7 +7,7 @@ escaped.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -17,9 +17,10 @@ from starlette.background import BackgroundTask
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from app.api.busy_routes import busy
-from app.api.deps import CurrentCaller, TheGateway, get_gateway, job_reader
+from app.api.deps import FAL_TOKEN, CurrentCaller, TheGateway, get_gateway, in_address, job_reader
 from app.api.document_responses import LIVE, refusals
 from app.api.event_stream import event_stream
+from app.api.fal.hosts import terms_of
 from app.api.fal.submission import ReadFalSubmission, job_headers, read_submission
 from app.api.fal_errors import REQUEST_ID, fal_reply, not_found
 from app.api.incoming import has_left
@@ -29,6 +30,7 @@ from app.api.reads import Reads, query, reads
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, NotFound
 from app.domain.fal_states import terminal_response
+from app.domain.fal_targets import Terms
 from app.gateway import Gateway
 from app.services.fal_compat import RequestState
 from app.views.fal import FalCancelled, FalError, FalStatus, status_view
@@ -72,18 +74,38 @@ class Poll:
 
 @reads(Reads(key=True, parameters=(LOGS,)))
 async def polling(request: Request) -> Poll:
-    """Read a poll. One dependency instead of five: Python's client polls ten times a second.
+    """Read a poll. One dependency instead of five: Python's client polls ten times a second."""
+    gateway = await get_gateway(request)
+    return _poll(request, gateway, await job_reader(request, gateway))
 
-    `logs=1` (JavaScript) or `logs=true` (Python) requests log lines.
+
+@reads(Reads(key=True, parameters=(LOGS, FAL_TOKEN)))
+async def following(request: Request) -> Poll:
+    """Read a request for the stream.
+
+    fal's client (`connectionMode: client`) submits with its key, and opens the stream with a token that it made
+    with this key. So a token in the address may also follow what was submitted with the very key it was made with.
     """
     gateway = await get_gateway(request)
-    caller = await job_reader(request, gateway)
+    holder = await in_address(request, gateway)
+    poll = _poll(request, gateway, holder or await job_reader(request, gateway))
+    if holder is None or holder.job is not None or await poll.state() is not None:
+        return poll
+    with_key = replace(poll, caller=replace(holder, token=None))
+    found = await with_key.state()
+    made_with_it = found is not None and (found.job.key, found.job.token) == (holder.key, None)
+    return with_key if made_with_it else poll
+
+
+def _poll(request: Request, gateway: Gateway, caller: Caller) -> Poll:
+    """`logs=1` (JavaScript) or `logs=true` (Python) requests log lines."""
     wanted = given_query(request).get("logs", "").lower() in {"1", "true"}
     path = request.path_params
     return Poll(caller, gateway, path["app"], path["request_id"], wanted)
 
 
 Polled = Annotated[Poll, Depends(polling)]
+Followed = Annotated[Poll, Depends(following)]
 
 
 @router.post("/{model_id:model}", response_model=FalStatus, responses=refusals(402), summary="Submit")
@@ -94,7 +116,7 @@ async def submit(request: Request, incoming: ReadFalSubmission) -> Response:
     job, submitted = submission.job, submission.submitted
     state = RequestState(job, submitted.position, job.created_ms)
     headers = {**job_headers(job, submission=submission), **limit_headers(submitted.limits)}
-    reply = fal_reply(_view(incoming.gateway.settings.base_url, state, logs=None), 200, headers)
+    reply = fal_reply(_view(terms_of(request), state, logs=None), 200, headers)
     if not await has_left(request):
         reply.background = BackgroundTask(incoming.gateway.fal_compat.acknowledge, submission, surface="queue")
     return reply
@@ -112,7 +134,7 @@ async def status(request: Request, poll: Polled) -> Response:
     state = await poll.state()
     if state is None:
         return not_found(request.scope["trace_id"], status_word=True)
-    view = _view(poll.gateway.settings.base_url, state, logs=state.job.logs if poll.logs else None)
+    view = _view(terms_of(request), state, logs=state.job.logs if poll.logs else None)
     return fal_reply(view, 200 if state.ended else 202, job_headers(state.job))
 
 
@@ -122,13 +144,13 @@ async def status(request: Request, poll: Polled) -> Response:
     responses={200: STATUSES},
     summary="Follow a request",
 )
-async def status_stream(request: Request, poll: Polled) -> Response:
+async def status_stream(request: Request, poll: Followed) -> Response:
     """The status at each change, as server-sent events, until the end or until the key is revoked."""
     first, gateway, caller = await poll.state(), poll.gateway, poll.caller
     if first is None:
         return not_found(request.scope["trace_id"], status_word=True)
-    following = gateway.fal_compat.follow(caller, poll.app, first)
-    return await event_stream(gateway, caller, following, _writer(poll), headers=job_headers(first.job))
+    states, write = gateway.fal_compat.follow(caller, poll.app, first), _writer(terms_of(request), logs=poll.logs)
+    return await event_stream(gateway, caller, states, write, headers=job_headers(first.job))
 
 
 @router.get(REQUEST, response_model=Object, responses=RESULTS, summary="What it made")
@@ -165,11 +187,11 @@ def result_of(state: RequestState, trace_id: str, *, headers: dict[str, str] | N
     return fal_reply(end.body, end.status, {**headers, **end.headers})
 
 
-def _view(base_url: str, state: RequestState, *, logs: list[dict[str, Any]] | None) -> FalStatus:
-    return status_view(state.job, now_ms=state.now_ms, position=state.position, base_url=base_url, logs=logs)
+def _view(terms: Terms, state: RequestState, *, logs: list[dict[str, Any]] | None) -> FalStatus:
+    return status_view(state.job, now_ms=state.now_ms, position=state.position, queue_url=terms.queue, logs=logs)
 
 
-def _writer(poll: Poll) -> Callable[[RequestState | None], Awaitable[bytes]]:
+def _writer(terms: Terms, *, logs: bool) -> Callable[[RequestState | None], Awaitable[bytes]]:
     """Renders a frame at each change, with the new log lines; a comment after a time without one."""
     clock = asyncio.get_running_loop().time
     last_status, logs_sent, ping_at = "", 0, clock() + PING_S
@@ -178,9 +200,9 @@ def _writer(poll: Poll) -> Callable[[RequestState | None], Awaitable[bytes]]:
         nonlocal last_status, logs_sent, ping_at
         if state is not None:
             lines = state.job.logs[logs_sent:]
-            view = _view(poll.gateway.settings.base_url, state, logs=lines if poll.logs else None)
+            view = _view(terms, state, logs=lines if logs else None)
             status = f"{view['status']} {view.get('queue_position')}"
-            if status != last_status or (poll.logs and lines):
+            if status != last_status or (logs and lines):
                 last_status, logs_sent, ping_at = status, len(state.job.logs), clock() + PING_S
                 return format_sse_event(data_str=json.dumps(view, ensure_ascii=False))
         if clock() < ping_at:

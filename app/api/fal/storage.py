@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.body import json_body, validated
 from app.api.deps import CurrentCaller, TheGateway, Uploader, bad_keys_counted, credential, current_caller, uploader
 from app.api.document_responses import refusals
+from app.api.fal.hosts import terms_of
 from app.api.incoming import PAYER
 from app.api.reads import Reads, query, reads
 from app.api.strict_json import parse_object
@@ -138,11 +139,11 @@ TOO_LARGE = refusals(413)
 
 
 @router.post("/rest/storage/auth/token", dependencies=STORAGE, summary="A token for uploads")
-async def upload_token(caller: Uploader, gateway: TheGateway) -> FalUploadToken:
+async def upload_token(caller: Uploader, request: Request, gateway: TheGateway) -> FalUploadToken:
     """A token for uploads, valid for an hour. Old Pythons do not read `Z` in a time, so it is +00:00."""
     made = await gateway.fal_uploads.issue_token(caller)
     expires_at = iso(made.expires_ms).replace("Z", "+00:00")
-    base_url = gateway.fal_uploads.cdn_url
+    base_url = terms_of(request).uploads
     return {"token": made.token, "token_type": "Bearer", "base_url": base_url, "expires_at": expires_at}
 
 
@@ -154,10 +155,12 @@ async def upload_token(caller: Uploader, gateway: TheGateway) -> FalUploadToken:
     summary="Promise a file in parts",
 )
 async def initiate(
-    caller: Uploader, file: Annotated[File, Depends(json_body(File))], gateway: TheGateway
+    caller: Uploader, file: Annotated[File, Depends(json_body(File))], request: Request, gateway: TheGateway
 ) -> FalUpload:
     """Where to PUT a file, whole or in parts, and the URL it will have."""
-    target = await gateway.fal_uploads.create_target(caller, name=file.file_name, content_type=file.content_type)
+    target = await gateway.fal_uploads.create_target(
+        caller, terms_of(request), name=file.file_name, content_type=file.content_type
+    )
     return {"upload_url": target.upload_url, "file_url": target.file_url}
 
 
@@ -186,7 +189,9 @@ async def upload_file(caller: AnyUploader, request: Request, response: Response,
 async def start_parts(caller: AnyUploader, request: Request, gateway: TheGateway) -> FalParts:
     """Begins a file in parts, as Python's client does."""
     name, content_type = request.headers.get("x-fal-file-name", ""), request.headers.get("content-type", "")
-    target = await gateway.fal_uploads.create_target(caller, name=name, content_type=content_type)
+    target = await gateway.fal_uploads.create_target(
+        caller, terms_of(request), name=name, content_type=content_type
+    )
     return {"access_url": target.file_url, "uploadId": target.id}
 
 
