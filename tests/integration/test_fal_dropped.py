@@ -38,7 +38,7 @@ async def asked(stack: Stack, method: str, path: str, query: str) -> httpx.Respo
 async def test_every_route_names_ignored_input_and_accepts_what_fals_clients_send(stack: Stack) -> None:
     """Each route of the table: a stray parameter is named, even in a refusal; fal's own parameters are not."""
     routes = doors(stack)
-    assert {path.split("/")[2] for _, path in routes} == {"queue", "run", "rest", "cdn"}
+    assert {path.split("/")[2] for _, path in routes} == {"queue", "run", "rest", "cdn", "api"}
     for method, path in routes:
         known = next(names for door, names in KNOWN_PARAMETERS.items() if path.startswith(door))
         fals = "&".join(f"{name}=1" for name in sorted(known))

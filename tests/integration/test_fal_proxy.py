@@ -100,7 +100,7 @@ async def test_every_answer_is_that_of_the_route_itself(stack: Stack, pipeline: 
         (422, "POST", QUEUE, {"json": wrong}),
         (422, "POST", RUN, {"json": wrong}),
         (400, "POST", QUEUE, {"content": b"{"}),
-        (415, "POST", QUEUE, {"content": b"a=b", "headers": {"Content-Type": "text/plain"}}),
+        (400, "POST", QUEUE, {"content": b"a=b", "headers": {"Content-Type": "text/plain"}}),
         (404, "POST", "https://queue.fal.run/fal-ai/flux/dev", {"json": given(stack)}),
         (404, "POST", f"{RUN}/stream", {"json": given(stack)}),
         (405, "GET", QUEUE, {}),

@@ -247,6 +247,8 @@ ODD = {
     "a space before the colon": HEAD + b"Transfer-Encoding : chunked\r\n\r\n",
     "a bare line feed": HEAD + b"A: b\nC: d\r\n\r\n",
     "a call through the proxy": HEAD + b"X-Fal-Target-URL: https://queue.fal.run/a\r\n\r\n",
+    "under a host of fal's": HEAD.replace(b"Host: a", b"Host: queue.fal.run") + b"\r\n",
+    "under another, in capitals": HEAD.replace(b"Host: a", b"HOST:Rest.Alpha.FAL.AI:443") + b"\r\n",
     "a folded line": HEAD + b"A: b\r\n Transfer-Encoding: chunked\r\n\r\n",
     "a long body": HEAD + b"Content-Length: 10000\r\n\r\n",
     "waits for a word": HEAD + b"Expect: 100-continue\r\n\r\n",

@@ -2,6 +2,7 @@
 
 import ssl
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -16,7 +17,7 @@ LONG = 2  # days
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """Three PEM files: the authority, and the certificate and key of 127.0.0.1 and localhost that it signed.
+    """Three PEM files: the authority, and the certificate and key that it signed for this machine and other names.
 
     `pin` is what Chromium compares with `--ignore-certificate-errors-spki-list`: base64 of the SHA-256 of the
     certificate's public key.
@@ -33,10 +34,13 @@ class Certificates:
         return ssl.create_default_context(cafile=str(self.authority))
 
 
-def issue_certificates(folder: Path, *, days: int = LONG) -> Certificates:
-    """New keys and certificates in `folder`, valid for this many days; a negative number means expired ones."""
+def issue_certificates(folder: Path, *, days: int = LONG, names: Sequence[str] = ()) -> Certificates:
+    """New keys and certificates in `folder`, for 127.0.0.1, localhost and further `names`.
+
+    They are valid for this many days; a negative number means expired ones.
+    """
     authority, certificate, key = (folder / f"{name}.pem" for name in ("authority", "certificate", "key"))
-    leaf = _issued(folder, ["127.0.0.1", "localhost"], days)
+    leaf = _issued(folder, ["127.0.0.1", "localhost", *names], days)
     leaf.cert_chain_pems[0].write_to_path(str(certificate))
     leaf.private_key_pem.write_to_path(str(key))
     public = load_pem_x509_certificate(certificate.read_bytes()).public_key()

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.e2e.clients.customers import Customers
+from tests.e2e.clients.customers import FAL_NAMES, OLD_NAMES, Customers
 from tests.support.installation import open_installation
 from tests.support.node import Pages, serving
 from tests.support.redis_server import RedisServer
@@ -24,10 +24,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
 async def customers(tmp_path_factory: pytest.TempPathFactory, pages: Pages) -> AsyncIterator[Customers]:
     """The installation; at its end nothing was bought twice, and the store is consistent."""
     folder = tmp_path_factory.mktemp("tls")
-    certificates, log = issue_certificates(folder), folder / "api.log"
+    certificates, log = issue_certificates(folder, names=[*FAL_NAMES, *OLD_NAMES]), folder / "api.log"
     with RedisServer() as redis:
         async with open_installation(
-            redis, *QUICK, tls=certificates, log=log, FILMGATE_CORS_ORIGINS=pages.origin, FILMGATE_WORKERS="1"
+            redis,
+            *QUICK,
+            tls=certificates,
+            log=log,
+            FILMGATE_CORS_ORIGINS=pages.origin,
+            FILMGATE_WORKERS="1",
+            FILMGATE_FAL_HOSTS="1",
         ) as installation:
             made = Customers(installation, certificates, log)
             yield made

@@ -18,6 +18,7 @@ import httpx
 from PIL import Image
 
 from app.children import die_with_parent
+from app.domain.fal_targets import HOSTS
 from app.domain.limits import Limit, Unit, Window
 from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
@@ -32,7 +33,10 @@ from tests.support.tls import Certificates
 from tests.support.waiting import wait_until
 
 KLING = "fal-ai/kling-video/v2/master/image-to-video"
-OLD_CLIENT = ROOT / ".bootstrap" / "fal-client-0"  # fal-client 0.13, installed by `./dev test`
+OLD_CLIENT = "fal-client-0"  # fal-client 0.13; `./dev test` installs it and earlier ones in .bootstrap
+FAL_NAMES = sorted(host.decode() for host in HOSTS)
+OLD_HOST = "videos.test"
+OLD_NAMES = [OLD_HOST, f"queue.{OLD_HOST}"]
 PROGRAM_SECONDS = 60
 HURRY = 10_000  # times real time
 WATCHED = "run:600"  # until `Customers.watch` or `haste` ends it
@@ -318,9 +322,26 @@ class Customers:
             "SSL_CERT_FILE": str(self.certificates.authority),
         }
         if old:
-            assert OLD_CLIENT.is_dir(), "fal-client 0.13 is not here: run ./dev test, which fetches it."
-            environment["PYTHONPATH"] = str(OLD_CLIENT)
+            environment["PYTHONPATH"] = self.earlier(OLD_CLIENT)
         return running(sys.executable, str(script), *arguments, environment=environment)
+
+    def earlier(self, client: str) -> str:
+        """The `PYTHONPATH` of an earlier version of the client."""
+        folder = ROOT / ".bootstrap" / client
+        assert folder.is_dir(), f"{client} is not here: run ./dev test, which fetches it."
+        return str(folder)
+
+    @asynccontextmanager
+    async def by_name(self, script: Path, *arguments: str, proxy: str, **more: str) -> AsyncIterator[Program]:
+        """A Python program for which host names lead to the gateway; `more` is added to its environment."""
+        environment = {
+            "FAL_KEY": self.key,
+            "SSL_CERT_FILE": str(self.certificates.authority),
+            "HTTPS_PROXY": proxy,
+            **more,
+        }
+        async with running(sys.executable, str(script), *arguments, environment=environment) as program:
+            yield program
 
     @asynccontextmanager
     async def javascript(
