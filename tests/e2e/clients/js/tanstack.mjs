@@ -29,6 +29,7 @@ try {
       { type: "image", source: { type: "url", value: image } },
     ],
     modelOptions: input,
+    debug: false, // it would print its errors
   });
   const { status, url, error, usage } = await ended(jobId);
   say({ outcome: { request_id: jobId, status, url, error, usage } });

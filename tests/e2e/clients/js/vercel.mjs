@@ -10,8 +10,11 @@ const say = (line) => console.log(JSON.stringify(line));
 
 // What docs/fal-clients.md shows; the key is FAL_KEY in the environment.
 const fal = createFal({
-  fetch: (url, init) =>
-    fetch(`${gateway}/fal/proxy`, { ...init, headers: { ...init.headers, "x-fal-target-url": `${url}` } }),
+  fetch: (url, init) => {
+    const headers = new Headers(init.headers);
+    headers.set("x-fal-target-url", url);
+    return fetch(`${gateway}/fal/proxy`, { ...init, headers });
+  },
 });
 
 // The SDK fetches clips from public addresses only, and those of the emulator are on this machine.
