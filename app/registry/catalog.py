@@ -30,6 +30,7 @@ from app.registry.schema import InputSchema, read_leniently
 from app.registry.violations import MAX_VIOLATIONS, input_pointer
 
 LONGEST_ID = 100  # characters of an unknown id that are compared with known ones
+ANY_ADDRESS = "https://example.com/file"
 NO_MEDIA: Mapping[str, float] = {}
 
 
@@ -60,14 +61,20 @@ class Model:
         return [mark for mark, holds in known.items() if holds]
 
     @property
+    def usual_input(self) -> dict[str, Any]:
+        """An input with what is required, each with its first choice or any address or text."""
+        fields, either = self.entry.input["properties"], self.entry.input.get("oneOf", ())
+        names = (*self.entry.input["required"], *(option["required"][0] for option in either[:1]))
+        return {name: _usual_value(fields[name]) for name in fields if name in names}
+
+    @property
     def usual_quote(self) -> Quote | None:
-        """The price of the default input: the required fields with their first choices, and all defaults."""
+        """The price of the default input: what is required, and all defaults."""
         if self.tariff is None:
             return None
         fields = self.entry.input["properties"]
-        clean = {name: _usual_value(fields[name]) for name in self.entry.input["required"]}
-        clean |= {name: field["default"] for name, field in fields.items() if "default" in field}
-        return self.price(clean)
+        defaults = {name: field["default"] for name, field in fields.items() if "default" in field}
+        return self.price(defaults | self.usual_input)
 
     def lenient(self, given: Mapping[str, Any], *, strict_schema: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The input as fal reads it, for `validate`, and the names of dropped fields.
@@ -184,10 +191,12 @@ class Model:
 
     def price(self, clean: Mapping[str, Any], measured: Mapping[str, float] = NO_MEDIA) -> Quote:
         """The price of a checked input; Unprocessable `price_unknown` for a model without one."""
-        if self.tariff is None:
-            message = f"{self.id} has no known price. An operator can set one; until then it cannot be used."
+        quote = None if self.tariff is None else self.tariff.quote(clean, self.lengths(clean, measured))
+        if quote is None:
+            which = self.id if self.tariff is None else f"This input of {self.id}"
+            message = f"{which} has no known price. An operator can set one; until then it cannot be used."
             raise Unprocessable(message, code=Code.PRICE_UNKNOWN)
-        return self.tariff.quote(clean, self.lengths(clean, measured))
+        return quote
 
 
 class Catalog:
@@ -280,9 +289,11 @@ def _repriced(model: Model, entry: Any) -> Model:
 
 
 def _usual_value(field: Mapping[str, Any]) -> Any:
-    """A value of a required field: its first choice, or any address or text."""
+    """A value of a required field."""
     if field["type"] == "array":
         return [_usual_value(field["items"])]
     if field["type"] == "object":
         return {name: _usual_value(field["properties"][name]) for name in field.get("required", ())}
-    return field["enum"][0] if "enum" in field else "a"
+    if "enum" in field:
+        return field["enum"][0]
+    return ANY_ADDRESS if "format" in field else "A cat walks."

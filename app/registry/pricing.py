@@ -6,6 +6,7 @@ A price is one of
     {"per_second_usd": "0.112"}
     {"flat_usd": "0.007"}
     {"variants": [{"when": {"generate_audio": false}, "per_second_usd": "0.07"}, {"per_second_usd": "0.14"}]}
+    {"unknown": true}, for a variant: such an input is refused
 
 The seconds are those of the video that is made, unless a rate by the second says otherwise: `"of": "input"` counts
 the seconds of the input's videos or audio, `"of": "input_and_output"` their sum with the output, and at least twice
@@ -92,7 +93,7 @@ class Variant:
     """A rate and the conditions under which it applies."""
 
     when: Mapping[str, Any]
-    rate: Rate
+    rate: Rate | None  # None: fal sells it, and its price is not known
 
     def holds(self, clean: Mapping[str, Any]) -> bool:
         """True when every condition is met by the checked input."""
@@ -115,9 +116,11 @@ class Price:
     variants: tuple[Variant, ...]
     unit_micro: int | None = None
 
-    def quote(self, clean: Mapping[str, Any], lengths: Lengths) -> Quote:
-        """The quote for a checked input; the price of a flat rate does not depend on any length."""
+    def quote(self, clean: Mapping[str, Any], lengths: Lengths) -> Quote | None:
+        """The quote for a checked input; None when its price is not known. A flat one depends on no length."""
         rate = next(variant for variant in self.variants if variant.holds(clean)).rate
+        if rate is None:
+            return None
         basis, note = (lengths.basis, lengths.note) if rate.depends_on_length else ("flat", None)
         micro = rate.micro(rate.counted(lengths))
         return Quote(micro, lengths.output, self.version, lengths.input, basis, note)
@@ -154,7 +157,7 @@ def read_price(entry: Any, fields: tuple[str, ...], *, counts_input: bool = Fals
         variants = _variants(rates["variants"], fields)
     else:
         variants = (Variant({}, _rate(rates)),)
-    if not counts_input and any(variant.rate.of != "output" for variant in variants):
+    if not counts_input and any(variant.rate is not None and variant.rate.of != "output" for variant in variants):
         raise ValueError("of counts seconds of input, and this model's file names no field for them")
     canonical = json.dumps(entry, sort_keys=True, separators=(",", ":"))
     version = hashlib.sha256(canonical.encode()).hexdigest()[:_VERSION_DIGITS]
@@ -172,7 +175,8 @@ def _variants(entries: Any, fields: tuple[str, ...]) -> tuple[Variant, ...]:
 
 
 def _variant(entry: Mapping[str, Any], fields: tuple[str, ...]) -> Variant:
-    rate = _rate({name: value for name, value in entry.items() if name != "when"})
+    priced = {name: value for name, value in entry.items() if name != "when"}
+    rate = None if priced == {"unknown": True} else _rate(priced)
     return Variant(read_when(entry.get("when", {}), fields), rate)
 
 

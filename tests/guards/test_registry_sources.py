@@ -35,6 +35,8 @@ def price_in_words(price: dict[str, Any] | None) -> str:
             return "none: refused until an operator sets one"
         case {"variants": variants}:
             return ", ".join(price_in_words(variant) for variant in variants)
+        case {"unknown": True}:
+            return "not known" + when_in_words(price)
         case {"flat_usd": flat}:
             return f"${flat} each" + when_in_words(price)
         case {"per_second_usd": rate}:
