@@ -10,7 +10,7 @@ from app.crash import crash_point
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_addresses import FalHosts
 from app.domain.jobs import Charge, Job, JobError, Status
-from app.fal.protocol import Result, read_video
+from app.fal.protocol import Result, names_output, read_output
 from app.gateway import Gateway
 from workers.poll import MISSING_STATUS
 from workers.runtime import Runtime
@@ -70,7 +70,7 @@ def _is_inconclusive(result: Result) -> bool:
     if result.status == STILL_RUNNING_CODE:
         return bool(_detail(result.body) == "Request is still in progress")
     if result.status == ACCEPTED_CODE:
-        return not (isinstance(result.body, dict) and "video" in result.body)
+        return not names_output(result.body)
     return result.status in INCONCLUSIVE_CODES or result.status // 100 in {1, 3}  # not final, or a redirect
 
 
@@ -120,7 +120,7 @@ def judge(
 ) -> tuple[End, Charge, JobError | None, dict[str, Any] | None]:
     """The status, charge, error and output that a result gives the job.
 
-    - 2xx with a clip: succeeded, spent. 2xx without a usable clip: failed, spent, because fal delivered
+    - 2xx with a clip, sound or voice: succeeded, spent. 2xx without a usable one: failed, spent: fal delivered
     - 404, 410, or an error page that is not fal's: failed, spent, because fal had completed it; disputed where
       fal never reported completion and only lost the request
     - 499 after our cancel: canceled (failed after the deadline), disputed; after another cancel: failed, disputed
@@ -133,9 +133,9 @@ def judge(
         upstream["entries"] = [_entry(entry) for entry in detail[:MAX_ENTRIES] if isinstance(entry, dict)]
     code = result.status
     if code // 100 == 2:  # noqa: PLR2004  HTTP
-        video = read_video(result.body, hosts=hosts)
-        if video is not None:
-            return Status.SUCCEEDED, Charge.SPEND, None, {"video": video}
+        output = read_output(result.body, hosts=hosts)
+        if output is not None:
+            return Status.SUCCEEDED, Charge.SPEND, None, output
         sentence = "fal completed the job, and its result names no clip that can be used."
         return Status.FAILED, Charge.SPEND, JobError("bad_upstream_result", sentence, upstream=upstream), None
     if code in {404, 410} or (code // 100 == 5 and result.body is None):  # noqa: PLR2004  a proxy's page, not fal's JSON

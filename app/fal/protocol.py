@@ -19,6 +19,9 @@ LOG_TEXT_LIMIT = 500
 ZONELESS = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?", re.ASCII)
 TIME_LIMIT = 40
 FILE_NAME_LIMIT = 255
+FILES = ("video", "audio")  # members of an output that are files
+VOICE_ID = re.compile(r"[!-~]{1,128}")
+DAY_S = 86_400
 LARGEST_FILE = 1 << 50  # bytes; exact in every client, and no clip is larger
 MEDIA_TYPE = re.compile(r"[!#$&^_.+\w-]{1,64}/[!#$&^_.+\w-]{1,64}(?:; ?[!-~ ]{1,100})?", re.ASCII)
 
@@ -162,17 +165,37 @@ def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def read_video(body: Any, *, hosts: FalHosts) -> dict[str, Any] | None:
-    """`{url, content_type?, file_name?, file_size?}` of a result; None without a clip at an allowed URL.
+def read_output(body: Any, *, hosts: FalHosts) -> dict[str, Any] | None:
+    """What a result gives: `{video?, audio?, voice_id?, duration?}`; None without any of the first three.
 
-    The URL must be on a host of fal's (`app/domain/fal_addresses.py`). Malformed other members are omitted; a long
-    name is cut.
+    Files are `{url, content_type?, file_name?, file_size?}`; one at an address that is not allowed makes the whole
+    output None. Malformed other members are omitted; a long name is cut.
     """
-    video = body.get("video") if isinstance(body, dict) else None
-    if not isinstance(video, dict) or not hosts.include(video.get("url")):
+    if not isinstance(body, dict):
         return None
-    found: dict[str, Any] = {"url": video["url"]}
-    media_type, name, size = (video.get(member) for member in ("content_type", "file_name", "file_size"))
+    files = {name: _read_file(body[name], hosts) for name in FILES if body.get(name) is not None}
+    found: dict[str, Any] = {name: file for name, file in files.items() if file is not None}
+    if len(found) < len(files):
+        return None
+    voice, duration = body.get("voice_id"), body.get("duration")
+    if isinstance(voice, str) and VOICE_ID.fullmatch(voice):
+        found["voice_id"] = voice
+    if found and isinstance(duration, int | float) and not isinstance(duration, bool) and 0 <= duration <= DAY_S:
+        found["duration"] = duration
+    return found or None
+
+
+def names_output(body: Any) -> bool:
+    """True for a result with a member that an output has, usable or not."""
+    return isinstance(body, dict) and any(name in body for name in (*FILES, "voice_id"))
+
+
+def _read_file(file: Any, hosts: FalHosts) -> dict[str, Any] | None:
+    """A file of a result; None where its URL is not on a host of fal's (`app/domain/fal_addresses.py`)."""
+    if not isinstance(file, dict) or not hosts.include(file.get("url")):
+        return None
+    found: dict[str, Any] = {"url": file["url"]}
+    media_type, name, size = (file.get(member) for member in ("content_type", "file_name", "file_size"))
     if isinstance(media_type, str) and MEDIA_TYPE.fullmatch(media_type):
         found["content_type"] = media_type
     if isinstance(name, str):

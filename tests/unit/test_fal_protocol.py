@@ -18,9 +18,9 @@ from app.fal.protocol import (
     SubmitUnknown,
     app_path,
     read_logs,
+    read_output,
     read_progress,
     read_request_id,
-    read_video,
     request_url,
 )
 from app.fal.web import ANSWER_BYTES
@@ -71,8 +71,8 @@ def test_no_body_breaks_the_readers(body: bytes) -> None:
 @given(JSON)
 def test_no_result_breaks_the_reader_of_clips(value: Any) -> None:
     """Whatever is in the clip's place, there is one to show or none."""
-    for body in (value, {"video": value}, {"video": {"url": value}}):
-        assert read_video(body, hosts=HOSTS) is None
+    for body in (value, {"video": value}, {"video": {"url": value}}, {"audio": {"url": value}}):
+        assert read_output(body, hosts=HOSTS) is None
 
 
 # --- what a submit's outcome means ----------------------------------------------------------------------------
@@ -220,8 +220,21 @@ def video(url: Any, **more: Any) -> dict[str, Any]:
 )
 def test_a_clip_on_fals_hosts_is_shown(url: str) -> None:
     """With its members, where they have the right type."""
-    found = read_video(video(url, content_type="video/mp4", file_size="7", secret="x"), hosts=HOSTS)
-    assert found == {"url": url, "content_type": "video/mp4"}
+    found = read_output(video(url, content_type="video/mp4", file_size="7", secret="x"), hosts=HOSTS)
+    assert found == {"video": {"url": url, "content_type": "video/mp4"}}
+
+
+def test_an_output_has_what_the_model_gives() -> None:
+    """Sound beside or without a clip, the length, a voice; one file at a foreign address spoils the whole."""
+    sound = {"url": "https://v3.fal.media/a.wav"}
+    both = {**video("https://v3.fal.media/a.mp4"), "audio": sound, "duration": 6.5, "seed": 1}
+    kept = {"video": {"url": "https://v3.fal.media/a.mp4"}, "audio": sound, "duration": 6.5}
+    assert read_output(both, hosts=HOSTS) == kept
+    assert read_output({"audio": sound}, hosts=HOSTS) == {"audio": sound}
+    assert read_output({"voice_id": "829"}, hosts=HOSTS) == {"voice_id": "829"}
+    assert read_output({"duration": 6.5}, hosts=HOSTS) is None
+    assert read_output({"voice_id": "a\nb"}, hosts=HOSTS) is None
+    assert read_output({**both, "audio": {"url": "https://evil.example/a.wav"}}, hosts=HOSTS) is None
 
 
 @pytest.mark.parametrize(
@@ -252,15 +265,15 @@ def test_a_clip_on_fals_hosts_is_shown(url: str) -> None:
 )
 def test_a_clip_anywhere_else_is_not_shown(url: Any) -> None:
     """Other hosts and schemes, user names, ports, line breaks, and what browsers parse differently."""
-    assert read_video(video(url), hosts=HOSTS) is None
+    assert read_output(video(url), hosts=HOSTS) is None
 
 
 def test_the_emulators_clips_are_shown_only_where_fal_is_the_emulator() -> None:
     """The queue's own origin, and only on loopback."""
     local = "http://127.0.0.1:8001"
-    assert read_video(video(f"{local}/files/a.mp4"), hosts=LOCAL) == {"url": f"{local}/files/a.mp4"}
-    assert read_video(video("http://127.0.0.1:8002/files/a.mp4"), hosts=LOCAL) is None
-    assert read_video(video(f"{QUEUE}/files/a.mp4"), hosts=HOSTS) is None
+    assert read_output(video(f"{local}/files/a.mp4"), hosts=LOCAL) == {"video": {"url": f"{local}/files/a.mp4"}}
+    assert read_output(video("http://127.0.0.1:8002/files/a.mp4"), hosts=LOCAL) is None
+    assert read_output(video(f"{QUEUE}/files/a.mp4"), hosts=HOSTS) is None
 
 
 def test_answers_are_capped() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.domain.fal_addresses import FalHosts
 from app.domain.foreign_json import MAX_DEPTH, MAX_VALUES, read_json
-from app.fal.protocol import Result, parse_json, read_progress, read_video
+from app.fal.protocol import Result, parse_json, read_output, read_progress
 from app.store.records import write_fields
 from tests.unit.test_judge import job
 from workers.finalize import judge
@@ -134,4 +134,4 @@ def test_any_status_is_progress_that_can_be_stored(shape: Any) -> None:
 def test_a_clips_other_members_are_well_formed_or_left_out(member: str, value: Any, kept: Any) -> None:
     """The clip is shown in any case."""
     body = parse_json(json.dumps({"video": {"url": CLIP, member: value}}).encode())
-    assert read_video(body, hosts=HOSTS) == {"url": CLIP, **({} if kept is None else {member: kept})}
+    assert read_output(body, hosts=HOSTS) == {"video": {"url": CLIP, **({} if kept is None else {member: kept})}}

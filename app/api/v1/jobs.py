@@ -223,6 +223,8 @@ async def job_video(job: WatchedJob) -> Response:
     """A redirect to the clip: this URL is permanent, the clip's own may not be."""
     if job.output is None:
         raise Conflict(f"The job is {job.status.value}; there is no clip.", code=Code.NO_VIDEO)
+    if "video" not in job.output:
+        raise Conflict(f"{job.model} makes no video; the job's output has what it made.", code=Code.NO_VIDEO)
     return RedirectResponse(job.output["video"]["url"], 307)
 
 

@@ -68,16 +68,18 @@ export class Card {
 
   _draw() {
     const { job } = this;
+    const { output } = job;
     this._position = job.queue_position;
     this.element.dataset.status = job.status;
     show(this._state, STATES[job.status] ?? job.status);
     show(this._title, job.input === null ? "Erased" : job.input?.prompt || "Without a prompt");
     const length = job.input?.duration ? `${job.input.duration} s` : "";
-    show(this._about, [modelTitle(this._models, job.model), length, cost(job)].filter(Boolean).join(" · "));
+    const voice = output?.voice_id ? `voice ${output.voice_id}` : "";
+    show(this._about, [modelTitle(this._models, job.model), length, voice, cost(job)].filter(Boolean).join(" · "));
     show(this._note, explain(job));
     this._cancel.hidden = !this.live || Boolean(job.cancel_requested_at);
     this._reuse.hidden = !job.input;
-    this._drawFilm(webAddress(job.output?.video?.url));
+    this._drawFilm(webAddress((output?.video ?? output?.audio)?.url)); // a video element plays sounds too
     this.tick();
   }
 
