@@ -3,6 +3,9 @@
 A body is kept in memory until its request is done. So the bytes of all bodies are bounded: for each key, for all
 callers without one together, and for the process. A declared length is reserved before the first byte is read;
 without one, each piece is as it arrives. If there is no room, the caller gets 503 and `Retry-After`.
+
+A video or a sound may be larger, and is written to the disk as it arrives (`spill`), where the bytes are bounded in
+the same way.
 """
 
 import asyncio
@@ -17,8 +20,9 @@ from app.domain.errors import FilmgateError, TooLarge, TooSlow, Unavailable
 MB = 1024 * 1024
 JSON_LIMIT = 8 * MB  # bytes; a data URI of a 6 MB image fits
 PLAIN_LIMIT = 256 * 1024  # where no image belongs, and fal's own webhooks: a few KB each
-FILE_LIMIT = 31 * MB  # a 30 MB image and its multipart frame
-LIMIT_NAMES = {PLAIN_LIMIT: "256 KB", JSON_LIMIT: "8 MB", FILE_LIMIT: "30 MB"}  # without the frame
+FILE_LIMIT = 31 * MB  # a 30 MB image and its multipart frame; the most that is kept in memory
+MEDIA_LIMIT = 301 * MB  # a video of 300 MB and its frame
+LIMIT_NAMES = {PLAIN_LIMIT: "256 KB", JSON_LIMIT: "8 MB", FILE_LIMIT: "30 MB", MEDIA_LIMIT: "300 MB"}  # no frame
 WITH_IMAGES = ("/v1/jobs", "/v1/quotes")
 RETRY_AFTER_S = 5  # a body of 8 MB is here after a second or two
 PAYER = "payer"  # of the scope: the key on whose account this body is kept; absent until a caller is known
@@ -47,6 +51,9 @@ class BodyLimit:
     of_one: int = 64 * MB  # two files at their largest, eight bodies with an image in each
     of_nobody: int = 4 * MB  # fal's webhooks; nobody else reads a body before there is a key
     of_all: int = 192 * MB
+
+
+ON_DISK = BodyLimit(of_one=640 * MB, of_nobody=0, of_all=2048 * MB)  # two files at their largest, and six
 
 
 class Bodies:
@@ -84,12 +91,22 @@ class Incoming:
     `refused` is true after a piece was refused: the rest is not read.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, *, bodies: Bodies, pace: Pace, declared: int) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        *,
+        bodies: Bodies,
+        pace: Pace,
+        declared: int,
+        on_disk: Bodies | None = None,
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._bodies = bodies
+        self._on_disk = on_disk or Bodies(ON_DISK)
         self._pace = pace
-        self._limit = limit_of(scope["path"])
+        self._limit = min(limit_of(scope["path"]), FILE_LIMIT)
         self._declared = declared
         self._payer = ""
         self._kept = 0
@@ -106,7 +123,7 @@ class Incoming:
         try:
             if not self._kept:
                 self._payer = self._scope.get(PAYER, "")
-                self._keep(self._declared)
+                self._keep(self._declared if self._declared <= self._limit else 0)
             message = await self._piece()
             self._read += len(message.get("body", b""))
             if self._read > self._limit:
@@ -117,6 +134,24 @@ class Incoming:
             raise
         self._complete = not message.get("more_body", False)
         return message
+
+    def require_small(self) -> None:
+        """TooLarge when the declared length is more than may be kept in memory."""
+        if self._declared > FILE_LIMIT:
+            self.refused = True
+            raise too_large(FILE_LIMIT)
+
+    def spill(self) -> None:
+        """From here on the pieces are written to the disk, and may be more; Unavailable when there is no room."""
+        kept = self._kept
+        self.let_go()
+        self._payer = self._scope.get(PAYER, "")
+        self._gone, self._bodies, self._limit = False, self._on_disk, limit_of(self._scope["path"])
+        try:
+            self._keep(max(kept, self._read, self._declared))
+        except Unavailable:
+            self.refused = True
+            raise
 
     def let_go(self) -> None:
         """The body is no longer kept."""
@@ -155,7 +190,7 @@ async def has_left(request: Request) -> bool:
 def limit_of(path: str) -> int:
     """Bytes that a body at this path may have."""
     if path == "/v1/files" or path.startswith("/fal/cdn/"):
-        return FILE_LIMIT
+        return MEDIA_LIMIT
     return JSON_LIMIT if path in WITH_IMAGES or path.startswith(("/fal/queue/", "/fal/run/")) else PLAIN_LIMIT
 
 

@@ -7,7 +7,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.fal_dropped import with_query_warning
-from app.api.incoming import INCOMING, Bodies, BodyLimit, Incoming, Pace, limit_of, too_large
+from app.api.incoming import INCOMING, ON_DISK, Bodies, BodyLimit, Incoming, Pace, limit_of, too_large
 from app.api.problems import LONGEST_PATH, problem
 from app.domain.errors import Code, FilmgateError, Malformed
 from app.domain.ids import new_nonce
@@ -37,7 +37,7 @@ class RequestMiddleware:
         self._app = app
         self._base_url = base_url
         self._pace = pace or Pace()
-        self._bodies = Bodies(room or BodyLimit())
+        self._bodies, self._on_disk = Bodies(room or BodyLimit()), Bodies(ON_DISK)
         self._log = structlog.get_logger().bind()  # bound once; a logger that is not is bound for each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +65,9 @@ class RequestMiddleware:
 
         try:
             declared = _length(headers.get(b"content-length"), limit_of(scope["path"]))
-            incoming = Incoming(scope, receive, bodies=self._bodies, pace=self._pace, declared=declared)
+            incoming = Incoming(
+                scope, receive, bodies=self._bodies, on_disk=self._on_disk, pace=self._pace, declared=declared
+            )
             scope[INCOMING] = incoming
             if REFUSAL in scope:
                 raise scope[REFUSAL]

@@ -5,13 +5,14 @@ whether $1.40 was spent. Polls and other reads use kept connections (docs/decisi
 """
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import aiohttp
@@ -52,6 +53,7 @@ POLL_SECONDS = 10
 CANCEL_ABANDONED_SECONDS = 3  # the caller has other work
 RESULT_SECONDS = 10
 UPLOAD_SECONDS = 120
+UPLOAD_BYTES_A_SECOND = 500_000  # that a large file may take longer
 CHUNK_BYTES = 256 * 1024
 BILL_SECONDS = HISTORY_SECONDS = 4  # for all pages: less than a lane's slice
 HISTORY_LIMIT = 8_000_000  # bytes; a page has a hundred payloads, whose prompts may be long
@@ -196,8 +198,8 @@ class FalClient:
             async with asyncio.timeout(CANCEL_ABANDONED_SECONDS):
                 await asyncio.gather(*(self.cancel(model, id_) for model, id_ in known))
 
-    async def upload(self, content: bytes, *, content_type: str, file_name: str) -> str:
-        """Store a file at fal; the URL from which fal reads it. UpstreamUnavailable when that fails.
+    async def upload(self, content: bytes | BinaryIO, *, content_type: str, file_name: str) -> str:
+        """Store bytes or an open file at fal; the URL from which fal reads it. UpstreamUnavailable when that fails.
 
         Both URLs in the answer of fal's storage must be on fal's hosts (`FalHosts`).
         """
@@ -206,7 +208,8 @@ class FalClient:
         ask = {"content_type": content_type, "file_name": file_name}
         url = f"{self._rest_url}/storage/upload/initiate?storage_type=fal-cdn-v3"
         try:
-            async with asyncio.timeout(UPLOAD_SECONDS):
+            size = len(content) if isinstance(content, bytes) else content.seek(0, io.SEEK_END)
+            async with asyncio.timeout(UPLOAD_SECONDS + size / UPLOAD_BYTES_A_SECOND):
                 headers = {**self._headers, "Content-Type": "application/json"}
                 status, answer, _ = await read_answer(
                     self._once, "POST", url, headers=headers, content=json.dumps(ask).encode()
@@ -217,7 +220,7 @@ class FalClient:
                 upload_url, file_url = (self._fal_url(target, name) for name in ("upload_url", "file_url"))
                 # The upload URL is signed; the key is not sent to it.
                 headers = {"Content-Type": content_type, "Accept-Encoding": "identity"}
-                headers["Content-Length"] = str(len(content))  # else a body from an iterator is sent chunked
+                headers["Content-Length"] = str(size)  # else a body from an iterator is sent chunked
                 status, _, _ = await read_answer(
                     self._once, "PUT", upload_url, headers=headers, content=_chunks(content)
                 )
@@ -315,7 +318,12 @@ class FalClient:
             log.warning("fal.no_answer", call=call, error=type(error).__name__, cause=cause)
 
 
-async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+async def _chunks(content: bytes | BinaryIO) -> AsyncIterator[bytes]:
     """A file in chunks: each is encrypted without a pause, and other tasks run in between."""
+    if not isinstance(content, bytes):
+        content.seek(0)
+        while chunk := await asyncio.to_thread(content.read, CHUNK_BYTES):
+            yield chunk
+        return
     for start in range(0, len(content), CHUNK_BYTES):
         yield content[start : start + CHUNK_BYTES]

@@ -5,12 +5,12 @@ it is replaced by the file's URL at fal (`resolve_input`).
 """
 
 import asyncio
-import hashlib
+import io
 import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from app.domain.access import visibility_filter
@@ -37,7 +37,15 @@ from app.domain.upload_tokens import UploadToken, read_upload_token, write_uploa
 from app.domain.uploads import Part, PartOutcome, Upload
 from app.media.parts import PartFolder
 from app.services.accounts import Accounts
-from app.services.uploads import FILE_LIMIT, REMEMBER_S, StoredImage, Uploads
+from app.services.uploads import (
+    FILE_LIMIT,
+    MEDIA_LIMIT,
+    REMEMBER_S,
+    StoredImage,
+    StoredMedia,
+    Uploads,
+    digest_of,
+)
 from app.store.secrets import SecretStore
 from app.store.uploads import UploadStore
 
@@ -94,6 +102,7 @@ class FalUploads:
         self._secrets = secrets
         self._accounts = accounts
         self._parts = parts
+        self.folder = parts.root  # where large files wait
         self._host = urlsplit(base_url).netloc.lower()
         self._files = urlsplit(f"{Terms.own(base_url).files}/files/").path
 
@@ -110,8 +119,8 @@ class FalUploads:
         return (await self._redeem(one, Unauthenticated("The upload token has expired; ask for a new one."))).caller
 
     async def create_target(self, caller: Caller, terms: Terms, *, name: str, content_type: str) -> UploadTarget:
-        """A target for one file, in the caller's terms; WrongMediaType if `content_type` is not an image's."""
-        require_image_type(content_type)
+        """A target for one file, in the caller's terms; WrongMediaType for another type than those stored here."""
+        require_stored_type(content_type)
         upload = Upload(new_id("file"), caller, plain_name(name))
         text, _ = await self._issue(upload)
         return UploadTarget(
@@ -143,19 +152,21 @@ class FalUploads:
             raise NotFound(NO_UPLOAD)
         return url
 
-    async def store_file(self, caller: Caller, content: bytes, *, content_type: str) -> StoredImage:
-        """Check and store a file that comes in one request."""
-        require_image_type(content_type)
-        _require_size(len(content))
+    async def store_file(
+        self, caller: Caller, content: bytes | BinaryIO, *, content_type: str
+    ) -> StoredImage | StoredMedia:
+        """Check and store a file that comes in one request: a picture's bytes, or an open file."""
+        require_stored_type(content_type)
+        _require_size(content)
         return await self._uploads.store(caller, content)
 
-    async def store_target(self, upload: Upload, content: bytes) -> str | None:
+    async def store_target(self, upload: Upload, content: bytes | BinaryIO) -> str | None:
         """Check and store the bytes of a target; the media type from which they were converted, None if unchanged.
 
         Forbidden when other bytes than these came before.
         """
-        _require_size(len(content))
-        sha256 = await asyncio.to_thread(_digest, content)
+        _require_size(content)
+        sha256 = await asyncio.to_thread(digest_of, content)
         converted_from = None
         if upload.url is None:
             image = await self._uploads.store(upload.caller, content, sha256=sha256)
@@ -169,13 +180,14 @@ class FalUploads:
             raise Forbidden("This upload address was used before, for another file; ask for a new one.")
         return converted_from
 
-    async def put_part(self, upload: Upload, number: int, content: bytes) -> str:
+    async def put_part(self, upload: Upload, number: int, content: BinaryIO) -> str:
         """Store one part, or replace it; its ETag."""
-        if not content:
+        size = content.seek(0, io.SEEK_END)
+        if not size:
             raise Unprocessable("A part has at least one byte.")
-        part = Part(number, hashlib.sha256(content).hexdigest()[:32], len(content))
+        part = Part(number, (await asyncio.to_thread(digest_of, content))[:32], size)
         place = await self._parts.folder_id()
-        outcome = await self._store.register_part(upload, part, limit=FILE_LIMIT, place=place)
+        outcome = await self._store.register_part(upload, part, limit=MEDIA_LIMIT, place=place)
         if outcome != "taken":
             raise _part_refused(outcome)
         await self._parts.write(_owner(upload), upload.id, number, part.etag, content)
@@ -195,7 +207,8 @@ class FalUploads:
             raise Unprocessable("The parts have to be numbered from 1, without a gap and each once.")
         if order != sorted((part.number, part.etag) for part in upload.parts):
             raise Unprocessable("These are not the parts that came: compare the numbers and the ETags.")
-        converted = await self.store_target(upload, await self._parts.join(_owner(upload), upload.id, order))
+        async with self._parts.joined(_owner(upload), upload.id, order) as content:
+            converted = await self.store_target(upload, content)
         await self._parts.drop(_owner(upload), upload.id)
         return converted
 
@@ -287,11 +300,11 @@ def plain_name(name: str) -> str:
     return UNSAFE.sub("_", re.split(r"[/\\]", name)[-1])[-MAX_NAME:].lstrip(".") or "upload.bin"
 
 
-def require_image_type(content_type: str) -> None:
-    """WrongMediaType unless the type is an image's or unknown; the bytes are checked later."""
+def require_stored_type(content_type: str) -> None:
+    """WrongMediaType unless it is a picture's, video's or sound's type, or unknown; the bytes decide later."""
     kind = content_type.partition(";")[0].strip().lower()
-    if kind not in {"", UNKNOWN_TYPE} and not kind.startswith("image/"):
-        raise WrongMediaType("Only images are stored here.")
+    if kind not in {"", UNKNOWN_TYPE, "application/ogg"} and not kind.startswith(("image/", "video/", "audio/")):
+        raise WrongMediaType("Only images, videos and sound are stored here.")
 
 
 def _replaced(value: Any, urls: dict[str, str]) -> Any:
@@ -302,23 +315,19 @@ def _replaced(value: Any, urls: dict[str, str]) -> Any:
     return urls.get(value, value) if isinstance(value, str) else value
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 def _owner(upload: Upload) -> str:
     return f"{upload.caller.team}.{upload.caller.user}"
 
 
-def _require_size(size: int) -> None:
-    if size > FILE_LIMIT:
+def _require_size(content: bytes | BinaryIO) -> None:
+    if isinstance(content, bytes) and len(content) > FILE_LIMIT:
         raise TooLarge(TOO_LARGE)
 
 
 def _part_refused(outcome: PartOutcome) -> FilmgateError:
     match outcome:
         case "too_large":
-            return TooLarge(TOO_LARGE)
+            return TooLarge(f"The parts are larger than {MEDIA_LIMIT // (1024 * 1024)} MB together.")
         case "finished":
             return Forbidden("This upload is complete and takes no more parts.")
         case "elsewhere":

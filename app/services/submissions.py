@@ -106,9 +106,9 @@ class Submissions:
             return NO_MEDIA
         measured: dict[str, float] = {}
         for url in {found.url for found in model.media(clean)}:
-            uploaded = await self.uploads.find(caller, url)
-            if uploaded is not None and (length := uploaded.get("seconds")) is not None:
-                measured[url] = float(length)
+            uploaded = await self.uploads.measured(caller, url)
+            if uploaded is not None and uploaded.seconds is not None:
+                measured[url] = float(uploaded.seconds)
         model.check_media(clean, measured)
         return measured
 

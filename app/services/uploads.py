@@ -1,24 +1,42 @@
-"""Uploaded pictures: checked before anything is bought, made a JPEG or PNG if need be, and stored at fal."""
+"""Uploaded pictures, videos and sound: checked by their bytes, and stored at fal.
+
+A picture that Kling does not read is made a JPEG or PNG; a video or sound is measured by its container's header.
+"""
 
 import asyncio
 import hashlib
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from app.domain.accounts import Caller
-from app.domain.errors import Unprocessable, Violation
+from app.domain.errors import TooLarge, Unprocessable, Violation
 from app.domain.files import FileFacts, FileKind
 from app.fal.client import FalClient
 from app.media.conversion import PictureConverter, convertible
 from app.media.images import MIN_SIDE, AnimatedImage, ImageFacts, check_limits, inspect
+from app.media.kinds import START_BYTES, media_type
+from app.media.lengths import measure
 from app.store.accounts import AccountStore
 
 FILE_LIMIT = 30 * 1024 * 1024  # bytes; the most that Kling reads
+MEDIA_LIMIT = 300 * 1024 * 1024  # bytes of a video or sound; the most that a Kling model reads
 REMEMBER_S = 7 * 86_400  # fal keeps uploads at least as long
 SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+MEDIA_SUFFIX = {
+    "video/mp4": "mp4",
+    "video/quicktime": "mov",
+    "video/webm": "webm",
+    "audio/mp4": "m4a",
+    "audio/wav": "wav",
+    "audio/mpeg": "mp3",
+    "audio/aac": "aac",
+    "audio/ogg": "ogg",
+    "audio/flac": "flac",
+}
 SHOWN = ("type", "size", "sha256", "url")  # of an uploaded image in a job
 BOUNDS = {"image_too_small": {"min_height": MIN_SIDE, "min_width": MIN_SIDE}}  # as fal's errors have it
 
@@ -51,8 +69,19 @@ class StoredImage:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredMedia:
+    """A video or sound that fal can read at `url`."""
+
+    url: str
+    sha256: str
+    facts: FileFacts
+
+    converted_from = None  # it is never converted
+
+
+@dataclass(frozen=True, slots=True)
 class Uploads:
-    """Stores images at fal, and keeps their facts by URL."""
+    """Stores files at fal, and keeps their facts by URL."""
 
     fal: FalClient
     accounts: AccountStore
@@ -79,9 +108,35 @@ class Uploads:
         check_limits(facts)
         return AcceptedImage(made.content, facts, kind)
 
-    async def store(self, caller: Caller, content: bytes, *, sha256: str | None = None) -> StoredImage:
-        """Check an image, convert it if need be, and store it; `sha256` is the content's, if known already."""
-        return await self.store_accepted(caller, await self.accept(caller, content, sha256=sha256))
+    async def store(
+        self, caller: Caller, content: bytes | BinaryIO, *, sha256: str | None = None
+    ) -> StoredImage | StoredMedia:
+        """Check a picture (bytes), or a video or sound (an open file), and store it.
+
+        `sha256` is the content's, if known already.
+
+        Raises:
+            Unprocessable: it is none, or Kling would refuse it.
+            TooLarge: the video or sound is larger than 300 MB.
+            UpstreamUnavailable: fal's storage did not take it; nothing changed.
+            Unavailable: too many pictures are being converted.
+        """
+        if isinstance(content, bytes):
+            return await self.store_accepted(caller, await self.accept(caller, content, sha256=sha256))
+        if sha256 is None:
+            sha256 = await asyncio.to_thread(digest_of, content)
+        return await self._store_media(caller, content, sha256)
+
+    async def _store_media(self, caller: Caller, file: BinaryIO, sha256: str) -> StoredMedia:
+        facts = await asyncio.to_thread(_media_facts, file)
+        name = f"{sha256[:16]}.{MEDIA_SUFFIX[facts.type]}"
+        url = await self.fal.upload(file, content_type=facts.type, file_name=name)
+        record: dict[str, str | int] = {"type": facts.type, "size": facts.size, "sha256": sha256, "url": url}
+        record["kind"] = facts.kind
+        known = {"seconds": facts.seconds, "width": facts.width, "height": facts.height}
+        record |= {name: str(value) for name, value in known.items() if value is not None}
+        await self.accounts.remember_file(caller.team, _digest(url), record, seconds=REMEMBER_S)
+        return StoredMedia(url, sha256, facts)
 
     async def store_accepted(self, caller: Caller, accepted: AcceptedImage) -> StoredImage:
         """Store an image that was accepted; UpstreamUnavailable, with nothing changed, when storing fails."""
@@ -118,6 +173,29 @@ class Uploads:
     def is_at_fal(self, url: str) -> bool:
         """True for an address where fal may have stored a file."""
         return self.fal.hosts.include(url)
+
+
+def digest_of(content: bytes | BinaryIO) -> str:
+    """SHA-256 of bytes or of a whole file, in hexadecimal. Call it in a thread."""
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    content.seek(0)
+    return hashlib.file_digest(cast("io.BufferedReader", content), "sha256").hexdigest()
+
+
+def _media_facts(file: BinaryIO) -> FileFacts:
+    size = file.seek(0, io.SEEK_END)
+    if size > MEDIA_LIMIT:
+        raise TooLarge(f"The file is larger than {MEDIA_LIMIT // (1024 * 1024)} MB.")
+    file.seek(0)
+    found = media_type(file.read(START_BYTES))
+    if found is None or found not in MEDIA_SUFFIX:
+        raise Unprocessable("This is no video or sound that can be read.")
+    measures = measure(file, found)
+    if found == "video/mp4" and measures.width is None:
+        found = "audio/mp4"  # the same container with sound alone
+    kind: FileKind = "video" if found.startswith("video/") else "audio"
+    return FileFacts(kind, found, size, measures.seconds, measures.width, measures.height)
 
 
 @contextmanager

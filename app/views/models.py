@@ -10,7 +10,7 @@ from app.registry.catalog import Model
 from app.registry.lengths import Basis
 from app.registry.model_file import MediaLimits
 from app.registry.pricing import Quote
-from app.services.uploads import StoredImage
+from app.services.uploads import StoredImage, StoredMedia
 from app.views.fields import Object, Usd
 
 
@@ -96,6 +96,18 @@ class ImageView(TypedDict):
     converted_from: NotRequired[str]
 
 
+class MediaView(TypedDict):
+    """An uploaded video or sound; `seconds` as its container says, absent where it does not."""
+
+    type: str
+    size: int
+    sha256: str
+    url: str
+    seconds: NotRequired[float]
+    width: NotRequired[int]
+    height: NotRequired[int]
+
+
 def model_view(model: Model, *, strict_schema: bool) -> ModelView:
     """A model, as copies; with `strict_schema`, without the fields that are only in fal's prose."""
     limits, usual = model.entry.image_limits, model.usual_quote
@@ -135,6 +147,22 @@ def _usual_price(quote: Quote) -> UsualPriceView:
 
 def _media_limits(limits: MediaLimits | None) -> MediaLimitsView | None:
     return None if limits is None else cast("MediaLimitsView", limits.model_dump(exclude={"less_when"}))
+
+
+def file_view(stored: StoredImage | StoredMedia) -> ImageView | MediaView:
+    """A file that was just uploaded."""
+    return image_view(stored) if isinstance(stored, StoredImage) else media_view(stored)
+
+
+def media_view(media: StoredMedia) -> MediaView:
+    """A video or a sound that was just uploaded."""
+    facts = media.facts
+    view: MediaView = {"type": facts.type, "size": facts.size, "sha256": media.sha256, "url": media.url}
+    if facts.seconds is not None:
+        view["seconds"] = float(facts.seconds)
+    if facts.width is not None and facts.height is not None:
+        view |= {"width": facts.width, "height": facts.height}
+    return view
 
 
 def image_view(image: StoredImage) -> ImageView:

@@ -5,24 +5,24 @@
 
 from pathlib import Path
 
-STATUS = Path("/proc/self/status")
-CLEAR_REFS = Path("/proc/self/clear_refs")
+
+def peak_kb(pid: int | None = None) -> int:
+    """The peak memory of this process since its start or the last `forget_peak`, in kilobytes; or of another's."""
+    return _line(pid, "VmHWM:")
 
 
-def peak_kb() -> int:
-    """The peak memory of this process since its start or the last `forget_peak`, in kilobytes."""
-    (line,) = [line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1])
-
-
-def forget_peak() -> int:
+def forget_peak(pid: int | None = None) -> int:
     """Restart the measurement; the process's current memory, in kilobytes."""
-    CLEAR_REFS.write_text("5", encoding="ascii")
-    return peak_kb()
+    Path(f"/proc/{pid or 'self'}/clear_refs").write_text("5", encoding="ascii")
+    return peak_kb(pid)
 
 
 def resident_kb(pid: int) -> int:
     """Another process's current memory, in kilobytes."""
-    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    (line,) = [line for line in text.splitlines() if line.startswith("VmRSS:")]
+    return _line(pid, "VmRSS:")
+
+
+def _line(pid: int | None, name: str) -> int:
+    text = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii")
+    (line,) = [line for line in text.splitlines() if line.startswith(name)]
     return int(line.split()[1])

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.arriving import arriving_file, arriving_part
 from app.api.body import json_body, validated
 from app.api.deps import CurrentCaller, TheGateway, Uploader, bad_keys_counted, credential, current_caller, uploader
 from app.api.document_responses import refusals
@@ -180,9 +181,10 @@ async def browser_token(
 async def upload_file(caller: AnyUploader, request: Request, response: Response, gateway: TheGateway) -> FalFile:
     """A whole file. It is stored at fal before the reply, so the URL is fal's own."""
     content_type = request.headers.get("content-type", "")
-    image = await gateway.fal_uploads.store_file(caller, await request.body(), content_type=content_type)
-    response.headers.update(_conversion(image.converted_from))
-    return {"access_url": image.url}
+    async with arriving_file(request, gateway.fal_uploads.folder) as content:
+        stored = await gateway.fal_uploads.store_file(caller, content, content_type=content_type)
+    response.headers.update(_conversion(stored.converted_from))
+    return {"access_url": stored.url}
 
 
 @router.post("/cdn/files/upload/multipart", summary="Begin a file in parts")
@@ -204,7 +206,8 @@ async def start_parts(caller: AnyUploader, request: Request, gateway: TheGateway
 )
 async def put_file(upload: SignedUpload, request: Request, gateway: TheGateway) -> Response:
     """A promised file, by signature. Python's client sends its key too, which is not needed."""
-    converted_from = await gateway.fal_uploads.store_target(upload, await request.body())
+    async with arriving_file(request, gateway.fal_uploads.folder) as content:
+        converted_from = await gateway.fal_uploads.store_target(upload, content)
     return Response(headers=_conversion(converted_from))
 
 
@@ -228,7 +231,8 @@ def _add_part_routes(path: str, find: Callable[..., Awaitable[Upload]], *, name:
         upload: Found, number: PartNumber, request: Request, response: Response, gateway: TheGateway
     ) -> FalPart:
         """Stores a part; its ETag is in a header for Python's client and in the body for JavaScript's."""
-        etag = await gateway.fal_uploads.put_part(upload, number, await request.body())
+        async with arriving_part(request, gateway.fal_uploads.folder) as content:
+            etag = await gateway.fal_uploads.put_part(upload, number, content)
         response.headers["ETag"] = f'"{etag}"'
         return {"partNumber": number, "etag": f'"{etag}"'}
 
