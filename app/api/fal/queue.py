@@ -56,13 +56,17 @@ router = APIRouter(prefix="/fal/queue", tags=["queue"])
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """A poll of one request: caller, path, and whether log lines are wanted."""
+    """A poll of one request: caller, path, and whether log lines are wanted.
+
+    `holder` is who has the token in the address, where that is not the caller as whom the request is read.
+    """
 
     caller: Caller
     gateway: Gateway
     app: str
     request_id: str
     logs: bool
+    holder: Caller | None = None
 
     async def state(self) -> RequestState | None:
         """The job; None when this caller has none under this path."""
@@ -91,7 +95,7 @@ async def following(request: Request) -> Poll:
     poll = _poll(request, gateway, holder or await job_reader(request, gateway))
     if holder is None or holder.job is not None or await poll.state() is not None:
         return poll
-    with_key = replace(poll, caller=replace(holder, token=None))
+    with_key = replace(poll, caller=replace(holder, token=None), holder=holder)
     found = await with_key.state()
     made_with_it = found is not None and (found.job.key, found.job.token) == (holder.key, None)
     return with_key if made_with_it else poll
@@ -150,7 +154,7 @@ async def status_stream(request: Request, poll: Followed) -> Response:
     if first is None:
         return not_found(request.scope["trace_id"], status_word=True)
     states, write = gateway.fal_compat.follow(caller, poll.app, first), _writer(terms_of(request), logs=poll.logs)
-    return await event_stream(gateway, caller, states, write, headers=job_headers(first.job))
+    return await event_stream(gateway, poll.holder or caller, states, write, headers=job_headers(first.job))
 
 
 @router.get(REQUEST, response_model=Object, responses=RESULTS, summary="What it made")

@@ -68,6 +68,16 @@ async def test_subscribe_shows_the_queue_and_gives_the_clip(
     assert ended.outcome["request_ids"] == [ended.outcome["request_id"]], "the header names the request"
 
 
+async def test_a_stream_without_a_server_in_between_has_its_token_in_the_address(customers: Customers) -> None:
+    """`connectionMode: "client"`: the client makes a token with its key; the log of the API has no token."""
+    prompt = customers.prompt()
+    ended = await does(customers, "fetch", "client_stream", prompt)
+    assert ended.outcome.get("states", [None])[-1] == "COMPLETED", ended
+    await customers.assert_one_purchase(prompt, ended.result)
+    assert customers.answered(f"{ended.outcome['request_ids'][0]}/status/stream", 200) == 1
+    assert "fg_tok_" not in customers.log.read_text("utf-8")
+
+
 async def test_the_queue_can_be_used_by_hand(customers: Customers, way: str) -> None:
     """`submit`, `status` and `result` end with one clip."""
     prompt = customers.prompt()

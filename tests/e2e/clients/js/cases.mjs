@@ -111,6 +111,17 @@ export async function takes(fal, options) {
   return { request_ids: [first, second], clips };
 }
 
+// The stream of states that the client opens without a server in between: its token is in the address.
+export async function client_stream(fal, options) {
+  const { request_id: requestId } = await fal.queue.submit(APP, { input: options.input });
+  const states = [];
+  const stream = await fal.queue.streamStatus(APP, { requestId, connectionMode: "client" });
+  stream.on("data", (status) => states.push(status.status));
+  await stream.done();
+  const result = await fal.queue.result(APP, { requestId });
+  return { states, request_ids: [requestId], result: result.data };
+}
+
 // Submit with a webhook, and leave.
 export async function hook(fal, options) {
   const submitted = await fal.queue.submit(APP, { input: options.input, webhookUrl: options.hook });
@@ -139,7 +150,7 @@ export async function blob(fal, options) {
 
 // One case; an error of the client's is an outcome too.
 export async function outcome(name, fal, options, say) {
-  const cases = { subscribe, by_id, cancel, timeout, takes, hook, run, upload, blob };
+  const cases = { subscribe, by_id, cancel, timeout, takes, client_stream, hook, run, upload, blob };
   try {
     return await cases[name](fal, options, say);
   } catch (error) {

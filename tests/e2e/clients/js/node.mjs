@@ -1,4 +1,4 @@
-// CASE WAY OPTIONS: one case in Node; prints JSON lines. WAY is `middleware` or `proxy`.
+// CASE WAY OPTIONS: one case in Node; prints JSON lines. WAY is `middleware`, `proxy` or `fetch`.
 
 import { fal } from "@fal-ai/client";
 import { leadingTo, outcome } from "./cases.mjs";
@@ -7,6 +7,7 @@ const [name, way, options] = process.argv.slice(2);
 const gateway = process.env.GATEWAY;
 const ways = {
   middleware: { requestMiddleware: leadingTo(gateway) },
+  fetch: { fetch: async (url, init) => fetch((await leadingTo(gateway)({ url })).url, init) },
   proxy: { proxyUrl: { url: `${gateway}/fal/proxy`, when: "always" } },
 };
 const say = (line) => console.log(JSON.stringify(line));
