@@ -11,7 +11,7 @@ from app.crash import crash_point
 from app.domain.access import require_model
 from app.domain.accounts import Caller
 from app.domain.addresses import tidied
-from app.domain.errors import Code, OverBudget, Unprocessable, invalid_at
+from app.domain.errors import Code, OverBudget, Unprocessable, invalid_at, pointer
 from app.domain.jobs import Submission
 from app.egress import EgressPolicy, check_url
 from app.media.images import EmbeddedImage, read_data_uri
@@ -100,15 +100,18 @@ class Submissions:
     async def _measured(self, caller: Caller, model: Model, clean: dict[str, Any]) -> Mapping[str, float]:
         """Seconds of the videos and audio that came in here and decide the price, by address.
 
-        Unprocessable for one that the model would refuse for its length.
+        Unprocessable for one that the model would refuse for its length, and for a picture in place of it.
         """
         if not model.entry.seconds.media:
             return NO_MEDIA
         measured: dict[str, float] = {}
-        for url in {found.url for found in model.media(clean)}:
-            uploaded = await self.uploads.measured(caller, url)
+        for found in {found.url: found for found in model.media(clean)}.values():
+            uploaded = await self.uploads.measured(caller, found.url)
+            if uploaded is not None and uploaded.kind == "image":
+                sentence = f"This file is a picture; the field takes {found.kind}."
+                raise invalid_at(pointer(found.loc, below="/input"), "url_not_allowed", sentence)
             if uploaded is not None and uploaded.seconds is not None:
-                measured[url] = float(uploaded.seconds)
+                measured[found.url] = float(uploaded.seconds)
         model.check_media(clean, measured)
         return measured
 
@@ -131,6 +134,7 @@ class Submissions:
                 uploaded = await self.uploads.find(caller, clean[name])
                 if uploaded is not None:
                     with about_field(name):
+                        _refuse_media(uploaded["type"])
                         _refuse_large(model, uploaded["size"])
                     shown[name] = uploaded
         return replace(checked, input=clean, images=shown) if shown else checked
@@ -164,6 +168,12 @@ async def _embedded(model: Model, given: dict[str, Any]) -> tuple[dict[str, Any]
             with about_field(name):
                 embedded[name] = await asyncio.to_thread(read_data_uri, value)
     return given | dict.fromkeys(embedded, PENDING_IMAGE), embedded
+
+
+def _refuse_media(content_type: str) -> None:
+    """Refuse a video or sound in a field for a picture."""
+    if not content_type.startswith("image/"):
+        raise Unprocessable(f"This file is {content_type}; the field takes a picture.", code=Code.NOT_AN_IMAGE)
 
 
 def _refuse_large(model: Model, size: int) -> None:

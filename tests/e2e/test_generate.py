@@ -18,8 +18,9 @@ from typing import Any
 import av
 import httpx
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import ExifTags, Image, ImageDraw, ImageFilter
 
+from tests.support.pictures import encoded
 from tests.support.processes import COMMAND, run_command
 from tests.support.repo import ROOT
 from tests.support.up import Up
@@ -233,6 +234,18 @@ async def test_a_photograph_becomes_a_clip(up: UpWithJobs, photo: Path, tmp_path
     assert [line for line in ended.stderr.splitlines() if line in states] == states
     assert "\x1b" not in ended.stderr
     assert names(tmp_path) == ["photo.mp4"]
+
+
+async def test_a_phones_photograph_becomes_a_clip(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
+    """A HEIC that lies on its side: the command says what became of it, and the clip stands upright."""
+    turned, file = Image.Exif(), tmp_path / "IMG_0001.HEIC"
+    turned[ExifTags.Base.Orientation] = 6
+    with Image.open(photo) as image:
+        file.write_bytes(encoded("HEIF", image, exif=turned.tobytes()))
+    ended = await run(up, tmp_path, "--image", str(file), "--prompt", "the sun rises")
+    assert ended.returncode == 0, ended.stderr
+    assert "IMG_0001.HEIC was converted from heic to jpeg." in ended.stderr
+    assert watched(tmp_path / "IMG_0001.mp4")[1] == pytest.approx(720 / 1280, rel=0.02)
 
 
 async def test_a_dropped_stream_is_resumed(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:

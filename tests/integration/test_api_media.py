@@ -15,6 +15,7 @@ from tests.integration.uploads import (
     content_at,
     cut,
     initiated,
+    picture,
     put_parts,
     started,
     upload_token,
@@ -79,6 +80,25 @@ async def test_fals_clients_upload_them_too(stack: Stack) -> None:
         in_parts = await stack.api.get(address.partition("/multipart/")[0])
         await assert_known(in_parts.headers["location"], whole_large)
     assert not any(path.is_file() for path in stack.settings.data_dir.joinpath("uploads").glob("*/*/*"))
+
+
+async def test_a_video_is_no_picture_and_a_picture_no_video(stack: Stack) -> None:
+    """422 at the field, before anything is bought; a video where one belongs is quoted by its measured length."""
+    made = [
+        (await stack.api.post("/v1/files", files={"file": ("a", content)})).json()["url"]
+        for content in (clip("mp4"), picture())
+    ]
+    body = stack.body()
+    body["input"]["image_url"] = made[0]
+    async with nothing_changes(stack):
+        reply = await stack.api.post("/v1/jobs", json=body)
+    assert assert_problem(reply, 422, "not_an_image")["errors"][0]["pointer"] == "/input/image_url"
+    edit = {"model": "fal-ai/kling-video/o3/standard/video-to-video/edit"}
+    inputs = [{"prompt": "snow", "video_url": url} for url in (*made, "https://example.com/unknown.mp4")]
+    replies = [await stack.api.post("/v1/quotes", json={**edit, "input": given}) for given in inputs]
+    assert assert_problem(replies[1], 422, "url_not_allowed")["errors"][0]["pointer"] == "/input/video_url"
+    known, unknown = replies[0].json(), replies[2].json()
+    assert float(known["quoted_usd"]) < float(unknown["quoted_usd"]), "by the measured length, else by the longest"
 
 
 WRONG = {  # how it begins, with how many bytes behind, and the status

@@ -11,6 +11,8 @@ import pytest
 
 from app.domain.limits import Limit, Unit, Window
 from tests.e2e.clients.customers import WATCHED, Customers, Ended, Program, picture
+from tests.support.clips import clip, large
+from tests.support.pictures import encoded
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
@@ -143,6 +145,21 @@ async def test_an_uploaded_file_is_the_first_frame(customers: Customers, client:
     await customers.assert_one_purchase(prompt, ended.result)
     assert ended.errors == "", "the client fell back to another storage"
     await customers.assert_first_frame(ended.outcome["request_ids"][0], file.read_bytes())
+
+
+async def test_fals_client_uploads_a_phones_photo_and_a_large_video(customers: Customers, tmp_path: Path) -> None:
+    """A HEIC becomes a first frame; 101 MB of video arrive in parts, ten at once, and are no picture."""
+    newest, gateway = Client(old=False, style="sync"), customers.installation.serve.url
+    photo, video = tmp_path / "IMG_0001.HEIC", tmp_path / "clip.mp4"
+    photo.write_bytes(encoded("HEIF"))
+    video.write_bytes(large(clip("mp4"), 101 * 1024 * 1024))
+    prompt = customers.prompt()
+    ended = await newest.does(customers, "upload", prompt, gateway=gateway, file=str(photo))
+    await customers.assert_one_purchase(prompt, ended.result)
+    prompt = customers.prompt()
+    ended = await newest.does(customers, "upload", prompt, gateway=gateway, file=str(video))
+    assert "takes a picture" in str(ended.outcome["error"]), ended
+    assert await customers.bought(prompt) == (0, 0)
 
 
 async def test_wrong_input_is_refused_before_it_is_bought(customers: Customers, client: Client) -> None:
