@@ -17,6 +17,7 @@ from app.registry.files import ModelFilesError, read_directory
 from app.services.accounts import Accounts
 from app.services.administration import Administration
 from app.services.adoption import Adoption
+from app.services.answers import Answers
 from app.services.audit import Audit
 from app.services.backup import Backups
 from app.services.delivery_log import DeliveryLog
@@ -221,6 +222,7 @@ def _gateway(
             events=stores.events,
             job_store=stores.jobs,
             admission=stores.admission,
+            answers=Answers(stores.admission),
             line=stores.line,
             strict_schema=settings.strict_schema,
             deadline_s=settings.job_deadline,

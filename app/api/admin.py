@@ -64,7 +64,7 @@ async def add_team(actor: Administrator, gateway: TheGateway, body: ReadTeam) ->
     """A new team with its limits: who pays together, and the time zone its calendar windows follow."""
     limits = [limit.limit() for limit in body.limits]
     team = await gateway.administration.add_team(
-        actor, name=body.name, weight=body.weight, time_zone=body.time_zone, limits=limits
+        actor, name=body.name, weight=body.weight, time_zone=body.time_zone, reposts=body.reposts, limits=limits
     )
     return team_view(team, limits)
 
@@ -86,9 +86,14 @@ async def read_team(team_id: str, _: Administrator, gateway: TheGateway) -> Team
 
 @router.patch("/admin/teams/{team_id}", summary="Change a team")
 async def change_team(team_id: str, actor: Administrator, gateway: TheGateway, body: ReadTeamChange) -> TeamView:
-    """Changes the name, weight or time zone; a new time zone begins new calendar periods."""
+    """Changes the name, weight, time zone or rule for reposts; a new time zone begins new calendar periods."""
     team = await gateway.administration.change_team(
-        actor, team_id, name=body.name, weight=body.weight, time_zone=body.time_zone
+        actor,
+        team_id,
+        name=body.name,
+        weight=body.weight,
+        time_zone=body.time_zone,
+        reposts=body.reposts,
     )
     return team_view(team, (await gateway.limits.of_each([team_id]))[team_id])
 
@@ -147,6 +152,7 @@ async def add_key(actor: Administrator, gateway: TheGateway, body: ReadKey) -> N
         models=body.models,
         origins=body.origins,
         expires_in_s=body.expires_in,
+        reposts=body.reposts,
     )
     return {**key_view(made.record), "key": made.key}
 

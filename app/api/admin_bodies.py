@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from app.api.strict_body import ModelIds, StrictBody, distinct, web_origin
-from app.domain.accounts import Scope
+from app.domain.accounts import Reposts, Scope
 from app.domain.limits import (
     MAX_AMOUNT,
     MAX_COUNT,
@@ -81,6 +81,10 @@ PositiveUsd = Annotated[Usd, AfterValidator(_not_zero), WithJsonSchema(USD_SCHEM
 Origin = Annotated[str, Field(max_length=300), AfterValidator(web_origin)]
 # A strict model wants members of the enum, and JSON has only their names.
 Scopes = Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length=1), AfterValidator(distinct)]
+RepostRule = Annotated[
+    Reposts,
+    Field(strict=False, description="When an equal submission at fal's routes is a repeat of an earlier one"),
+]
 Origins = Annotated[list[Origin], Field(min_length=1, max_length=LONGEST_LIST), AfterValidator(distinct)]
 
 
@@ -142,6 +146,7 @@ class TeamBody(StrictBody):
     name: Name
     weight: Weight = 1
     time_zone: Zone = "UTC"
+    reposts: RepostRule = Reposts.ANSWERED
     limits: LimitList = Field(default_factory=list)
 
 
@@ -151,11 +156,12 @@ class TeamChange(StrictBody):
     name: Name | None = None
     weight: Weight | None = None
     time_zone: Zone | None = None
+    reposts: RepostRule | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> "TeamChange":
         if not self.model_fields_set:
-            raise ValueError("Say what to change: name, weight or time_zone")
+            raise ValueError("Say what to change: name, weight, time_zone or reposts")
         return self
 
 
@@ -174,7 +180,10 @@ class UserChange(StrictBody):
 
 
 class KeyBody(StrictBody):
-    """What `POST /v1/admin/keys` takes. Without `models` and `origins` the key is good for and from all."""
+    """What `POST /v1/admin/keys` takes.
+
+    Without `models` and `origins` the key is good for and from all; without `reposts` the team's rule applies.
+    """
 
     user: Id
     name: Name | None = None
@@ -182,6 +191,7 @@ class KeyBody(StrictBody):
     models: ModelIds | None = None
     origins: Origins | None = None
     expires_in: int | None = Field(None, ge=1, le=TEN_YEARS_S, description="Seconds from now")
+    reposts: RepostRule | None = None
 
 
 class RotateBody(StrictBody):

@@ -8,6 +8,7 @@ import asyncio
 import math
 import random
 import resource
+from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -15,7 +16,8 @@ import httptools
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from app.api.incoming import LEFT, WHOLE
+from app.api.handover import HANDOVER, ServedReply, is_reset
+from app.api.incoming import WHOLE
 from app.api.one_write import OneWrite
 from app.api.overload import GATE, Gate
 from app.api.problems import problem
@@ -107,12 +109,15 @@ class Connection(HttpToolsProtocol):
         "_early",
         "_fields",
         "_gate",
+        "_half_closed",
         "_in_head",
         "_lingering",
         "_refusal",
         "_rest",
         "_shed_at",
         "_unkept",
+        "on_reset",
+        "was_reset",
     )
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -130,6 +135,9 @@ class Connection(HttpToolsProtocol):
         self._closes = False  # behind that body
         self._shed_at = -math.inf  # when the last one was refused
         self._deadline: asyncio.TimerHandle | None = None
+        self._half_closed = False  # by the caller, as at the end of any connection
+        self.was_reset = False  # the caller's end was closed with our last reply in it, or before that arrived
+        self.on_reset: Callable[[], None] | None = None  # until the next request
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A caller has connected."""
@@ -140,9 +148,18 @@ class Connection(HttpToolsProtocol):
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The caller has disconnected."""
+        """The connection has ended."""
         self._waits_no_more()
+        self.was_reset |= exc is not None and not self._half_closed
         super().connection_lost(exc)
+        if self.was_reset and self.on_reset is not None:
+            self.on_reset()
+        self.on_reset = None
+
+    def eof_received(self) -> None:
+        """The caller sends no more, and has disconnected."""
+        self._half_closed, self.was_reset = True, is_reset(self.transport)
+        super().eof_received()
 
     def data_received(self, data: bytes) -> None:
         """Give bytes to the parser in pieces, so that an excess is noticed before it is kept."""
@@ -180,7 +197,7 @@ class Connection(HttpToolsProtocol):
             raise self._refused(Malformed("Name HTTP/1.1 in the request line."))
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise self._refused(Malformed("A request names one Host.", code=Code.INVALID_HEADER))
-        begins = not self._busy
+        begins, self.on_reset = not self._busy, None  # who sends another request has read the last reply
         super().on_headers_complete()
         self._busy = True
         if begins and self._gate is not None:
@@ -243,11 +260,11 @@ class Connection(HttpToolsProtocol):
 
             if not cycle.more_body:
                 scope[WHOLE] = True
-            scope[LEFT] = lambda: cycle.disconnected
+            scope[HANDOVER] = ServedReply(self, cycle)
             try:
                 await cast("ASGIApp", app)(scope, receive, send_and_leave)
             finally:
-                scope.pop(LEFT, None)  # a reference cycle would live until the collector runs
+                scope.pop(HANDOVER, None)  # a reference cycle would live until the collector runs
 
         super()._start_asgi_task(cycle, cast("Any", answered))
 

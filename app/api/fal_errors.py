@@ -9,6 +9,7 @@ from typing import Any
 import pydantic_core
 from starlette.datastructures import Headers
 from starlette.responses import Response
+from starlette.types import Scope
 
 from app.api.limit_headers import limit_headers
 from app.domain.errors import Code, Conflict, FilmgateError, OverLimit, Overloaded, StoreUnavailable, Violation
@@ -16,6 +17,7 @@ from app.views.fal_platform import fal_platform_error
 
 REQUEST_ID = "x-fal-request-id"
 ALWAYS_NEW = "x-filmgate-new"
+REPEATABLE = "repeatable"  # of the scope: false when the same submission would be another job
 PLATFORM = "/fal/api/"  # fal's platform API, whose errors have another shape
 BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_MANY, UNPROCESSABLE = 400, 403, 404, 429, 422
 SHORT_WAIT_S = 60
@@ -39,13 +41,18 @@ def is_fal_path(path: str) -> bool:
     return path.startswith("/fal/") and not path.startswith("/fal/hooks/")
 
 
-def fal_error(
-    error: FilmgateError, *, path: str, trace_id: str, base_url: str, request: Headers, safe: bool
-) -> Response:
-    """The response for an error; `safe`: the request changes nothing, or may be repeated without harm."""
+def is_repeatable(scope: Scope) -> bool:
+    """True when the request changes nothing, or may be repeated without harm."""
+    if scope["method"] in {"GET", "PUT"}:  # a PUT cancels or uploads
+        return True
+    return bool(scope.get(REPEATABLE, ALWAYS_NEW not in Headers(scope=scope)))
+
+
+def fal_error(error: FilmgateError, *, path: str, trace_id: str, base_url: str, repeatable: bool) -> Response:
+    """The response for an error."""
     if path.startswith(PLATFORM):
         return _platform_error(error, trace_id=trace_id, base_url=base_url)
-    status = status_of(error, repeatable=safe or ALWAYS_NEW not in request)
+    status = status_of(error, repeatable=repeatable)
     detail: Any = _findings(error, base_url) if status == UNPROCESSABLE else error.message
     headers = {"Cache-Control": "no-store", REQUEST_ID: trace_id, **limit_headers(error.limits)}
     if error.retry_after is not None and status >= TOO_MANY:

@@ -12,7 +12,6 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass
 
-from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
 from app.domain.errors import FilmgateError, TooLarge, TooSlow, Unavailable
@@ -27,9 +26,8 @@ WITH_IMAGES = ("/v1/jobs", "/v1/quotes")
 RETRY_AFTER_S = 5  # a body of 8 MB is here after a second or two
 PAYER = "payer"  # of the scope: the key on whose account this body is kept; absent until a caller is known
 INCOMING = "incoming"  # of the scope: the request's own Incoming
-# Of the scope, by our own server (app/api/connections.py):
-WHOLE = "whole"  # true when the whole body was here before the request began, so that nothing waits for it
-LEFT = "left"  # a function: True when the caller has disconnected
+# Of the scope, by our own server: true when the whole body was here before the request began; nothing waits for it.
+WHOLE = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +177,6 @@ class Incoming:
             raise TooSlow("The body stopped coming, or came too slowly.") from None
         self._waited += clock() - began
         return message
-
-
-async def has_left(request: Request) -> bool:
-    """True when the caller has disconnected. Without our server, Starlette is asked, which is slow."""
-    left = request.scope.get(LEFT)
-    return bool(left()) if left is not None else await request.is_disconnected()
 
 
 def limit_of(path: str) -> int:

@@ -10,13 +10,12 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.api.fal_errors import CLOSING, fal_error, is_fal_path
+from app.api.fal_errors import CLOSING, fal_error, is_fal_path, is_repeatable
 from app.api.limit_headers import limit_headers
 from app.domain.errors import Code, FilmgateError, Malformed, StoreUnavailable, Unprocessable, Violation
 from app.views.problems import problem_view
@@ -36,9 +35,8 @@ def problem(error: FilmgateError, *, scope: Scope, base_url: str) -> Response:
     """
     path, trace_id = scope["path"], scope.get("trace_id", "")
     if is_fal_path(path):
-        safe = scope["method"] in {"GET", "PUT"}  # a PUT cancels or uploads
-        request = Headers(scope=scope)
-        return fal_error(error, path=path, trace_id=trace_id, base_url=base_url, request=request, safe=safe)
+        repeatable = is_repeatable(scope)
+        return fal_error(error, path=path, trace_id=trace_id, base_url=base_url, repeatable=repeatable)
     body = problem_view(error, path=path[:LONGEST_PATH], trace_id=trace_id, base_url=base_url)
     headers = {"Cache-Control": "no-store", **limit_headers(error.limits)}
     if error.retry_after is not None:

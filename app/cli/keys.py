@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.api.admin_bodies import DAY_S, MAX_OVERLAP_S, TEN_YEARS_S
-from app.cli.options import KeyId, OfTeam, OfUser
+from app.cli.options import KeyId, OfTeam, OfUser, Rule
 from app.cli.parse import actor, argument, duration, parse_id, parse_name
 from app.cli.store_command import store_command
 from app.cli.tables import print_json, print_view, print_views
@@ -90,6 +90,7 @@ async def create(
     scopes: Scopes = None,
     origins: Origins = None,
     expires_in: Lifetime = None,
+    reposts: Rule = None,
 ) -> dict[str, Any]:
     """Make a user with a key, in the oldest team. The key is shown this once; Filmgate keeps only its SHA-256."""
     for model in models or ():
@@ -103,6 +104,7 @@ async def create(
         models=models or None,
         origins=origins or None,
         expires_in_s=expires_in,
+        reposts=reposts,
     )
     return {**key_view(made.record, None), "name": name, "key": made.key}
 

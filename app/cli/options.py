@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.parse import SPEC_HELP, argument, parse_id, parse_limit, parse_name, parse_reason
+from app.domain.accounts import Reposts
 from app.domain.limits import Limit, require_distinct
 
 MAX_ROWS = 1000
@@ -38,6 +39,14 @@ Specs = Annotated[
         callback=check_distinct,
         metavar="SPEC",
         help=f"{SPEC_HELP} May be repeated.",
+    ),
+]
+Rule = Annotated[
+    Reposts | None,
+    typer.Option(
+        "--reposts",
+        help="When an equal submission at fal's routes is a repeat: when the first one's answer may be lost "
+        "(answered), also until its id was used (strict), or never.",
     ),
 ]
 Reason = Annotated[

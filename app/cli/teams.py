@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.exits import Failure
-from app.cli.options import Name, NewName, Specs, TeamId
+from app.cli.options import Name, NewName, Rule, Specs, TeamId
 from app.cli.parse import actor, argument
 from app.cli.store_command import store_command
 from app.cli.tables import print_view, print_views
-from app.domain.accounts import Team
+from app.domain.accounts import Reposts, Team
 from app.domain.limits import require_zone
 from app.views.accounts import TeamView, team_view
 
@@ -67,28 +67,47 @@ async def show(gateway: "Gateway", team_id: TeamId) -> TeamView:
 @group.command("create")
 @store_command(print_view)
 async def create(
-    gateway: "Gateway", name: Name, *, weight: Weight = 1, time_zone: Zone = None, limits: Specs = None
+    gateway: "Gateway",
+    name: Name,
+    *,
+    weight: Weight = 1,
+    time_zone: Zone = None,
+    reposts: Rule = None,
+    limits: Specs = None,
 ) -> TeamView:
     """Make a team, with its limits."""
     team = await gateway.administration.add_team(
-        actor(), name=name, weight=weight or 1, time_zone=time_zone or "UTC", limits=limits or ()
+        actor(),
+        name=name,
+        weight=weight or 1,
+        time_zone=time_zone or "UTC",
+        reposts=reposts or Reposts.ANSWERED,
+        limits=limits or (),
     )
     return await _view(gateway, team)
 
 
-def _check_update(*, name: str | None, weight: int | None, time_zone: str | None, **_: object) -> None:
-    if name is None and weight is None and time_zone is None:
-        raise typer.BadParameter("give --name, --weight or --time-zone.", param_hint="options")
+def _check_update(*, team_id: str, **given: object) -> None:  # noqa: ARG001  the one that is no change
+    if all(value is None for value in given.values()):
+        raise typer.BadParameter("give --name, --weight, --time-zone or --reposts.", param_hint="options")
 
 
 @group.command("update")
 @store_command(print_view, check=_check_update)
 async def update(
-    gateway: "Gateway", team_id: TeamId, *, name: NewName = None, weight: Weight = None, time_zone: Zone = None
+    gateway: "Gateway",
+    team_id: TeamId,
+    *,
+    name: NewName = None,
+    weight: Weight = None,
+    time_zone: Zone = None,
+    reposts: Rule = None,
 ) -> TeamView:
     """Change a team. A new time zone begins new calendar periods."""
-    change = gateway.administration.change_team
-    return await _view(gateway, await change(actor(), team_id, name=name, weight=weight, time_zone=time_zone))
+    team = await gateway.administration.change_team(
+        actor(), team_id, name=name, weight=weight, time_zone=time_zone, reposts=reposts
+    )
+    return await _view(gateway, team)
 
 
 def _confirm(*, team_id: str, yes: bool) -> None:

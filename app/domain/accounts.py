@@ -26,6 +26,14 @@ class Scope(StrEnum):
     TEAM_ADMIN = "team:admin"
 
 
+class Reposts(StrEnum):
+    """When an equal submission at fal's routes is the repeat of an earlier one (decision 16)."""
+
+    ANSWERED = "answered"  # when the answer to the earlier one may be lost
+    STRICT = "strict"  # also after that answer, until the job's id was used
+    NEVER = "never"
+
+
 USER_SCOPES = frozenset({Scope.JOBS_WRITE, Scope.JOBS_READ})
 
 
@@ -45,6 +53,7 @@ class Caller:
         token: the browser token's id; None for a key.
         job: the only job it may read; None for every job that its scopes allow.
         expires_ms: when it expires, by the store's clock; None for never.
+        reposts: the rule for its equal submissions at fal's routes.
     """
 
     team: str
@@ -58,6 +67,7 @@ class Caller:
     token: str | None = None
     job: str | None = None
     expires_ms: int | None = None
+    reposts: Reposts = Reposts.ANSWERED
 
     @property
     def sees_team(self) -> bool:
@@ -76,6 +86,7 @@ class Team:
 
     `webhook_secret` signs the webhooks to addresses that its jobs name; each of `older_secrets` signs them too,
     until its time (ms). `weight` is the team's share when fal is busy; its calendar windows begin by `time_zone`.
+    `reposts` is the rule for its keys that have none.
     """
 
     id: str
@@ -86,6 +97,7 @@ class Team:
     created_ms: int = 0
     deleted_ms: int | None = None
     older_secrets: tuple[tuple[str, int], ...] | None = None
+    reposts: Reposts = Reposts.ANSWERED
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -109,8 +121,8 @@ class User:
 class Key:
     """A key or a browser token as the store has it, under its digest; the key itself is not stored.
 
-    `models` and `origins` are None where all are allowed. `parent` (a digest), `parent_id` and `job` are a token's;
-    `replaced_by` is the id of the key that a rotation made.
+    `models` and `origins` are None where all are allowed, `reposts` where the team's rule applies. `parent` (a
+    digest), `parent_id` and `job` are a token's; `replaced_by` is the id of the key that a rotation made.
     """
 
     id: str
@@ -128,15 +140,17 @@ class Key:
     parent_id: str | None = None
     job: str | None = None
     replaced_by: str | None = None
+    reposts: Reposts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the store has under a digest: the record, a token's parent, the team's zone, and the store's time."""
+    """What the store has under a digest: the record, a token's parent, the team's zone and rule, and the time."""
 
     record: Key
     parent: Key | None
     zone: str
+    reposts: Reposts
     now_ms: int
 
 

@@ -131,6 +131,7 @@ class Submission(Order):
         start_deadline_s: from admission; None for none.
         max_usd_micro: the highest price the caller accepts; None for any.
         idempotency_key: the caller's; or one derived from the request, which is remembered for `dedup_ms`.
+        answer: the id of the answer, where equal submissions are told apart by their answers (decision 16).
         fingerprint: SHA-256 of the request after defaults; empty without an idempotency key.
         price_note: a sentence about a price that is a ceiling.
     """
@@ -149,6 +150,7 @@ class Submission(Order):
     max_usd_micro: int | None = None
     idempotency_key: str | None = None
     dedup_ms: int | None = None
+    answer: str | None = None
     fingerprint: str = ""
     price_note: str | None = None
 

@@ -147,4 +147,5 @@ def _caller(key_digest: str, found: Credential) -> Caller:
         token=record.id if record.parent_id else None,
         job=record.job,
         expires_ms=record.expires_ms,
+        reposts=(found.parent or record).reposts or found.reposts,
     )

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.accounts import USER_SCOPES, Key, Scope, Team, User, digest, mask_key, new_key
+from app.domain.accounts import USER_SCOPES, Key, Reposts, Scope, Team, User, digest, mask_key, new_key
 from app.domain.errors import Code, Conflict, NotFound
 from app.domain.ids import new_id
 from app.domain.limits import Limit
@@ -57,11 +57,18 @@ class Administration:
         return await self.accounts.require_team(team_id)
 
     async def add_team(
-        self, actor: str, *, name: str, weight: int = 1, time_zone: str = "UTC", limits: Sequence[Limit] = ()
+        self,
+        actor: str,
+        *,
+        name: str,
+        weight: int = 1,
+        time_zone: str = "UTC",
+        reposts: Reposts = Reposts.ANSWERED,
+        limits: Sequence[Limit] = (),
     ) -> Team:
         """Add a team with its limits."""
         now_ms = await self.clock.now_ms()
-        team = Team(new_id("team"), name, new_secret(), weight, time_zone, now_ms)
+        team = Team(new_id("team"), name, new_secret(), weight, time_zone, now_ms, reposts=reposts)
         await self.administration.add_team(actor, team, limits)
         return team
 
@@ -73,9 +80,10 @@ class Administration:
         name: str | None = None,
         weight: int | None = None,
         time_zone: str | None = None,
+        reposts: Reposts | None = None,
     ) -> Team:
         """Change the given members. Usage in the present calendar windows is carried over to a new time zone's."""
-        given = {"name": name, "weight": weight, "time_zone": time_zone}
+        given = {"name": name, "weight": weight, "time_zone": time_zone, "reposts": reposts}
         changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
         for _ in range(MAX_TRIES):
             team = await self.team(team_id)
@@ -145,8 +153,12 @@ class Administration:
         models: Sequence[str] | None = None,
         origins: Sequence[str] | None = None,
         expires_in_s: int | None = None,
+        reposts: Reposts | None = None,
     ) -> NewKey:
-        """Add a key of the user, restricted to `models` and to web pages of `origins` if given."""
+        """Add a key of the user, restricted to `models` and to web pages of `origins` if given.
+
+        Without `reposts`, its team's rule applies.
+        """
         holder = await self.user(user)
         for model in models or ():
             self.catalog.get(model)
@@ -163,6 +175,7 @@ class Administration:
             models=None if models is None else tuple(models),
             origins=None if origins is None else tuple(origins),
             expires_ms=None if expires_in_s is None else now_ms + expires_in_s * 1000,
+            reposts=reposts,
         )
         await self.administration.add_key(actor, digest(key), record)
         return NewKey(record, key)

@@ -1,26 +1,29 @@
 """The operations of fal's queue, on our jobs, for fal's own clients.
 
 A client that gets no reply to a submission sends it again, without an idempotency key. To prevent a second
-purchase, such a submission gets a key derived from the request, for as long as
-docs/decisions/0016-a-clients-own-repost.md says.
+purchase, such a submission gets a key derived from the request; by the caller's rule
+(docs/decisions/0016-a-clients-own-repost.md) it finds an earlier one whose answer was lost (`answers.py`), or any
+earlier one whose job was not polled yet.
 """
 
 import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from app.domain.access import require_scope, visibility_filter
-from app.domain.accounts import Caller, Scope
+from app.domain.accounts import Caller, Reposts, Scope
 from app.domain.errors import Code, Conflict, NotFound, OverLimit, StoreUnavailable
 from app.domain.fal_states import belongs_to_app, terminal_response
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Priority, Submission
 from app.registry.catalog import Catalog, Model
+from app.services.answers import NOBODY, QUEUE_PATIENCE_S, RUN_PATIENCE_S, Answer, Answers, Handover
 from app.services.jobs import Jobs, Submitted
 from app.services.live import Following
 from app.store.admission import AdmissionStore, key_digest
@@ -64,12 +67,15 @@ class FalRequest:
 class FalSubmission:
     """The result of a submission; `dropped` are the input fields that the model does not have.
 
-    `digest` is of the derived key; None when the caller sent a key or disabled deduplication.
+    By the caller's rule it has an `answer`, or a `digest`: that of the derived key. Neither when the caller sent a
+    key or disabled deduplication. `is_held`: the reply is the job's end.
     """
 
     submitted: Submitted
     dropped: tuple[str, ...]
-    digest: str | None
+    digest: str | None = None
+    answer: Answer | None = None
+    is_held: bool = False
 
     @property
     def job(self) -> Job:
@@ -79,11 +85,15 @@ class FalSubmission:
 
 @dataclass(frozen=True, slots=True)
 class RequestState:
-    """A job at the store's time `now_ms`; `position` counts from 0, and is None unless the job is queued."""
+    """A job at the store's time `now_ms`; `position` counts from 0, and is None unless the job is queued.
+
+    `asked_ms` is when another process last asked whether a held call still waits for it; 0 if it never did.
+    """
 
     job: Job
     position: int | None
     now_ms: int
+    asked_ms: int = 0
 
     @property
     def ended(self) -> bool:
@@ -100,6 +110,7 @@ class FalCompat:
     events: EventStore
     job_store: JobStore
     admission: AdmissionStore
+    answers: Answers
     line: LineStore
     strict_schema: bool
     deadline_s: int
@@ -112,6 +123,7 @@ class FalCompat:
         surface: Surface,
         idempotency_key: str | None,
         trace_id: str | None,
+        handover: Handover = NOBODY,
     ) -> FalSubmission:
         """Admit a job, or return the one that the same request was admitted as.
 
@@ -122,14 +134,15 @@ class FalCompat:
         """
         model = self._model(request.model)
         given, dropped = model.lenient(request.input, strict_schema=self.strict_schema)
-        derived = None
+        derived = answer = None
+        is_held = surface == "run"
+        dedup_ms = DEDUP_MS + (self.deadline_s * 1000 if is_held else 0)
         if idempotency_key is None and not request.force_new:
             derived = _derived_key(caller, request, surface)
-        key = idempotency_key or derived
-        if request.max_queue is not None:
-            await self._require_short_queue(caller, request.max_queue, key)
+            if caller.reposts is Reposts.ANSWERED:
+                patience_s = RUN_PATIENCE_S if is_held else QUEUE_PATIENCE_S
+                answer = await self.answers.begin(derived, handover, kept_ms=dedup_ms, patience_s=patience_s)
         start_s = request.start_timeout_s
-        dedup_ms = DEDUP_MS + (self.deadline_s * 1000 if surface == "run" else 0)
         submission = Submission(
             input=given,
             model=model.id,
@@ -137,12 +150,21 @@ class FalCompat:
             webhook_style=None if request.webhook_url is None else "fal",
             priority=request.priority,
             start_deadline_s=None if start_s is None else min(start_s, self.deadline_s),
-            idempotency_key=key,
+            idempotency_key=idempotency_key or derived,
             trace_id=trace_id,
             dedup_ms=None if derived is None else dedup_ms,
+            answer=None if answer is None else answer.id,
         )
-        submitted = await self.jobs.submit(caller, submission)
-        return FalSubmission(submitted, dropped, None if derived is None else key_digest(derived))
+        try:
+            if request.max_queue is not None:
+                await self._require_short_queue(caller, request.max_queue, submission.idempotency_key, answer)
+            submitted = await self.jobs.submit(caller, submission, answer=answer)
+        except BaseException:
+            if answer is not None:
+                self.answers.end(answer)
+            raise
+        digest = None if derived is None or answer is not None else key_digest(derived)
+        return FalSubmission(submitted, dropped, digest, answer, is_held)
 
     def _model(self, model_id: str) -> Model:
         """The model; NotFound with fal's sentence."""
@@ -152,16 +174,31 @@ class FalCompat:
             shown = model_id[:MAX_SHOWN_MODEL] if model_id.isprintable() else "?"
             raise NotFound(f'Application "{shown}" not found', code=error.code) from None
 
-    async def acknowledge(self, submission: FalSubmission, *, surface: Surface) -> None:
-        """Record that the whole reply was written; that of a held call also counts as a poll.
+    async def record_reply(
+        self, submission: FalSubmission, *, whole: bool, watch: Callable[[Callable[[], None]], None]
+    ) -> None:
+        """Record whether the reply was handed over `whole`; `watch` takes what to do should that turn out wrong.
 
         In an outage of the store nothing is recorded: the same request within DEDUP_MS then gets this job again.
         """
-        if submission.digest is not None:
+        job, answer = submission.job, submission.answer
+        if answer is not None:
+            try:
+                recorded = await self.answers.record(answer, job, "whole" if whole else "lost")
+                if whole and recorded:
+                    watch(partial(self.answers.withdraw, answer, job))
+            finally:
+                self.answers.end(answer)
+        elif submission.digest is not None and whole:
             with suppress(StoreUnavailable):
                 await self.admission.acknowledge(
-                    submission.job, digest=submission.digest, answered=True, polled=surface == "run"
+                    job, digest=submission.digest, answered=True, polled=submission.is_held
                 )
+
+    def give_up(self, submission: FalSubmission) -> None:
+        """No answer will be sent; the same request gets this job."""
+        if submission.answer is not None:
+            self.answers.end(submission.answer)
 
     async def release_dedup(self, job: Job) -> None:
         """Stop deduplicating: a receiver accepted the job's `fal_webhook`, which contains its id."""
@@ -179,7 +216,7 @@ class FalCompat:
             with suppress(StoreUnavailable):
                 await self.admission.acknowledge(job, digest=found.dedup_digest, polled=True)
         position = await self.line.position_at(job.team, job.user, found.rank, micro=job.quoted_micro)
-        return RequestState(job, position, found.now_ms)
+        return RequestState(job, position, found.now_ms, found.asked_ms)
 
     async def cancel(self, caller: Caller, app: str, request_id: str) -> Job:
         """Cancel a job; Conflict when fal's clients see its end, as they do once it was cancelled."""
@@ -218,17 +255,25 @@ class FalCompat:
                     if time.monotonic() - outage_since > OUTAGE_S:
                         raise
 
-    async def until_end(self, caller: Caller, job: Job) -> RequestState:
-        """The job once fal's clients see its end."""
+    async def until_end(self, caller: Caller, submission: FalSubmission) -> RequestState:
+        """The job once fal's clients see its end; meanwhile, processes that ask learn that the caller waits."""
+        job, answer, asked_ms = submission.job, submission.answer, 0
         following = self.follow(caller, job.model, RequestState(job, None, job.created_ms))
         async with aclosing(following.frames) as states:
             async for state in states:
                 if state is not None and state.ended:
                     return state
+                if state is not None and answer is not None and state.asked_ms > asked_ms and answer.is_open:
+                    asked_ms = state.asked_ms
+                    await self.answers.record(answer, job, "open")
         raise NotFound("Request not found")
 
-    async def _require_short_queue(self, caller: Caller, longest: int, key: str | None) -> None:
+    async def _require_short_queue(
+        self, caller: Caller, longest: int, key: str | None, answer: Answer | None
+    ) -> None:
         if key is not None and await self.admission.peek(caller, key) is not None:
+            return
+        if answer is not None and await self.admission.answers_owed(caller, answer.key) - set(answer.open_ids()):
             return
         position = await self.line.position_of_next(caller.team, caller.user, micro=1)
         if position > longest:

@@ -10,10 +10,20 @@ import structlog
 from app.crash import crash_point
 from app.domain.access import require_control, require_scope, visibility_filter
 from app.domain.accounts import Caller, Scope
-from app.domain.errors import Code, Conflict, KeyReused, NotFound, OverBudget, OverLimit, Unauthenticated
+from app.domain.errors import (
+    Code,
+    Conflict,
+    KeyReused,
+    NotFound,
+    OverBudget,
+    OverLimit,
+    Unauthenticated,
+    Unavailable,
+)
 from app.domain.ids import join_ref
 from app.domain.jobs import LIVE, Job, Status, Submission
 from app.domain.limits import LimitState, Unit, Window
+from app.services.answers import Answer, admit
 from app.services.store_disk import StoreDisk
 from app.services.submissions import Submissions
 from app.store.admission import (
@@ -66,14 +76,16 @@ class Jobs:
     disk: StoreDisk
     concurrency: int  # jobs that fal runs at once
 
-    async def submit(self, caller: Caller, submission: Submission) -> Submitted:
+    async def submit(self, caller: Caller, submission: Submission, *, answer: Answer | None = None) -> Submitted:
         """Check, price and admit a job; a repeated idempotency key returns the first job.
+
+        `answer` is that to a submission of fal's clients, where these are told apart by their answers.
 
         Raises:
             Unauthenticated: the key was revoked meanwhile.
             OverBudget, OverLimit: a limit refuses the job.
             KeyReused: the idempotency key was used with another body.
-            Unavailable: the store's disk is nearly full.
+            Unavailable: the store's disk is nearly full, or the caller left while an image was stored.
         """
         require_scope(caller, Scope.JOBS_WRITE)
         self.disk.require_room()
@@ -84,8 +96,10 @@ class Jobs:
                 limits = await self.limits.states(caller)
                 return await self._repeat(caller, repeated[0], limits, same=repeated[1])
         complete = await self.submissions.store_images(caller, checked, embedded)
+        if embedded and answer is not None and not answer.is_open:
+            raise Unavailable("The caller has left.")  # its repeat may have been answered already, and forgotten
         crash_point("admit.before")
-        outcome = await self.admission.admit(complete)
+        outcome = await admit(self.admission, complete, answer)
         crash_point("admit.after")
         return await self._submitted(caller, outcome, complete)
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from app.domain.accounts import NO_TEAM, NO_USER, Credential, Key, Scope, Team, User
+from app.domain.accounts import NO_TEAM, NO_USER, Credential, Key, Reposts, Scope, Team, User
 from app.domain.errors import NotFound
 from app.store import keys, scripts
 from app.store.client import Client, Row
@@ -40,6 +40,8 @@ def _read(kind: type[RecordT], row: Row) -> RecordT:
 def _value(name: str, text: str) -> Any:
     if name == "scopes":
         return frozenset(map(Scope, text.split()))
+    if name == "reposts":
+        return Reposts(text)
     if name in {"models", "origins"}:
         return tuple(json.loads(text))
     if name == "older_secrets":
@@ -140,13 +142,13 @@ class AccountStore:
     async def credential(self, digest: str, *, token: bool) -> Credential | None:
         """What is stored under the digest of a key or token, with all that decides whether it is valid."""
         with store_errors():
-            now_ms, record, parent, zone = await scripts.read_credential(
+            now_ms, record, parent, zone, reposts = await scripts.read_credential(
                 self._redis, credential=keys.credential(digest, token=token)
             )
         if not record:
             return None
         key, parent_key = _read(Key, pairs(record)), _read(Key, pairs(parent)) if parent else None
-        return Credential(key, parent_key, zone or "UTC", now_ms)
+        return Credential(key, parent_key, zone or "UTC", Reposts(reposts or Reposts.ANSWERED), now_ms)
 
     async def closed(self, credentials: Mapping[str, bool]) -> list[str]:
         """The digests of those of these keys (False) and tokens (True) that are no longer valid."""

@@ -30,7 +30,8 @@ class AdministrationStore:
 
     async def add_team(self, actor: str, team: Team, limits: Sequence[Limit]) -> None:
         """Add a team with its limits."""
-        details = {"name": team.name, "weight": team.weight, "time_zone": team.time_zone, **_details(limits)}
+        given = {"name": team.name, "weight": team.weight, "time_zone": team.time_zone, "reposts": team.reposts}
+        details = {**given, **_details(limits)}
         writes = [put_record(keys.team(team.id), team), ("SADD", keys.TEAMS, team.id)]
         writes += set_limits(team.id, limits)
         await self._audit.act(actor, "team.add", team.id, details, writes=writes)
@@ -115,6 +116,7 @@ class AdministrationStore:
             "models": record.models,
             "origins": record.origins,
             "expires": iso(record.expires_ms),
+            "reposts": record.reposts,
         }
         writes = _put_key(key_digest, record)
         require = [user_exists(record.team, record.user), team_exists(record.team)]

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from dataclasses import dataclass, fields
 from operator import attrgetter
+from typing import Literal
 
 from app.domain.accounts import Caller
 from app.domain.ids import join_ref, new_id
@@ -68,7 +69,28 @@ class CredentialEnded:
     """The key or token was revoked or has expired since it was read."""
 
 
+@dataclass(frozen=True, slots=True)
+class BeingAnswered:
+    """Another process may be answering an equal submission; it was asked at `now_ms`. Nothing was admitted."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class EqualAnswers:
+    """What a process knows of the answers to equal submissions.
+
+    `open` are the ids of those that it is giving; `asked_ms` is when another process was first asked about one, and
+    without `patience` that one counts as lost.
+    """
+
+    open: tuple[str, ...] = ()
+    asked_ms: int | None = None
+    patience: bool = True
+
+
 AdmissionOutcome = Admitted | Repeated | KeyReusedFor | OverLimits | CredentialEnded
+AnswerState = Literal["whole", "lost", "open", "withdrawn"]  # as `record_answer.lua` explains them
 
 
 class AdmissionStore:
@@ -79,13 +101,15 @@ class AdmissionStore:
         self._clock = clock
         self._retention_ms = retention_ms
 
-    async def admit(self, new: Submission) -> AdmissionOutcome:
+    async def admit(
+        self, new: Submission, equal: EqualAnswers = EqualAnswers()
+    ) -> AdmissionOutcome | BeingAnswered:
         """Write a job, all or nothing; Unconfirmed when it was written, but may be lost with the primary."""
         job_id = new_id("job")
         ref, owner = join_ref(new.team, job_id), new.token or new.user
         digest = key_digest(new.idempotency_key or "")
         order = dict(zip(ORDER_FIELDS, read_order(new), strict=True))
-        repost = digest if new.dedup_ms else None
+        repost = digest if new.dedup_ms and new.answer is None else None
         # The script writes these unchanged, and adds times, state and periods.
         empty = {"metadata": new.metadata or None, "images": new.images or None}
         record = write_fields({"id": job_id, **order, **empty, "repost": repost})
@@ -96,6 +120,7 @@ class AdmissionStore:
                     self._redis,
                     idempotency=keys.idempotency(new.team, owner, digest),
                     idempotency_before=keys.idempotency_before(new.team, owner, digest),
+                    answers=keys.answers(new.team, owner, digest) if new.answer else "",
                     credential=keys.credential(new.digest, token=new.token is not None),
                     team=keys.team(new.team),
                     job=keys.job(ref),
@@ -113,6 +138,10 @@ class AdmissionStore:
                     fingerprint=new.fingerprint,
                     tag=_short_hash(new.fingerprint),
                     idempotency_ms=new.dedup_ms or max(IDEMPOTENCY_MS, new.deadline_s * 1000 + DAY_MS),
+                    answer=new.answer,
+                    open=" ".join(equal.open),
+                    asked_ms=equal.asked_ms,
+                    patient=equal.patience,
                     amount=new.quoted_micro,
                     seconds=new.seconds,
                     deadline_ms=new.deadline_s * 1000,
@@ -137,6 +166,8 @@ class AdmissionStore:
             return Repeated(answer[3], read_states(answer[2], answer[1]))
         if answer[0] == "refused":
             return OverLimits(read_states(answer[2], answer[1]))
+        if answer[0] == "answering":
+            return BeingAnswered(answer[1])
         return KeyReusedFor(answer[2]) if answer[0] == "reused" else CredentialEnded()
 
     async def acknowledge(self, job: Job, *, digest: str, answered: bool = False, polled: bool = False) -> None:
@@ -151,6 +182,26 @@ class AdmissionStore:
                 answered=answered,
                 polled=polled,
             )
+
+    async def record_answer(
+        self, job: Job, answer: str, *, idempotency_key: str, state: AnswerState, kept_ms: int
+    ) -> bool:
+        """Record what became of the answer to a submission; False when it is not remembered any more."""
+        with store_errors():
+            return await scripts.record_answer(
+                self._redis,
+                answers=keys.answers(job.team, job.token or job.user, key_digest(idempotency_key)),
+                answer=answer,
+                job=job.id,
+                state=state,
+                kept_ms=kept_ms,
+            )
+
+    async def answers_owed(self, caller: Caller, idempotency_key: str) -> set[str]:
+        """The ids of the answers to equal submissions that may be lost."""
+        owner, digest = caller.token or caller.user, key_digest(idempotency_key)
+        with store_errors():
+            return set(await self._redis.hgetall(keys.answers(caller.team, owner, digest)))
 
     async def stop_deduplicating(self, job: Job) -> None:
         """The job's id was used outside the fal-compatible API: the same submission is a new job, not a retry."""

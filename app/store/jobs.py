@@ -32,12 +32,14 @@ class JobSnapshot:
     """A job at the store's time `now_ms`, and its place in its user's own line, 0 for the first.
 
     `dedup_digest` is the digest of the idempotency key derived from the request; None once the job was polled.
+    `asked_ms` is when another process last asked whether a held call waits for the job; 0 if it never did.
     """
 
     job: Job
     rank: int | None
     now_ms: int
     dedup_digest: str | None
+    asked_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ class JobStore:
             return None
         record = pairs(flat)
         dedup_digest = record.get("repost") if "repost_polled" not in record else None
-        return JobSnapshot(read_job(record), rank, now_ms, dedup_digest)
+        asked_ms = int(record.get("repost_asked_ms", 0))
+        return JobSnapshot(read_job(record), rank, now_ms, dedup_digest, asked_ms)
 
     async def get_many(self, refs: Sequence[str]) -> list[Job | None]:
         """The jobs in the order of `refs`, None where there is none."""

@@ -34,10 +34,10 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
     ),
     Lifetime.LIVE: ("job:",),
     Lifetime.EXPIRING: (
-        "limits:tok_", "total:tok_", "period:", "rate:", "token:", "usage:hours:", "idem:", "events:", "delivery:",
-        "deliveries:", "waiting:", "flying:", "destination:", "outbox:", "dead:", "file:", "upload:", "parts",
-        "parts:", "outstanding:", "durations:", "ends:", "absences:", "request:", "suspect:", "wake", "lane:",
-        "workers", "lanes_seen", "silent", "concurrency", "alarm_said:",
+        "limits:tok_", "total:tok_", "period:", "rate:", "token:", "usage:hours:", "idem:", "answers:", "events:",
+        "delivery:", "deliveries:", "waiting:", "flying:", "destination:", "outbox:", "dead:", "file:", "upload:",
+        "parts", "parts:", "outstanding:", "durations:", "ends:", "absences:", "request:", "suspect:", "wake",
+        "lane:", "workers", "lanes_seen", "silent", "concurrency", "alarm_said:",
     ),
 }  # fmt: skip
 LIFETIMES = {name: lifetime for lifetime, names in _BY_LIFETIME.items() for name in names}
@@ -117,6 +117,12 @@ def idempotency(team: str, owner: str, key_digest: str) -> str:
 def idempotency_before(team: str, owner: str, key_digest: str) -> str:
     """Hash: the same with the whole fingerprint, as older versions wrote it."""
     return f"{PREFIX}idem:{team}:{owner}:{key_digest}"
+
+
+def answers(team: str, owner: str, key_digest: str) -> str:
+    """Hash: the answers to equal submissions of a user or a browser token that may be lost (`lib/answers.lua`)."""
+    digest = hashlib.sha256(f"{team}:{owner}:{key_digest}".encode()).digest()
+    return f"{PREFIX}answers:{base64.urlsafe_b64encode(digest)[:22].decode()}"
 
 
 def reservations(team: str) -> str:

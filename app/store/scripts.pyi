@@ -31,6 +31,7 @@ AdmitReply: TypeAlias = (
     | tuple[Literal["refused"], int, list[str]]
     | tuple[Literal["repeated"], int, list[str], str]
     | tuple[Literal["reused"], int, str]
+    | tuple[Literal["answering"], int]
     | tuple[Literal["gone"], int]
     | tuple[Literal["clock"], int, str]
 )
@@ -40,6 +41,7 @@ async def admit(
     *,
     idempotency: str,
     idempotency_before: str,
+    answers: str,
     credential: str,
     team: str,
     job: str,
@@ -60,6 +62,10 @@ async def admit(
     fingerprint: str,
     tag: str,
     idempotency_ms: int,
+    answer: str | None,
+    open: str,
+    asked_ms: int | None,
+    patient: bool,
     amount: int,
     seconds: int,
     deadline_ms: int,
@@ -231,8 +237,10 @@ async def raise_alarm(
 ) -> bool:
     """Writes an alarm, even when memory is used up: that may be its subject."""
 
-async def read_credential(redis: Client, *, credential: str) -> tuple[int, list[str], list[str], str]:
-    """Reads a key or a browser token, its parent and the team's time zone, in one round trip."""
+async def read_credential(
+    redis: Client, *, credential: str
+) -> tuple[int, list[str], list[str], str | None, str | None]:
+    """Reads a key or a browser token, its parent and what is the team's, in one round trip."""
 
 async def read_for_poll(
     redis: Client, *, job: str, ref: str, field: str, value: str
@@ -261,6 +269,9 @@ async def read_queue_state(redis: Client) -> tuple[int, *tuple[list[Any], ...]]:
 
 async def read_visible(redis: Client, *, record: str, field: str, value: str) -> list[str]:
     """Reads a job or an upload, if the caller may see it."""
+
+async def record_answer(redis: Client, *, answers: str, answer: str, job: str, state: str, kept_ms: int) -> bool:
+    """Records what became of the answer to a submission of fal's clients."""
 
 async def record_attempt(
     redis: Client,

@@ -5,7 +5,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from app.domain.accounts import Caller, Key, Scope, Team, User
+from app.domain.accounts import Caller, Key, Reposts, Scope, Team, User
 from app.domain.limits import Limit, Owner
 from app.domain.money import format_usd
 from app.domain.times import iso
@@ -22,6 +22,7 @@ class TeamView(TypedDict):
     name: str
     weight: int
     time_zone: str
+    reposts: Reposts
     limits: list[LimitView]
     created_at: Time
 
@@ -49,7 +50,10 @@ class UserList(TypedDict):
 
 
 class KeyView(TypedDict):
-    """A key's record, without the key itself, which is not stored. `last_used_at` is exact to a minute."""
+    """A key's record, without the key itself, which is not stored.
+
+    `reposts` is null where the team's rule applies; `last_used_at` is exact to a minute.
+    """
 
     id: str
     name: str
@@ -59,6 +63,7 @@ class KeyView(TypedDict):
     scopes: list[Scope]
     models: list[str] | None
     origins: list[str] | None
+    reposts: Reposts | None
     created_at: Time
     expires_at: Time | None
     revoked_at: Time | None
@@ -98,10 +103,11 @@ class NamedView(TypedDict):
 
 
 class OwnKeyView(TypedDict):
-    """The caller's key."""
+    """The caller's key; `reposts` is the rule that applies to it."""
 
     id: str
     scopes: list[Scope]
+    reposts: Reposts
 
 
 class SpendingView(TypedDict):
@@ -128,6 +134,7 @@ def team_view(team: Team, limits: Sequence[Limit]) -> TeamView:
         "name": team.name,
         "weight": team.weight,
         "time_zone": team.time_zone,
+        "reposts": team.reposts,
         "limits": limits_view(limits),
         "created_at": iso(team.created_ms),
     }
@@ -155,6 +162,7 @@ def key_view(key: Key, used_ms: int | None = None) -> KeyView:
         "scopes": sorted(key.scopes),
         "models": None if key.models is None else list(key.models),
         "origins": None if key.origins is None else list(key.origins),
+        "reposts": key.reposts,
         "created_at": iso(key.created_ms),
         "expires_at": iso(key.expires_ms),
         "revoked_at": iso(key.revoked_ms),
@@ -183,7 +191,7 @@ def me_view(caller: Caller, me: CallerInfo) -> MeView:
     view: MeView = {
         "team": {"id": me.team.id, "name": me.team.name},
         "user": {"id": me.user.id, "name": me.user.name},
-        "key": {"id": caller.key, "scopes": sorted(caller.scopes)},
+        "key": {"id": caller.key, "scopes": sorted(caller.scopes), "reposts": caller.reposts},
         "limits": [limit_state_view(state) for state in me.limits if not by_token or state.owner is Owner.TOKEN],
     }
     if not by_token:

@@ -1,239 +1,223 @@
-"""A client's automatic retry costs nothing, and two deliberate submissions are possible (docs/decisions/0016)."""
+"""An equal request is a new one, unless the answer to an earlier one may be lost (docs/decisions/0016)."""
 
 import asyncio
 import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 
-from app.domain.jobs import Charge, JobError, Priority, Status
+from app.domain.accounts import Reposts
 from app.domain.limits import Limit, Unit, Window
-from app.services.fal_compat import DEDUP_MS, FalRequest
+from app.services.fal_compat import FalRequest
 from app.store import keys
 from tests.integration import fal_queue
+from tests.integration.conftest import environment
 from tests.integration.fal_queue import MODEL, given
-from tests.support.callers import another_key, calling, colleague, stranger, token
-from tests.support.endpoints import acquired
+from tests.support.callers import another_key
+from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
-from tests.support.receiver import Receiver
-from tests.support.server import running_server
+from tests.support.redis_server import RedisServer
+from tests.support.server import Server, running_server
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
-from workers.deliver import deliver
 
 pytestmark = pytest.mark.anyio
+QUEUE, RUN = f"/fal/queue/{MODEL}", f"/fal/run/{MODEL}"
 
 
-async def job_count(stack: Stack) -> int:
-    """How many jobs the caller has."""
-    return len((await stack.api.get("/v1/jobs")).json()["data"])
+@pytest.fixture(scope="module")
+async def other(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Server]:
+    """A second API process on the same store."""
+    async with running_server(environment(redis_server, emulator)) as running:
+        yield running
 
 
-async def unanswered(stack: Stack, prompt: str) -> str:
-    """A job whose answer was never sent: its process died between admission and answer."""
-    caller = await stack.gateway.accounts.authenticate(stack.account.key)
-    request = FalRequest(MODEL, given(stack, prompt), priority=Priority.NORMAL)
-    accepted = await stack.gateway.fal_compat.submit(
-        caller, request, surface="queue", idempotency_key=None, trace_id="dead"
-    )
-    return accepted.job.id
+async def key_with(stack: Stack, rule: str | None) -> str:
+    """A key of the stack's user with this rule."""
+    return (await another_key(stack, reposts=None if rule is None else Reposts(rule))).key
 
 
-async def test_a_repost_is_the_same_job(stack: Stack, pipeline: Pipeline) -> None:
-    """200, the same id, the current job; marked as a repeat; the money is reserved once."""
-    first = await fal_queue.post(stack, "once")
-    await pipeline.bought("another")
-    again = await fal_queue.post(stack, "once")
-    assert (again.status_code, again.json()["request_id"]) == (200, first.json()["request_id"])
-    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
-    assert await job_count(stack) == 2
-    assert (await pipeline.money())[0] == 2 * 1_400_000
+@asynccontextmanager
+async def calling(server: Server, key: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with connections of its own."""
+    headers = {"Authorization": f"Key {key}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, trust_env=False, timeout=30) as client:
+        yield client
 
 
-async def test_two_takes_are_two_jobs_once_the_first_was_polled(stack: Stack) -> None:
-    """Answered and polled by its id: an identical submission within the same second is a new job."""
-    first = await fal_queue.submitted(stack, "take")
-    assert (await fal_queue.status(stack, first["request_id"])).status_code == 202
-    second = await fal_queue.submitted(stack, "take")
-    assert second["request_id"] != first["request_id"]
-    third = await fal_queue.submitted(stack, "take")
-    assert third["request_id"] == second["request_id"]
-    assert await job_count(stack) == 2
+async def jobs_of(stack: Stack, prompt: str) -> list[str]:
+    """The ids of the jobs with this prompt."""
+    jobs = (await stack.api.get("/v1/jobs", params={"limit": 100})).json()["data"]
+    return [job["id"] for job in jobs if job["input"]["prompt"] == prompt]
 
 
-@pytest.mark.parametrize("how", ["status", "result", "cancel"])
-async def test_any_request_by_the_id_is_a_poll(stack: Stack, how: str) -> None:
-    """A request with the id shows that the answer was read."""
-    first = await fal_queue.submitted(stack, how)
-    ask = {"status": fal_queue.status, "result": fal_queue.result, "cancel": fal_queue.cancel}[how]
-    await ask(stack, first["request_id"])
-    assert (await fal_queue.submitted(stack, how))["request_id"] != first["request_id"]
+def raw_request(stack: Stack, path: str, prompt: str) -> bytes:
+    """The bytes of a request."""
+    body = json.dumps(given(stack, prompt)).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Key {stack.account.key}\r\n"
+    return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-@pytest.mark.parametrize("how", ["cancelled", "erased"])
-async def test_what_is_done_on_the_native_api_counts_too(stack: Stack, how: str) -> None:
-    """A caller who cancels or erases a job at /v1 has its id; an identical submission is then a new job."""
-    first = (await fal_queue.submitted(stack, how))["request_id"]
-    assert (await stack.api.post(f"/v1/jobs/{first}/cancel")).status_code == 202
-    if how == "erased":
-        assert (await stack.api.delete(f"/v1/jobs/{first}")).status_code == 204
-    assert (await fal_queue.submitted(stack, how))["request_id"] != first
+async def assert_repeat(server: Server, stack: Stack, prompt: str, *, path: str = QUEUE) -> str:
+    """An equal request finds the one job; its id."""
+    async with calling(server, stack.account.key) as client:
+        reply = await client.post(path, json=given(stack, prompt))
+    (job_id,) = await jobs_of(stack, prompt)
+    assert (reply.status_code, reply.headers["x-fal-request-id"]) == (200, job_id)
+    return job_id
 
 
-async def test_a_webhook_that_arrived_tells_the_id(pipeline: Pipeline, receiver: Receiver) -> None:
-    """A refused webhook does not; after an accepted one, the same request is a new job."""
-    receiver.answers([500, 200])
-    params = {"fal_webhook": receiver.url}
-    first = (await fal_queue.submitted(pipeline.stack, "told", params=params))["request_id"]
-    job, error = await pipeline.job(first), JobError("upstream_error", "It failed at fal.", retryable=True)
-    assert await pipeline.store.end(job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=error)
-    for wanted in (True, False):
-        ((ref, destination),) = await acquired(pipeline)
-        await deliver(pipeline.gateway, ref, destination=destination)
-        again = (await fal_queue.submitted(pipeline.stack, "told", params=params))["request_id"]
-        assert (again == first) is wanted
-        await pipeline.redis.zadd(keys.waiting(destination), {ref: 0}, xx=True)
-        await pipeline.redis.zadd(keys.due("deliver"), {destination: 0})
+# --- four equal requests -----------------------------------------------------------------------------------------
 
 
-async def test_a_repost_after_a_lost_answer_is_never_a_second_purchase(stack: Stack) -> None:
-    """The process died before it answered: the job is found again, even if another client polled it meanwhile."""
-    job_id = await unanswered(stack, "lost")
-    await fal_queue.status(stack, job_id)
-    again = await fal_queue.post(stack, "lost")
-    assert again.json()["request_id"] == job_id
-    assert await job_count(stack) == 1
-    assert (await fal_queue.submitted(stack, "lost"))["request_id"] != job_id  # that answer was sent, and polled
+@pytest.mark.parametrize(("rule", "clips"), [(None, 4), ("answered", 4), ("strict", 1), ("never", 4)])
+async def test_four_at_once(stack: Stack, server: Server, other: Server, rule: str | None, clips: int) -> None:
+    """On connections of their own to one process, and to two processes; a repeat says that it is one."""
+    key = await key_with(stack, rule)
+    for number, servers in enumerate([(server,) * 4, (server, other) * 2]):
+        prompt = f"at once {number}"
+
+        async def one(to: Server, prompt: str = prompt) -> httpx.Response:
+            async with calling(to, key) as client:
+                return await client.post(QUEUE, json=given(stack, prompt))
+
+        replies = await asyncio.gather(*map(one, servers))
+        assert {reply.status_code for reply in replies} == {200}
+        assert len({reply.json()["request_id"] for reply in replies}) == clips
+        assert sum("idempotent-replayed" not in reply.headers for reply in replies) == clips
+        assert len(await jobs_of(stack, prompt)) == clips
 
 
-async def test_a_poll_that_comes_before_the_answer_is_noted_counts(stack: Stack) -> None:
-    """The order of the two does not matter."""
-    caller = await stack.gateway.accounts.authenticate(stack.account.key)
-    request = FalRequest(MODEL, given(stack, "order"))
-    accepted = await stack.gateway.fal_compat.submit(
-        caller, request, surface="queue", idempotency_key=None, trace_id="order"
-    )
-    await fal_queue.status(stack, accepted.job.id)
-    await stack.gateway.fal_compat.acknowledge(accepted, surface="queue")
-    assert (await fal_queue.submitted(stack, "order"))["request_id"] != accepted.job.id
+@pytest.mark.parametrize(("rule", "clips"), [(None, 4), ("strict", 1), ("never", 4)])
+async def test_four_in_turn(stack: Stack, server: Server, other: Server, rule: str | None, clips: int) -> None:
+    """On one kept connection; then the next ones to two processes in turn. None is polled."""
+    key = await key_with(stack, rule)
+    async with calling(server, key) as client, calling(other, key) as elsewhere:
+        for number, callers in enumerate([(client,) * 4, (client, elsewhere) * 2]):
+            for caller in callers:
+                assert (await caller.post(QUEUE, json=given(stack, f"turn {number}"))).status_code == 200
+            assert len(await jobs_of(stack, f"turn {number}")) == clips
 
 
-async def test_reposts_at_the_same_time_are_one_job(stack: Stack) -> None:
-    """Ten at once, as after a broken connection."""
-    replies = await asyncio.gather(*(fal_queue.post(stack, "at once") for _ in range(10)))
-    assert {reply.status_code for reply in replies} == {200}
-    assert len({reply.json()["request_id"] for reply in replies}) == 1
-    assert sum("idempotent-replayed" not in reply.headers for reply in replies) == 1
+async def test_takes_under_names_are_told_apart_by_these(stack: Stack, server: Server) -> None:
+    """An Idempotency-Key decides, whatever the rule: the same name is the same job."""
+    for rule in Reposts:
+        async with calling(server, await key_with(stack, rule)) as client:
+            for name in ("take 1", "take 2", "take 2"):
+                await client.post(QUEUE, json=given(stack, rule), headers={"Idempotency-Key": f"{rule} {name}"})
+        assert len(await jobs_of(stack, rule)) == 2
 
 
-CHANGES = [
-    {"json": {"seed": 1}},
-    {"params": {"fal_webhook": "https://example.com/hook"}},
-    {"headers": {"X-Fal-Queue-Priority": "low"}},
-    {"headers": {"X-Fal-Request-Timeout": "30.0"}},
-    {"headers": {"X-Filmgate-New": "1"}},
-    {"headers": {"Idempotency-Key": "second"}},
-]
+# --- an answer that was lost -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", CHANGES)
-async def test_what_differs_is_another_job(stack: Stack, change: dict[str, dict[str, object]]) -> None:
-    """Body (a dropped field too), webhook, a header that changes the job, and the two that force a new one."""
-    first = await fal_queue.submitted(stack, "differs")
-    if "json" in change:
-        change = {"json": {**given(stack, "differs"), **change["json"]}}
-    assert (await fal_queue.submitted(stack, "differs", **change))["request_id"] != first["request_id"]
+@asynccontextmanager
+async def sent(stack: Stack, server: Server, path: str, prompt: str) -> AsyncIterator[socket.socket]:
+    """A connection with a request, of whose answer nothing is read; closed at the end of the block."""
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_sendall(connection, raw_request(stack, path, prompt))
+        yield connection
 
 
-async def test_headers_that_change_nothing_make_no_difference(stack: Stack) -> None:
-    """A hint, no retries, the default priority."""
-    first = await fal_queue.submitted(stack, "hints")
-    headers = {"X-Fal-Runner-Hint": "h", "X-Fal-No-Retry": "1", "X-Fal-Queue-Priority": "normal"}
-    assert (await fal_queue.submitted(stack, "hints", headers=headers))["request_id"] == first["request_id"]
+async def admitted(stack: Stack, prompt: str, *, jobs: int = 1) -> list[str]:
+    """The ids of the jobs with this prompt, once there are so many."""
+
+    async def enough() -> list[str]:
+        found = await jobs_of(stack, prompt)
+        return found if len(found) >= jobs else []
+
+    return list(await wait_until(enough, f"{prompt} is admitted", timeout=15) or ())
 
 
-async def test_no_other_callers_request_is_a_repeat(stack: Stack) -> None:
-    """Another user's, team's or browser token's; another key of the same user is the same caller."""
-    first = (await fal_queue.submitted(stack, "whose"))["request_id"]
-    body = given(stack, "whose")
-    tokens = [(await token(stack.api))["token"] for _ in range(2)]
-    found = []
-    for key in (*tokens, (await colleague(stack)).key, await stranger(stack)):
-        async with calling(stack, key) as api:
-            found.append((await api.post(f"/fal/queue/{MODEL}", json=body)).json()["request_id"])
-    assert len({first, *found}) == 5
-    async with calling(stack, (await another_key(stack)).key) as api:
-        assert (await api.post(f"/fal/queue/{MODEL}", json=body)).json()["request_id"] == first
+@pytest.mark.parametrize("read", [None, 0, 40])
+async def test_a_caller_who_left_gets_the_same_job(
+    stack: Stack, server: Server, other: Server, read: int | None
+) -> None:
+    """Left after so many bytes of the answer (None: without waiting for it), at any moment of its way."""
+    for number, pause in enumerate((0, 0.002, 0.005, 0.02, 0.1)):
+        prompt = f"left {read} {number}"
+        async with sent(stack, server, QUEUE, prompt) as connection:
+            if read is not None:
+                await admitted(stack, prompt)
+            if read:
+                await asyncio.get_running_loop().sock_recv(connection, read)
+            await asyncio.sleep(pause)
+        await assert_repeat(other if number == 4 else server, stack, prompt)
+        async with calling(server, stack.account.key) as client:  # that answer has arrived: this is another take
+            assert "idempotent-replayed" not in (await client.post(QUEUE, json=given(stack, prompt))).headers
 
 
-async def test_a_repost_works_over_every_limit(stack: Stack) -> None:
-    """The limit that the first submission used up, and the line that the job itself makes too long."""
+@pytest.mark.parametrize("rule", ["answered", "strict"])
+async def test_a_killed_process_leaves_one_job(stack: Stack, server: Server, tmp_path: Path, rule: str) -> None:
+    """It dies between admission and answer; the equal request finds its job, in another process."""
+    team = stack.account.team.id
+    await stack.gateway.administration.change_team("test", team, reposts=Reposts(rule))
+    (tmp_path / "admit.after.0").write_text("9 0")
+    async with running_server({**stack.environment, "FILMGATE_CRASH": str(tmp_path)}) as dying:
+        with pytest.raises(httpx.TransportError):
+            async with calling(dying, stack.account.key) as client:
+                await client.post(QUEUE, json=given(stack, rule))
+        await assert_repeat(server, stack, rule)
+
+
+async def test_a_held_call_is_one_job_for_each_caller_who_waits(
+    stack: Stack, server: Server, other: Server
+) -> None:
+    """Two callers at two processes wait for two clips; one who left and calls again waits for the first."""
+    async with sent(stack, server, RUN, "held"):
+        (first,) = await admitted(stack, "held")
+        async with sent(stack, server, RUN, "held"), sent(stack, other, RUN, "held"):
+            assert len(await admitted(stack, "held", jobs=3)) == 3
+            await cancelled(stack, set(await jobs_of(stack, "held")) - {first})
+    async with calling(other, stack.account.key) as client:
+        again = asyncio.create_task(client.post(RUN, json=given(stack, "held")))
+        await cancelled(stack, {first})
+        reply = await again
+    assert (reply.headers["x-fal-request-id"], reply.headers.get("idempotent-replayed")) == (first, "true")
+    assert len(await jobs_of(stack, "held")) == 3
+
+
+async def cancelled(stack: Stack, jobs: set[str]) -> None:
+    """End these jobs."""
+    for job_id in jobs:
+        assert (await stack.api.post(f"/v1/jobs/{job_id}/cancel")).status_code == 202
+
+
+async def test_a_repeat_that_fits_in_the_line_is_no_second_in_it(stack: Stack) -> None:
+    """A queue that the lost request's own job makes too long; a limit that it used up."""
     params = {"fal_max_queue_length": "0"}
-    first = await fal_queue.submitted(stack, "limited", params=params)
-    limits = [Limit(Unit.JOBS, Window.TOTAL, 1), Limit(Unit.SUBMITS, Window.HOUR, 0)]
+    caller = await stack.gateway.accounts.authenticate(stack.account.key)
+    request = FalRequest(MODEL, given(stack, "alone"), max_queue=0)
+    lost = await stack.gateway.fal_compat.submit(
+        caller, request, surface="queue", idempotency_key=None, trace_id="lost"
+    )
+    limits = [Limit(Unit.JOBS, Window.TOTAL, 1)]
     await stack.gateway.limits.replace("test", stack.account.team.id, limits)
-    again = await fal_queue.post(stack, "limited", params=params)
-    assert (again.status_code, again.json()["request_id"]) == (200, first["request_id"])
-    assert (await fal_queue.post(stack, "another")).status_code == 403
+    assert (await fal_queue.submitted(stack, "alone", params=params))["request_id"] == lost.job.id
+    assert (await fal_queue.post(stack, "alone", params=params)).status_code == 403
 
 
-async def test_a_key_of_the_callers_own_counts_and_stays(stack: Stack) -> None:
-    """As on the native API: even after polls; a different body is 422."""
-    headers = {"Idempotency-Key": "mine"}
-    first = await fal_queue.submitted(stack, "mine", headers=headers)
-    await fal_queue.status(stack, first["request_id"])
-    assert (await fal_queue.submitted(stack, "mine", headers=headers))["request_id"] == first["request_id"]
-    other = await fal_queue.post(stack, "other", headers=headers)
-    assert (other.status_code, other.json()["detail"][0]["loc"]) == (422, ["header", "idempotency-key"])
+async def test_an_outage_is_503_where_the_client_would_buy_again(fragile: Stack) -> None:
+    """With `never`, a client's own retry is a new job, so it is not invited to one."""
+    team = fragile.account.team.id
+    await fragile.gateway.administration.change_team("test", team, reposts=Reposts.NEVER)
+    await fal_queue.submitted(fragile)
+    fragile.redis.kill()
+    assert (await fal_queue.post(fragile)).status_code == 503
+    fragile.redis.start()
 
 
-async def test_the_record_of_a_request_ends_by_itself(stack: Stack, pipeline: Pipeline) -> None:
-    """After 150 s; at once when the job was answered and polled."""
-    request_id = (await fal_queue.submitted(stack, "ends"))["request_id"]
-    names = [name async for name in pipeline.redis.scan_iter(keys.PREFIX + "idem:*")]
-    assert len(names) == 1
-    assert 0 < await pipeline.redis.pttl(names[0]) <= DEDUP_MS
-    await fal_queue.status(stack, request_id)
-    assert not await pipeline.redis.exists(names[0])
-    record = await pipeline.redis.hgetall(keys.job(pipeline.ref(request_id)))
-    assert not {"repost", "repost_answered", "repost_polled"} & record.keys()
+async def test_nothing_is_remembered_of_an_answer_that_arrived(stack: Stack, pipeline: Pipeline) -> None:
+    """Neither beside the job nor in it."""
+    request_id = (await fal_queue.submitted(stack, "done"))["request_id"]
 
+    async def forgotten() -> bool:
+        return not [name async for name in pipeline.redis.scan_iter(keys.PREFIX + "answers:*")]
 
-async def test_a_caller_who_left_before_the_answer_gets_the_same_job(stack: Stack, pipeline: Pipeline) -> None:
-    """Over real connections, closed once the request is sent or before its answer is read; then a complete one."""
-    body = json.dumps(given(stack, "dropped")).encode()
-    async with running_server(stack.environment) as server:
-        head = (
-            f"POST /fal/queue/{MODEL} HTTP/1.1\r\nHost: x\r\nAuthorization: Key {stack.account.key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-
-        async def sent() -> asyncio.StreamWriter:
-            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            writer.write(head.encode() + body)
-            await writer.drain()
-            return writer
-
-        for _ in range(9):  # a server that sees the close before it has read the request does not admit it
-            (await sent()).close()
-        last = await sent()
-
-        async def admitted() -> bool:
-            return await job_count(stack) > 0
-
-        await wait_until(admitted, "the job is admitted")
-        last.close()
-        headers = {"Authorization": f"Key {stack.account.key}", "Content-Type": "application/json"}
-        async with httpx.AsyncClient(base_url=server.url, headers=headers, trust_env=False) as client:
-            reply = await client.post(f"/fal/queue/{MODEL}", content=body)
-            assert (reply.status_code, reply.headers["idempotent-replayed"]) == (200, "true")
-            request_id = reply.json()["request_id"]
-
-            async def forgotten() -> bool:  # written just after the answer was sent
-                await client.get(fal_queue.path_of(request_id, "/status"))
-                return not [name async for name in pipeline.redis.scan_iter(keys.PREFIX + "idem:*")]
-
-            await wait_until(forgotten, "the first take is no repeat any more")
-            other = await client.post(f"/fal/queue/{MODEL}", content=body)
-            assert other.json()["request_id"] != request_id
-    assert await job_count(stack) == 2
+    await wait_until(forgotten, "the answer is recorded")
+    assert not any("repost" in name for name in await pipeline.redis.hgetall(keys.job(pipeline.ref(request_id))))

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.domain.accounts import Reposts
 from tests.integration.fal_queue import MODEL, given
 from tests.support.pipeline import Pipeline
 from tests.support.server import running_server
@@ -67,8 +68,10 @@ async def test_a_cancelled_call_ends_at_once(stack: Stack, pipeline: Pipeline) -
     await pipeline.write(job_id, deadline_ms=1)
 
 
-async def test_a_call_sent_again_holds_for_the_same_job(stack: Stack, pipeline: Pipeline) -> None:
+async def test_with_strict_a_call_sent_again_holds_for_the_same_job(stack: Stack, pipeline: Pipeline) -> None:
     """Both get the same output; after that, the same call is a new request."""
+    team = stack.account.team.id
+    await stack.gateway.administration.change_team("test", team, reposts=Reposts.STRICT)
     async with held(stack, "twice") as (calling, job_id):
         again = asyncio.create_task(stack.api.post(RUN, json=given(stack, "twice"), timeout=60))
         await asyncio.sleep(0)

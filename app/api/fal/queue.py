@@ -13,7 +13,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import format_sse_event
-from starlette.background import BackgroundTask
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from app.api.busy_routes import busy
@@ -23,7 +22,6 @@ from app.api.event_stream import event_stream
 from app.api.fal.hosts import terms_of
 from app.api.fal.submission import ReadFalSubmission, job_headers, read_submission
 from app.api.fal_errors import REQUEST_ID, fal_reply, not_found
-from app.api.incoming import has_left
 from app.api.limit_headers import limit_headers
 from app.api.query import given_query
 from app.api.reads import Reads, query, reads
@@ -121,9 +119,7 @@ async def submit(request: Request, incoming: ReadFalSubmission) -> Response:
     state = RequestState(job, submitted.position, job.created_ms)
     headers = {**job_headers(job, submission=submission), **limit_headers(submitted.limits)}
     reply = fal_reply(_view(terms_of(request), state, logs=None), 200, headers)
-    if not await has_left(request):
-        reply.background = BackgroundTask(incoming.gateway.fal_compat.acknowledge, submission, surface="queue")
-    return reply
+    return await incoming.recorded(reply, request, submission)
 
 
 @router.get(

@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.background import BackgroundTask
 
 from app.api.body import release_body
 from app.api.busy_routes import busy
@@ -32,15 +31,19 @@ async def run(request: Request, incoming: ReadFalSubmission) -> Response:
     release_body(request, incoming.request.input)
     headers = job_headers(submission.job, submission=submission)
     gateway, caller = incoming.gateway, incoming.caller
-    end = gateway.fal_compat.until_end(caller, submission.job)
-    state = await long_poll(request, gateway, caller, end, disconnected=_disconnected(request))
-    if state is None and stopping(request).is_set():
-        return _restarting(headers, repeatable=not incoming.request.force_new)
-    if state is None:
-        return Response(status_code=GONE, headers=headers)  # nobody reads it
-    reply = result_of(state, incoming.trace_id, headers=headers)
-    reply.background = BackgroundTask(gateway.fal_compat.acknowledge, submission, surface="run")
-    return reply
+    end = gateway.fal_compat.until_end(caller, submission)
+    try:
+        state = await long_poll(request, gateway, caller, end, disconnected=_disconnected(request))
+    except BaseException:
+        gateway.fal_compat.give_up(submission)
+        raise
+    if state is not None:
+        return await incoming.recorded(result_of(state, incoming.trace_id, headers=headers), request, submission)
+    if stopping(request).is_set():
+        reply = _restarting(headers, repeatable=not incoming.request.force_new)
+    else:
+        reply = Response(status_code=GONE, headers=headers)  # nobody reads it
+    return await incoming.recorded(reply, request, submission, is_result=False)
 
 
 def _restarting(headers: dict[str, str], *, repeatable: bool) -> Response:

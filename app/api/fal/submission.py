@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.responses import Response
 from pydantic import RootModel
+from starlette.background import BackgroundTask
 
 from app.api.body import json_object
 from app.api.deps import IDEMPOTENCY_KEY, current_caller, get_gateway, idempotency_key
 from app.api.fal_dropped import WARNING, dropped_warning
-from app.api.fal_errors import ALWAYS_NEW, REQUEST_ID
+from app.api.fal_errors import ALWAYS_NEW, REPEATABLE, REQUEST_ID
+from app.api.handover import PlainReply, ServedReply, handover_of
 from app.api.query import given_query
 from app.api.reads import Reads, header, query, reads
-from app.domain.accounts import Caller
+from app.domain.accounts import Caller, Reposts
 from app.domain.errors import Code, Malformed
 from app.domain.jobs import Job, Priority
 from app.gateway import Gateway
@@ -40,19 +43,40 @@ class FalInput(RootModel[Object]):
 
 @dataclass(frozen=True, slots=True)
 class IncomingFalSubmission:
-    """A submission as it arrived; `key` is its idempotency key."""
+    """A submission as it arrived, and the way of its reply; `key` is its idempotency key."""
 
     caller: Caller
     gateway: Gateway
     request: FalRequest
     key: str | None
     trace_id: str
+    handover: ServedReply | PlainReply
 
     async def submit(self, surface: Surface) -> FalSubmission:
         """Admit it, or find the job of an earlier one."""
         return await self.gateway.fal_compat.submit(
-            self.caller, self.request, surface=surface, idempotency_key=self.key, trace_id=self.trace_id
+            self.caller,
+            self.request,
+            surface=surface,
+            idempotency_key=self.key,
+            trace_id=self.trace_id,
+            handover=self.handover,
         )
+
+    async def recorded(
+        self, reply: Response, request: Request, submission: FalSubmission, *, is_result: bool = True
+    ) -> Response:
+        """The reply; once it is written, it is recorded whether it was handed over. An error is no answer."""
+        if submission.answer is not None:
+            submission.answer.is_result = is_result
+        if isinstance(self.handover, PlainReply):
+            self.handover.has_left = await request.is_disconnected()
+        reply.background = BackgroundTask(self._record, submission, is_result=is_result)
+        return reply
+
+    async def _record(self, submission: FalSubmission, *, is_result: bool) -> None:
+        whole = is_result and await self.handover.is_whole()
+        await self.gateway.fal_compat.record_reply(submission, whole=whole, watch=self.handover.watch)
 
 
 @reads(Reads(key=True, body=FalInput, parameters=SUBMISSION))
@@ -61,6 +85,9 @@ async def read_submission(request: Request) -> IncomingFalSubmission:
     gateway = await get_gateway(request)
     caller = await current_caller(request, gateway)
     headers, given = request.headers, given_query(request)
+    force_new = headers.get(ALWAYS_NEW, "").strip().lower() in TRUE or caller.reposts is Reposts.NEVER
+    key = await idempotency_key(request)
+    request.scope[REPEATABLE] = key is not None or not force_new
     return IncomingFalSubmission(
         caller,
         gateway,
@@ -71,10 +98,11 @@ async def read_submission(request: Request) -> IncomingFalSubmission:
             priority=_priority(headers.get("x-fal-queue-priority")),
             start_timeout_s=_start_timeout(headers.get("x-fal-request-timeout")),
             max_queue=_max_queue(given.get("fal_max_queue_length")),
-            force_new=headers.get(ALWAYS_NEW, "").strip().lower() in TRUE,
+            force_new=force_new,
         ),
-        await idempotency_key(request),
+        key,
         request.scope["trace_id"],
+        handover_of(request),
     )
 
 

@@ -2,7 +2,8 @@
 -- It runs without `allow-oom`: when memory is short, admission stops first.
 --
 -- 1. refuse when the key was revoked a moment ago, or when the periods are not those of the store's clock
--- 2. a known idempotency key: answer with its job, or refuse when the request differs
+-- 2. a known idempotency key: answer with its job, or refuse when the request differs; an equal submission whose answer
+--    was lost: answer with its job, and where only another process knows that, ask it by a mark on the job
 -- 3. check every limit of the gateway, the team, the user and the token; refuse when one is exceeded, consume the rates
 -- 4. write the record, with times by the store's clock; its periods never change
 -- 5. reserve the money: the reservation, the sums of every owner, the ledger
@@ -11,10 +12,11 @@
 -- 8. count the admission for witnesses; write the event, the alerts of money limits that are nearly used up, and their
 --    deliveries; remember the idempotency key; wake a lane
 --
--- USES clock event outbox sums limits money budget credential line epoch idempotency
+-- USES clock event outbox sums limits money budget credential line epoch idempotency answers
 -- KEYS
 --   idempotency    string  job and request of an earlier submission with the same key
 --   idempotency_before hash  the same, written by an older version
+--   answers        hash    the answers to equal submissions that may be lost
 --   credential     hash    the caller's key or browser token
 --   team           hash    the team
 --   job            hash    the new record
@@ -39,6 +41,10 @@
 --   fingerprint    str     SHA-256 of the request
 --   tag            str     its first twelve characters in base64
 --   idempotency_ms int     how long the idempotency key is remembered
+--   answer         str?    the id of the answer, where equal submissions are told apart by their answers
+--   open           str     the ids of such answers that this process is still giving
+--   asked_ms       int?    when this submission was first sent, where another process was giving one
+--   patient        bool    wait for that process
 --   amount         int     the job's price in micro-dollars
 --   seconds        int     its seconds of video
 --   deadline_ms    int     from now
@@ -55,6 +61,7 @@
 --   | {"refused", now_ms: int, limits: list[str]}
 --   | {"repeated", now_ms: int, limits: list[str], job_id: str}
 --   | {"reused", now_ms: int, job_id: str}
+--   | {"answering", now_ms: int}  an equal submission, by another process; ask again
 --   | {"gone", now_ms: int}
 --   | {"clock", now_ms: int, zone: str}
 local starts, ends = by_window(arg.starts), by_window(arg.ends)
@@ -78,6 +85,22 @@ if arg.idempotent then
     -- A write, so that a confirmation of it covers the first one.
     redis.call('PEXPIRE', found, math.max(1, redis.call('PTTL', found)))
     return {'repeated', now, encode_states(states), first}
+  end
+end
+if arg.answer then
+  local asked_ms = tonumber(arg.asked_ms or now)
+  local lost, first, unknown =
+    find_lost_answer(key.answers, arg.answer, arg.open, asked_ms, arg.patient, tonumber(arg.idempotency_ms))
+  if lost then
+    redis.call('HDEL', key.answers, lost)
+    owe_answer(key.answers, arg.answer, digits(now), first, 'open', arg.idempotency_ms)
+    return {'repeated', now, encode_states(states), first}
+  elseif unknown then
+    local other = string.sub(key.job, 1, -1 - #arg.id) .. unknown
+    if redis.call('EXISTS', other) == 1 then
+      redis.call('HSET', other, 'repost_asked_ms', digits(now))
+    end
+    return {'answering', now}
   end
 end
 local over = not consume_rates(states)
@@ -148,7 +171,9 @@ redis.call('ZADD', key.due_expire, digits(must_start), arg.ref)
 publish_job_event(job, key.job, arg.ref, key.events, 'job.queued', nil, arg.retention_ms)
 local alarms = publish_thresholds(states, key.events, arg.team_id, arg.user_id, arg.retention_ms)
 remember_entry('admissions', arg.id)
-if arg.idempotent then
+if arg.answer then
+  owe_answer(key.answers, arg.answer, digits(now), arg.id, 'open', arg.idempotency_ms)
+elseif arg.idempotent then
   remember_idempotent(key.idempotency, arg.tag, arg.id, arg.idempotency_ms)
 end
 wake_lane(key.wake)
