@@ -59,12 +59,23 @@ async def test_an_account_lives_from_its_team_to_its_end(stack: Stack, command: 
     assert made["limits"] == [{"unit": "usd", "window": "day", "amount": "50.00"}]
     user = (await answer("users", "create", "Ada", "--team", team))["id"]
 
-    rights = ("--scope", "jobs:read", "--model", MODEL, "--origin", ORIGIN, "--expires-in", "30d")
+    rights = (
+        "--scope",
+        "jobs:read",
+        "--model",
+        MODEL,
+        "--origin",
+        ORIGIN,
+        "--expires-in",
+        "30d",
+        "--reposts",
+        "strict",
+    )
     key = await answer("keys", "create", "laptop", "--user", user, *rights)
     me = (await _as(stack, key["key"])).json()
     assert (me["team"]["id"], me["user"]["id"]) == (team, user)
     assert (key["name"], key["scopes"]) == ("laptop", ["jobs:read"])
-    assert (key["models"], key["origins"]) == ([MODEL], [ORIGIN])
+    assert (key["models"], key["origins"], key["reposts"]) == ([MODEL], [ORIGIN], "strict")
     assert key["expires_at"][:10] > key["created_at"][:10]
 
     await answer("limits", "set", team, "usd/day=1.00", "submits/minute=30")
@@ -129,12 +140,14 @@ def test_the_first_key_makes_its_team(store: RedisServer, command: On) -> None:
 def test_names_and_limits_are_changed(store: RedisServer, command: On) -> None:
     """Omitted values are kept; limits are replaced as a whole; `--none` removes them."""
     call = command(store)
-    team = call("teams", "create", "one", "--weight", "2", "--json").json["id"]
+    made = call("teams", "create", "one", "--weight", "2", "--reposts", "strict", "--json").json
+    team = made["id"]
     user = call("users", "create", "Bo", "--limit", "jobs/concurrent=2", "--limit", "usd/total=3", "--json").json
     assert user["team"] == team
     assert call("users", "update", user["id"], "--name", "Bob", "--json").json == {**user, "name": "Bob"}
-    changed = call("teams", "update", team, "--time-zone", "Asia/Kolkata", "--json").json
+    changed = call("teams", "update", team, "--time-zone", "Asia/Kolkata", "--reposts", "never", "--json").json
     assert (changed["name"], changed["weight"], changed["time_zone"]) == ("one", 2, "Asia/Kolkata")
+    assert (made["reposts"], changed["reposts"]) == ("strict", "never")
     assert call("teams", "show", team, "--json").json == changed
     for owner in (user["id"], "gateway"):
         (limit,) = call("limits", "set", owner, "video_seconds/month=600", "--json").json

@@ -104,6 +104,7 @@ KEYS: dict[str, tuple[dict[str, Any], str]] = {
     "expires true": ({"expires_in": True}, "/expires_in"),
     "expires text": ({"expires_in": "3600"}, "/expires_in"),
     "unknown scope": ({"scopes": ["jobs:read", CANARY]}, "/scopes/1"),
+    "unknown rule": ({"reposts": CANARY}, "/reposts"),
     "scope 7": ({"scopes": [7]}, "/scopes/0"),
     "scope list": ({"scopes": [["jobs:read"]]}, "/scopes/0"),
     "scopes text": ({"scopes": "jobs:read"}, "/scopes"),

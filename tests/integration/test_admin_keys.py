@@ -89,6 +89,20 @@ async def test_a_key_is_shown_with_its_rights(admin: Administrator, stack: Stack
         assert (await admin.done("GET", "keys", **query))["data"] == []
 
 
+async def test_the_rule_of_a_key_comes_before_its_teams(admin: Administrator, stack: Stack) -> None:
+    """A key without one follows its team's, a browser token its key's; `GET /v1/me` shows which applies."""
+    plain = await admin.key(stack.account.user.id)
+    own = await admin.key(stack.account.user.id, reposts="never")
+    assert (plain["reposts"], own["reposts"]) == (None, "never")
+    await admin.done("PATCH", f"teams/{stack.account.team.id}", {"reposts": "strict"})
+    for key, rule in ((plain, "strict"), (own, "never")):
+        async with calling(stack, key["key"]) as theirs:
+            minted = (await theirs.post("/v1/tokens", json={"expires_in": 60})).json()["token"]
+            assert (await theirs.get("/v1/me")).json()["key"]["reposts"] == rule
+        async with calling(stack, minted) as page:
+            assert (await page.get("/v1/me")).json()["key"]["reposts"] == rule
+
+
 async def test_a_plain_key_submits_and_reads_and_never_ends(admin: Administrator, stack: Stack) -> None:
     """Only the user is required."""
     made = await admin.key(stack.account.user.id)
@@ -131,10 +145,12 @@ async def test_revoking_twice_is_harmless(admin: Administrator, stack: Stack) ->
 
 async def test_rotation_with_an_overlap_lets_both_keys_open(admin: Administrator, stack: Stack) -> None:
     """The new key has the old one's rights; the old one shows when it expires, and the new one does not expire."""
-    old = await admin.key(stack.account.user.id, name="ci", models=[DEFAULT_MODEL], scopes=["jobs:write"])
+    old = await admin.key(
+        stack.account.user.id, name="ci", models=[DEFAULT_MODEL], scopes=["jobs:write"], reposts="strict"
+    )
     new = await admin.done("POST", f"keys/{old['id']}/rotate", {"overlap": 3600})
     assert new["key"] != old["key"]
-    same = ("name", "team", "user", "scopes", "models", "origins", "expires_at")
+    same = ("name", "team", "user", "scopes", "models", "origins", "expires_at", "reposts")
     assert [new[name] for name in same] == [old[name] for name in same]
     assert (await admin.done("GET", f"keys/{old['id']}"))["expires_at"] > new["created_at"]
     for key in (old, new):

@@ -33,12 +33,15 @@ def filled(path: str, **ids: str) -> str:
 
 async def test_a_team_is_shown_as_it_was_made(admin: Administrator) -> None:
     """The reply, a later read and the list show the same; none has the webhook secret."""
-    made = await admin.team("  Zürich 🎬 ", weight=7, time_zone="Europe/Zurich", limits=[DAILY, FEW])
+    made = await admin.team(
+        "  Zürich 🎬 ", weight=7, time_zone="Europe/Zurich", reposts="strict", limits=[DAILY, FEW]
+    )
     assert made["created_at"].endswith("Z")
     assert {name: made[name] for name in made if name not in {"id", "created_at"}} == {
         "name": "Zürich 🎬",
         "weight": 7,
         "time_zone": "Europe/Zurich",
+        "reposts": "strict",
         "limits": [FEW, DAILY],
     }
     assert await admin.done("GET", f"teams/{made['id']}") == made
@@ -52,14 +55,16 @@ async def test_a_plain_team_has_weight_one_utc_and_no_limits(admin: Administrato
     ways: tuple[dict[str, Any], ...] = ({}, {"weight": None, "time_zone": None, "limits": None})
     for more in ways:
         made = await admin.team(**more)
-        assert (made["weight"], made["time_zone"], made["limits"]) == (1, "UTC", [])
+        assert (made["weight"], made["time_zone"], made["limits"], made["reposts"]) == (1, "UTC", [], "answered")
 
 
 async def test_a_change_leaves_the_rest_as_it_was(admin: Administrator) -> None:
     """Only given members change, for teams and users alike."""
     team = await admin.team(weight=2, limits=[DAILY])
-    changed = await admin.done("PATCH", f"teams/{team['id']}", {"time_zone": "Asia/Tokyo", "name": None})
-    assert changed == {**team, "time_zone": "Asia/Tokyo"}
+    changed = await admin.done(
+        "PATCH", f"teams/{team['id']}", {"time_zone": "Asia/Tokyo", "reposts": "never", "name": None}
+    )
+    assert changed == {**team, "time_zone": "Asia/Tokyo", "reposts": "never"}
     assert await admin.done("GET", f"teams/{team['id']}") == changed
     user = await admin.user(team["id"], limits=[FEW])
     renamed = await admin.done("PATCH", f"users/{user['id']}", {"name": "another"})

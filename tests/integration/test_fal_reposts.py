@@ -199,7 +199,7 @@ async def test_a_repeat_that_fits_in_the_line_is_no_second_in_it(stack: Stack) -
     limits = [Limit(Unit.JOBS, Window.TOTAL, 1)]
     await stack.gateway.limits.replace("test", stack.account.team.id, limits)
     assert (await fal_queue.submitted(stack, "alone", params=params))["request_id"] == lost.job.id
-    assert (await fal_queue.post(stack, "alone", params=params)).status_code == 403
+    assert (await fal_queue.post(stack, "alone")).status_code == 403
 
 
 async def test_an_outage_is_503_where_the_client_would_buy_again(fragile: Stack) -> None:

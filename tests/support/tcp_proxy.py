@@ -164,11 +164,13 @@ class HttpProxy(TcpProxy):
 class TlsProxy(TcpProxy):
     """In front of a TLS server: copies all bytes except the first connection's answer, until `cut` closes it.
 
-    The server has written its whole answer, and cannot detect that it was lost.
+    The server has written its whole answer. With `swallow` the proxy has read it, so that the server cannot detect
+    that it was lost; without, closing the connection resets it.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, swallow: bool) -> None:
         super().__init__(target)
+        self._swallow = swallow
         self._closed = asyncio.Event()
 
     def cut(self) -> None:
@@ -188,13 +190,14 @@ class TlsProxy(TcpProxy):
     async def _ended(self) -> None:
         await self._closed.wait()
 
-    @staticmethod
-    async def _up(reader: Reader, writer: Writer, asked: asyncio.Event) -> None:
+    async def _up(self, reader: Reader, writer: Writer, asked: asyncio.Event) -> None:
         count = 0
         while chunk := await reader.read(CHUNK):
             count += 1
-            if count >= REQUEST:
+            if count == REQUEST:
                 asked.set()
+                if not self._swallow:
+                    writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's, for both ways
             writer.write(chunk)
             await writer.drain()
 

@@ -18,6 +18,7 @@ import httpx
 from PIL import Image
 
 from app.children import die_with_parent
+from app.domain.accounts import Reposts
 from app.domain.fal_targets import HOSTS
 from app.domain.limits import Limit, Unit, Window
 from app.gateway import Gateway, open_gateway
@@ -205,6 +206,12 @@ class Customers:
         async with open_gateway(load_settings(self.installation.settings), process="test") as gateway:
             return (await gateway.administration.add_key("test", user=user, origins=[origin])).key
 
+    async def strict_key(self) -> str:
+        """Another key of the user, for which an equal request is a repeat until the first one was polled."""
+        user = (await self.web.get("/v1/me")).json()["user"]["id"]
+        async with open_gateway(load_settings(self.installation.settings), process="test") as gateway:
+            return (await gateway.administration.add_key("test", user=user, reposts=Reposts.STRICT)).key
+
     @asynccontextmanager
     async def hurried(self) -> AsyncIterator[str]:
         """The key of a user who has used up the minute's submissions; raised as soon as a client was refused."""
@@ -241,14 +248,17 @@ class Customers:
         return len([one for one in found if members.items() <= one.items()])
 
     @asynccontextmanager
-    async def lost_answer(self) -> AsyncIterator[int]:
-        """A port that loses only the answer to the first submission; the block ends after the client's retry."""
+    async def lost_answer(self, *, swallow: bool = False) -> AsyncIterator[int]:
+        """A port that loses only the answer to the first submission; the block ends after the client's retry.
+
+        With `swallow` as a proxy that had taken the answer: the API cannot know.
+        """
         before = self.answered("/image-to-video", 200)
 
         async def written() -> bool:
             return self.answered("/image-to-video", 200) > before
 
-        async with TlsProxy(self.installation.serve.port) as proxy:
+        async with TlsProxy(self.installation.serve.port, swallow=swallow) as proxy:
             loss = asyncio.create_task(wait_until(written, "the API has answered"))
             loss.add_done_callback(lambda _: proxy.cut())
             yield proxy.port

@@ -202,6 +202,14 @@ async def test_a_lost_answer_buys_nothing_twice(customers: Customers, client: Cl
     await customers.assert_one_purchase(prompt, ended.result)
 
 
+async def test_with_strict_an_answer_lost_behind_a_proxy_buys_nothing_twice(customers: Customers) -> None:
+    """The proxy had the whole answer, so that the API cannot know that it was lost."""
+    key, prompt = await customers.strict_key(), customers.prompt()
+    async with customers.lost_answer(swallow=True) as port:
+        ended = await CLIENTS[0].does(customers, "subscribe", prompt, key=key, port=port)
+    await customers.assert_one_purchase(prompt, ended.result)
+
+
 async def test_two_takes_are_two_clips(customers: Customers, client: Client) -> None:
     """The same input again, after the first request's status was read, is a new request."""
     prompt = customers.prompt()
