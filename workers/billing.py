@@ -79,6 +79,7 @@ async def _settled(gateway: Gateway, job: Job, actual: int) -> bool:
             quoted=format_usd(job.quoted_micro),
             billed=format_usd(actual),
             corrected=format_usd(difference),
+            billable_units=job.billable_units,
         )
     elif outcome is Correction.BELOW:
         log.error("billing.below_zero", job=job.id, billed=format_usd(actual))
@@ -91,7 +92,8 @@ def _is_given_up(job: Job, now_ms: int) -> bool:
     if now_ms < (job.completed_ms or now_ms) + GIVE_UP_AFTER_MS:
         return False
     if job.money is Money.SPENT:
-        log.warning("billing.missing", job=job.id, charged=format_usd(job.charged_micro or 0))
+        charged = format_usd(job.charged_micro or 0)
+        log.warning("billing.missing", job=job.id, charged=charged, billable_units=job.billable_units)
     return True
 
 

@@ -91,6 +91,7 @@ async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
         error=error,
         output=output,
         expires_ms=now_ms + MEDIA_DAYS_MS if output else None,
+        billable_units=result.billable_units,
     )
     log.info("job.ended", job=job.id, status=status.value, money=charge.value, code=error.code if error else None)
     if error is not None and error.code == "bad_upstream_result":

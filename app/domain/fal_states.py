@@ -4,7 +4,7 @@ This maps our states and errors to fal's; `app/views/fal.py` renders them. fal's
 documentation and its clients' sources. There is no `FAILED`, which fal's clients do not know.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from app.domain.jobs import Job, JobError, Status
@@ -16,6 +16,7 @@ COMPLETED: Final = "COMPLETED"
 WAITING = frozenset({Status.QUEUED, Status.SUBMITTING, Status.HELD})
 ERROR_TYPE = "X-Fal-Error-Type"
 TIMEOUT_TYPE = "X-Fal-Request-Timeout-Type"
+BILLABLE_UNITS = "X-Fal-Billable-Units"
 
 OK = 200
 BAD_REQUEST = 400
@@ -37,12 +38,14 @@ class TerminalResponse:
     error: str | None = None
     error_type: str | None = None
     user_timeout: bool = False
+    billable_units: str | None = None
 
     @property
     def headers(self) -> dict[str, str]:
-        """`X-Fal-Error-Type` and `X-Fal-Request-Timeout-Type`, where they apply."""
-        headers = {} if self.error_type is None else {ERROR_TYPE: self.error_type}
-        return {**headers, TIMEOUT_TYPE: "user"} if self.user_timeout else headers
+        """`X-Fal-Error-Type`, `X-Fal-Request-Timeout-Type` and `X-Fal-Billable-Units`, where they apply."""
+        headers = {ERROR_TYPE: self.error_type, BILLABLE_UNITS: self.billable_units}
+        headers[TIMEOUT_TYPE] = "user" if self.user_timeout else None
+        return {name: value for name, value in headers.items() if value is not None}
 
 
 def app_of(model_id: str) -> str:
@@ -67,9 +70,10 @@ def terminal_response(job: Job, now_ms: int) -> TerminalResponse | None:
     if job.status is Status.HELD:
         return _held(job, now_ms)
     if job.status is Status.SUCCEEDED:
-        return TerminalResponse(OK, job.output or {})
+        return TerminalResponse(OK, job.output or {}, billable_units=job.billable_units)
     if job.status is Status.FAILED:
-        return _of_error(job.error or JobError("internal_error", "The request failed."))
+        end = _of_error(job.error or JobError("internal_error", "The request failed."))
+        return replace(end, billable_units=job.billable_units)
     return None
 
 

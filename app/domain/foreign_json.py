@@ -9,6 +9,7 @@ MAX_DEPTH = 32  # fal's own answers have about five levels
 MAX_VALUES = 100_000  # of one document
 MAX_DIGITS = 19  # of an integer of 64 bits
 ERROR_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+UNITS = re.compile(r"(?=.{1,24}$)[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
 def read_json(text: str) -> Any:
@@ -26,6 +27,11 @@ def read_json(text: str) -> Any:
 def read_error_type(*candidates: Any) -> str | None:
     """Fal's error type: the first candidate that may stand in a header; None without one."""
     return next((text for text in candidates if isinstance(text, str) and ERROR_TYPE.fullmatch(text)), None)
+
+
+def read_units(text: str | None) -> str | None:
+    """Fal's billable units: a plain decimal number of at most 24 characters; None for anything else."""
+    return text if text is not None and UNITS.fullmatch(text) else None
 
 
 def to_none(_: str) -> None:

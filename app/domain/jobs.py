@@ -186,6 +186,7 @@ class Job(Order):
     held_reason: str | None = None
     money: Money = Money.RESERVED
     charged_micro: int | None = None
+    billable_units: str | None = None  # that fal named with the result, of the model's unit: a decimal number
     erased: bool = False
     # The beginnings of the calendar periods that its money counts in, fixed at admission (app/domain/starts.py);
     # `periods` has four of them in the form of older versions.

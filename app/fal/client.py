@@ -21,7 +21,7 @@ import structlog
 
 from app.domain.errors import UpstreamUnavailable
 from app.domain.fal_addresses import FalHosts, origin_of
-from app.domain.foreign_json import read_error_type
+from app.domain.foreign_json import read_error_type, read_units
 from app.fal.billing import BILL_PAGE, MAX_BILL_PAGES, MAX_IDS_PER_BILL, Bill, events_query, read_page, sum_up
 from app.fal.errors import Outgoing, UnusableAnswer, cause_of, classify_answer, classify_exception, unreachable
 from app.fal.history import HISTORY_PAGE, MAX_HISTORY_PAGES, RequestListing, history_query, read_history
@@ -178,7 +178,8 @@ class FalClient:
             return None
         body = parse_json(answer)
         error_type = body.get("error_type") if isinstance(body, dict) else None
-        return Result(status, body, read_error_type(error_type, headers.get("x-fal-error-type")))
+        units = read_units(headers.get("x-fal-billable-units"))
+        return Result(status, body, read_error_type(error_type, headers.get("x-fal-error-type")), units)
 
     async def cancel(self, model_id: str, request_id: str) -> bool:
         """Ask fal to cancel; True when fal answered. The next poll shows the outcome."""

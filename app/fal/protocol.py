@@ -79,11 +79,15 @@ class StatusReport:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The answer of the result URL: HTTP status, body (None when it is not JSON) and fal's error type."""
+    """The answer of the result URL: HTTP status, body (None when it is not JSON) and fal's error type.
+
+    `billable_units` is how much of the model's unit fal charges, a decimal number; None when it does not say.
+    """
 
     status: int
     body: Any
     error_type: str | None
+    billable_units: str | None = None
 
 
 def app_path(model_id: str) -> str:

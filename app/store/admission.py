@@ -120,7 +120,7 @@ class AdmissionStore:
                     self._redis,
                     idempotency=keys.idempotency(new.team, owner, digest),
                     idempotency_before=keys.idempotency_before(new.team, owner, digest),
-                    answers=keys.answers(new.team, owner, digest) if new.answer else "",
+                    answers=keys.answers(new.team, owner, digest),
                     credential=keys.credential(new.digest, token=new.token is not None),
                     team=keys.team(new.team),
                     job=keys.job(ref),

@@ -175,6 +175,7 @@ class JobStore:
         error: JobError | None = None,
         output: dict[str, Any] | None = None,
         expires_ms: int | None = None,
+        billable_units: str | None = None,
     ) -> bool:
         """A terminal state, with the settlement of its money, in one script."""
         return await self._advance(
@@ -184,7 +185,7 @@ class JobStore:
             nonce=nonce,
             charge=charge,
             delay_ms=DISPUTE_MS,
-            fields={"error": error, "output": output, "expires_ms": expires_ms},
+            fields={"error": error, "output": output, "expires_ms": expires_ms, "billable_units": billable_units},
             notify=True,
         )
 

@@ -53,6 +53,12 @@ class FalStatus(FalUrls):
     error_type: NotRequired[str]
 
 
+class FalSubmitted(FalStatus):
+    """The reply to a submission; `gateway_request_id` is the request id too: a caller sees one attempt of ours."""
+
+    gateway_request_id: str
+
+
 class FalCancelled(TypedDict):
     """The cancellation was requested."""
 

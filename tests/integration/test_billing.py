@@ -104,7 +104,7 @@ async def test_another_amount_becomes_a_correction_and_an_alarm(pipeline: Pipeli
     (alarm,) = [line for line in lines if line["log_level"] == "error"]
     dollars = {1_500_000: "1.50", 900_001: "0.900001", 0: "0.00"}[billed]
     assert (alarm["event"], alarm["job"]) == ("billing.differs", job.id)
-    assert (alarm["quoted"], alarm["billed"]) == ("1.40", dollars)
+    assert (alarm["quoted"], alarm["billed"], alarm["billable_units"]) == ("1.40", dollars, "5")
     shown = await pipeline.stack.job(job.id)
     assert (shown["quoted_usd"], shown["charged_usd"]) == ("1.40", dollars)
     assert await amounts(pipeline, job) == [("reserve", PRICE), ("settle", PRICE), ("correction", billed - PRICE)]

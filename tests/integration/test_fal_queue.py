@@ -22,6 +22,7 @@ async def test_a_submission_is_answered_as_fal_answers(stack: Stack) -> None:
     assert document == {
         "status": "IN_QUEUE",
         "request_id": request_id,
+        "gateway_request_id": request_id,
         "response_url": f"{BASE}/{APP}/requests/{request_id}",
         "status_url": f"{BASE}/{APP}/requests/{request_id}/status",
         "cancel_url": f"{BASE}/{APP}/requests/{request_id}/cancel",
@@ -66,6 +67,7 @@ async def test_a_request_goes_through_the_three_states(stack: Stack, pipeline: P
         assert reply.status_code == 200
         assert reply.json() == (await stack.job(request_id))["output"]
         assert reply.headers["x-fal-request-id"] == request_id
+        assert reply.headers["x-fal-billable-units"] == (await pipeline.job(request_id)).billable_units == "5"
 
 
 async def test_a_request_is_found_under_its_own_app_only(stack: Stack) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.fal_addresses import FalHosts
-from app.domain.foreign_json import MAX_DEPTH, MAX_VALUES, read_json
+from app.domain.foreign_json import MAX_DEPTH, MAX_VALUES, read_json, read_units
 from app.fal.protocol import Result, parse_json, read_output, read_progress
 from app.store.records import write_fields
 from tests.unit.test_judge import job
@@ -34,6 +34,18 @@ SHAPES = st.recursive(
 def strict(value: Any) -> str:
     """Strict JSON in UTF-8, or an error."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False).encode().decode()
+
+
+@pytest.mark.parametrize("text", ["5", "0", "7.484076433", "1" * 24])
+def test_billable_units_are_kept_as_fal_wrote_them(text: str) -> None:
+    """A decimal number."""
+    assert read_units(text) == text
+
+
+@pytest.mark.parametrize("text", [None, "", "1" * 25, "-5", "5 s", "1e3", ".5", "5.", "\u0665", "5\n", "NaN"])
+def test_billable_units_that_are_none_are_dropped(text: str | None) -> None:
+    """Nothing else may stand in a header of ours, or be counted with."""
+    assert read_units(text) is None
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from app.domain.fal_states import terminal_response
 from app.domain.fal_targets import Terms
 from app.gateway import Gateway
 from app.services.fal_compat import RequestState
-from app.views.fal import FalCancelled, FalError, FalStatus, status_view
+from app.views.fal import FalCancelled, FalError, FalStatus, FalSubmitted, status_view
 from app.views.fields import Object
 
 PING_S = 8.0  # a comment at least every ten seconds
@@ -110,7 +110,7 @@ Polled = Annotated[Poll, Depends(polling)]
 Followed = Annotated[Poll, Depends(following)]
 
 
-@router.post("/{model_id:model}", response_model=FalStatus, responses=refusals(402), summary="Submit")
+@router.post("/{model_id:model}", response_model=FalSubmitted, responses=refusals(402), summary="Submit")
 @busy(read_submission)
 async def submit(request: Request, incoming: ReadFalSubmission) -> Response:
     """Admits a job: 200 with its id and URLs, also for a repeat."""
@@ -118,7 +118,8 @@ async def submit(request: Request, incoming: ReadFalSubmission) -> Response:
     job, submitted = submission.job, submission.submitted
     state = RequestState(job, submitted.position, job.created_ms)
     headers = {**job_headers(job, submission=submission), **limit_headers(submitted.limits)}
-    reply = fal_reply(_view(terms_of(request), state, logs=None), 200, headers)
+    view: FalSubmitted = {**_view(terms_of(request), state, logs=None), "gateway_request_id": job.id}
+    reply = fal_reply(view, 200, headers)
     return await incoming.recorded(reply, request, submission)
 
 
