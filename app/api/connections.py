@@ -113,6 +113,7 @@ class Connection(HttpToolsProtocol):
         "_in_head",
         "_lingering",
         "_refusal",
+        "_reply",
         "_rest",
         "_shed_at",
         "_unkept",
@@ -135,6 +136,7 @@ class Connection(HttpToolsProtocol):
         self._closes = False  # behind that body
         self._shed_at = -math.inf  # when the last one was refused
         self._deadline: asyncio.TimerHandle | None = None
+        self._reply: ServedReply | None = None  # the last one
         self._half_closed = False  # by the caller, as at the end of any connection
         self.was_reset = False  # the caller's end was closed with our last reply in it, or before that arrived
         self.on_reset: Callable[[], None] | None = None  # until the next request
@@ -151,14 +153,16 @@ class Connection(HttpToolsProtocol):
         """The connection has ended."""
         self._waits_no_more()
         self.was_reset |= exc is not None and not self._half_closed
+        self._leave()
         super().connection_lost(exc)
         if self.was_reset and self.on_reset is not None:
             self.on_reset()
-        self.on_reset = None
+        self.on_reset = self._reply = None
 
     def eof_received(self) -> None:
         """The caller sends no more, and has disconnected."""
         self._half_closed, self.was_reset = True, is_reset(self.transport)
+        self._leave()
         super().eof_received()
 
     def data_received(self, data: bytes) -> None:
@@ -260,7 +264,7 @@ class Connection(HttpToolsProtocol):
 
             if not cycle.more_body:
                 scope[WHOLE] = True
-            scope[HANDOVER] = ServedReply(self, cycle)
+            scope[HANDOVER] = self._reply = ServedReply(self, cycle)
             try:
                 await cast("ASGIApp", app)(scope, receive, send_and_leave)
             finally:
@@ -347,6 +351,11 @@ class Connection(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _leave(self) -> None:
+        """A reply that is not written by now does not arrive, although it will be written."""
+        if self._reply is not None and not self._reply.complete:
+            self._reply.has_left = True
 
     def _wait_for_head(self) -> None:
         if self._busy:

@@ -27,16 +27,17 @@ class RepliedConnection(Protocol):
 class ServedReply:
     """One reply of our own server."""
 
-    __slots__ = ("_connection", "_cycle")
+    __slots__ = ("_connection", "_cycle", "has_left")
 
     def __init__(self, connection: RepliedConnection, cycle: Any) -> None:
         self._connection = connection
         self._cycle = cycle
+        self.has_left = False  # the caller had disconnected before the reply was written
 
     @property
     def alive(self) -> bool:
         """False once the connection has ended without the reply, or has shown that it was not read."""
-        return not self._cycle.disconnected and not self._connection.was_reset
+        return not (self.has_left or self._cycle.disconnected or self._connection.was_reset)
 
     @property
     def complete(self) -> bool:

@@ -88,6 +88,11 @@ class EqualAnswers:
     asked_ms: int | None = None
     patience: bool = True
 
+    @property
+    def text(self) -> str:
+        """As the script reads it."""
+        return " ".join((str(self.asked_ms or 0), str(int(self.patience)), *self.open))
+
 
 AdmissionOutcome = Admitted | Repeated | KeyReusedFor | OverLimits | CredentialEnded
 AnswerState = Literal["whole", "lost", "open", "withdrawn"]  # as `record_answer.lua` explains them
@@ -139,9 +144,7 @@ class AdmissionStore:
                     tag=_short_hash(new.fingerprint),
                     idempotency_ms=new.dedup_ms or max(IDEMPOTENCY_MS, new.deadline_s * 1000 + DAY_MS),
                     answer=new.answer,
-                    open=" ".join(equal.open),
-                    asked_ms=equal.asked_ms,
-                    patient=equal.patience,
+                    equal=equal.text,
                     amount=new.quoted_micro,
                     seconds=new.seconds,
                     deadline_ms=new.deadline_s * 1000,

@@ -110,7 +110,8 @@ def idempotency(team: str, owner: str, key_digest: str) -> str:
 
     The name is 132 bits of a hash, to save memory: there is one for each job.
     """
-    return f"{PREFIX}idem:{_short_digest(team, owner, key_digest)}"
+    digest = hashlib.sha256(f"{team}:{owner}:{key_digest}".encode()).digest()
+    return f"{PREFIX}idem:{base64.urlsafe_b64encode(digest)[:22].decode()}"
 
 
 def idempotency_before(team: str, owner: str, key_digest: str) -> str:
@@ -120,12 +121,7 @@ def idempotency_before(team: str, owner: str, key_digest: str) -> str:
 
 def answers(team: str, owner: str, key_digest: str) -> str:
     """Hash: the answers to equal submissions of a user or a browser token that may be lost (`lib/answers.lua`)."""
-    return f"{PREFIX}answers:{_short_digest(team, owner, key_digest)}"
-
-
-def _short_digest(*parts: str) -> str:
-    """132 bits of a hash."""
-    return base64.urlsafe_b64encode(hashlib.sha256(":".join(parts).encode()).digest())[:22].decode()
+    return idempotency(team, owner, key_digest).replace(":idem:", ":answers:", 1)
 
 
 def reservations(team: str) -> str:

@@ -64,6 +64,7 @@ MAY_READ_WHOLE = {
     "app/store/usage.py _read hgetall": "one day of a team: its users, keys and models",
     "app/store/usage.py counted hgetall": "teams, which administrators make",
     "app/store/deliveries.py get hgetall": "one delivery",
+    "app/store/admission.py answers_owed hgetall": "equal submissions whose answers were lost, or are on their way",
 }
 LUA_MAY_READ_WHOLE = {
     "agree_concurrency.lua HGETALL": "one row of a few bytes for each host that is alive",
@@ -71,6 +72,7 @@ LUA_MAY_READ_WHOLE = {
     "erase_job.lua HKEYS": "one job",
     "erase_job.lua LRANGE": "one job's deliveries",
     "check_workers.lua ZRANGEBYSCORE": "worker processes that are alive; once a second for each API",
+    "lib/answers.lua HGETALL": "equal submissions whose answers were lost, or are on their way",
     "lib/event.lua HGETALL": "one job",
     "lib/limits.lua HGETALL": "one owner's limits",
     "lib/packing.lua HGETALL": "one job",

@@ -2,8 +2,7 @@
 -- It runs without `allow-oom`: when memory is short, admission stops first.
 --
 -- 1. refuse when the key was revoked a moment ago, or when the periods are not those of the store's clock
--- 2. a known idempotency key: answer with its job, or refuse when the request differs; an equal submission whose answer
---    was lost: answer with its job, and where only another process knows that, ask it by a mark on the job
+-- 2. a known idempotency key, or an equal submission whose answer was lost: answer with its job; refuse another request
 -- 3. check every limit of the gateway, the team, the user and the token; refuse when one is exceeded, consume the rates
 -- 4. write the record, with times by the store's clock; its periods never change
 -- 5. reserve the money: the reservation, the sums of every owner, the ledger
@@ -12,7 +11,7 @@
 -- 8. count the admission for witnesses; write the event, the alerts of money limits that are nearly used up, and their
 --    deliveries; remember the idempotency key; wake a lane
 --
--- USES clock event outbox sums limits money budget credential line epoch idempotency answers
+-- USES clock event outbox sums limits money budget credential line epoch idempotency answers indexes
 -- KEYS
 --   idempotency    string  job and request of an earlier submission with the same key
 --   idempotency_before hash  the same, written by an older version
@@ -42,9 +41,7 @@
 --   tag            str     its first twelve characters in base64
 --   idempotency_ms int     how long the idempotency key is remembered
 --   answer         str?    the id of the answer, where equal submissions are told apart by their answers
---   open           str     the ids of such answers that this process is still giving
---   asked_ms       int?    when this submission was first sent, where another process was giving one
---   patient        bool    wait for that process
+--   equal          str     what this process knows of those to equal submissions (`lib/answers.lua`)
 --   amount         int     the job's price in micro-dollars
 --   seconds        int     its seconds of video
 --   deadline_ms    int     from now
@@ -87,21 +84,11 @@ if arg.idempotent then
     return {'repeated', now, encode_states(states), first}
   end
 end
-if arg.answer then
-  local asked_ms = tonumber(arg.asked_ms or now)
-  local lost, first, unknown =
-    find_lost_answer(key.answers, arg.answer, arg.open, asked_ms, arg.patient, tonumber(arg.idempotency_ms))
-  if lost then
-    redis.call('HDEL', key.answers, lost)
-    owe_answer(key.answers, arg.answer, digits(now), first, 'open', arg.idempotency_ms)
-    return {'repeated', now, encode_states(states), first}
-  elseif unknown then
-    local other = string.sub(key.job, 1, -1 - #arg.id) .. unknown
-    if redis.call('EXISTS', other) == 1 then
-      redis.call('HSET', other, 'repost_asked_ms', digits(now))
-    end
-    return {'answering', now}
-  end
+local lost_job, must_wait = replace_lost_answer(key.answers, arg, key.job)
+if lost_job then
+  return {'repeated', now, encode_states(states), lost_job}
+elseif must_wait then
+  return {'answering', now}
 end
 local over = not consume_rates(states)
 for _, state in ipairs(states) do
@@ -151,20 +138,11 @@ for _, state in ipairs(states) do
   end
 end
 
-local oldest = digits(now - arg.retention_ms)  -- younger ones have not expired
-local function index(index_key)
-  redis.call('ZADD', index_key, job.created_ms, arg.id)
-  for _, old in ipairs(redis.call('ZRANGE', index_key, '-inf', oldest, 'BYSCORE', 'LIMIT', 0, 2)) do
-    if redis.call('EXISTS', string.sub(key.job, 1, -1 - #arg.id) .. old) == 0 then
-      redis.call('ZREM', index_key, old)
-    end
-  end
-end
-index(key.team_jobs)
-index(key.user_jobs)
+local indexes = {key.team_jobs, key.user_jobs}
 for i = 1, pairs_given do
-  index(prefix .. 'jobs:' .. arg.team_id .. ':meta:' .. rest[i])
+  indexes[2 + i] = prefix .. 'jobs:' .. arg.team_id .. ':meta:' .. rest[i]
 end
+index_job(indexes, arg.id, key.job, arg.retention_ms)
 
 enter_line(key.line, arg.team_id, arg.user_id, arg.ref, job.line_score)
 redis.call('ZADD', key.due_expire, digits(must_start), arg.ref)

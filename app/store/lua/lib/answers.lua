@@ -6,11 +6,16 @@ local function owe_answer(answers_key, answer, since, job, state, kept_ms)
   redis.call('PEXPIRE', answers_key, kept_ms)
 end
 
+-- `equal` is what the process of a new answer knows: when (ms) it first asked about equal ones, 0 for now; 1 while it
+-- waits for other processes; the ids of those that it is giving itself.
+--
 -- 1. an answer that its process is still giving, or confirms to be open since the question, was not lost
 -- 2. the oldest one that was lost: its id and its job
 -- 3. else the job of one of which only another process knows; without patience, that one counts as lost
-local function find_lost_answer(answers_key, own, open, asked_ms, patient, kept_ms)
+local function find_lost_answer(answers_key, own, equal, kept_ms)
   local process, in_progress = string.match(own, '^[^.]+%.'), {}
+  local asked, patient, open = string.match(equal, '^(%d+) (%d)(.*)$')
+  local asked_ms = asked == '0' and now or tonumber(asked)
   for id in string.gmatch(open, '%S+') do
     in_progress[id] = true
   end
@@ -23,7 +28,7 @@ local function find_lost_answer(answers_key, own, open, asked_ms, patient, kept_
     if since + kept_ms <= now then
       redis.call('HDEL', answers_key, id)
     elseif not (in_progress[id] or since > asked_ms or (confirmed and confirmed >= asked_ms)) then
-      if state == 'lost' or string.sub(id, 1, #process) == process or not patient then
+      if state == 'lost' or string.sub(id, 1, #process) == process or patient == '0' then
         if not lost or since < lost_since then
           lost, lost_job, lost_since = id, job, since
         end
@@ -33,4 +38,24 @@ local function find_lost_answer(answers_key, own, open, asked_ms, patient, kept_
     end
   end
   return lost, lost_job, unknown
+end
+
+-- The job of a lost answer, which the new one replaces; else true when another process must be waited for. A mark on
+-- its job asks it.
+local function replace_lost_answer(answers_key, new, job_key)
+  if not new.answer then
+    return
+  end
+  local lost, job, unknown = find_lost_answer(answers_key, new.answer, new.equal, tonumber(new.idempotency_ms))
+  if lost then
+    redis.call('HDEL', answers_key, lost)
+    owe_answer(answers_key, new.answer, digits(now), job, 'open', new.idempotency_ms)
+    return job
+  elseif unknown then
+    local other = string.sub(job_key, 1, -1 - #new.id) .. unknown
+    if redis.call('EXISTS', other) == 1 then
+      redis.call('HSET', other, 'repost_asked_ms', digits(now))
+    end
+    return nil, true
+  end
 end
