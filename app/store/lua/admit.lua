@@ -84,10 +84,11 @@ if arg.idempotent then
     return {'repeated', now, encode_states(states), first}
   end
 end
-local lost_job, must_wait = replace_lost_answer(key.answers, arg, key.job)
+local lost_job, others_job = replace_lost_answer(key.answers, arg.answer, arg.equal, arg.idempotency_ms)
 if lost_job then
   return {'repeated', now, encode_states(states), lost_job}
-elseif must_wait then
+elseif others_job then
+  mark_asked(string.sub(key.job, 1, -1 - #arg.id) .. others_job)
   return {'answering', now}
 end
 local over = not consume_rates(states)

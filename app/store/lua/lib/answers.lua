@@ -40,22 +40,23 @@ local function find_lost_answer(answers_key, own, equal, kept_ms)
   return lost, lost_job, unknown
 end
 
--- The job of a lost answer, which the new one replaces; else true when another process must be waited for. A mark on
--- its job asks it.
-local function replace_lost_answer(answers_key, new, job_key)
-  if not new.answer then
+-- The job of a lost answer, which the new one replaces; else, as a second value, the job of one of which only another
+-- process knows.
+local function replace_lost_answer(answers_key, answer, equal, kept_ms)
+  if not answer then
     return
   end
-  local lost, job, unknown = find_lost_answer(answers_key, new.answer, new.equal, tonumber(new.idempotency_ms))
+  local lost, job, unknown = find_lost_answer(answers_key, answer, equal, tonumber(kept_ms))
   if lost then
     redis.call('HDEL', answers_key, lost)
-    owe_answer(answers_key, new.answer, digits(now), job, 'open', new.idempotency_ms)
-    return job
-  elseif unknown then
-    local other = string.sub(job_key, 1, -1 - #new.id) .. unknown
-    if redis.call('EXISTS', other) == 1 then
-      redis.call('HSET', other, 'repost_asked_ms', digits(now))
-    end
-    return nil, true
+    owe_answer(answers_key, answer, digits(now), job, 'open', kept_ms)
+  end
+  return job, unknown
+end
+
+-- Asks, by a mark on the job, whether a held call still waits for it.
+local function mark_asked(job_key)
+  if redis.call('EXISTS', job_key) == 1 then
+    redis.call('HSET', job_key, 'repost_asked_ms', digits(now))
   end
 end
