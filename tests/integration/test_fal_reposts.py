@@ -15,14 +15,13 @@ from app.domain.limits import Limit, Unit, Window
 from app.services.fal_compat import FalRequest
 from app.store import keys
 from tests.integration import fal_queue
-from tests.integration.conftest import environment
 from tests.integration.fal_queue import MODEL, given
 from tests.support.callers import another_key
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server, running_server
-from tests.support.stack import Stack
+from tests.support.stack import Stack, environment
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
