@@ -1,6 +1,6 @@
 """Positions in line: the closed form against a simulation, turn by turn."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.domain.line import LinePosition, QueueState, TeamWaiting, UserWaiting, position
@@ -47,6 +47,10 @@ def position_in(queue: QueueState, team: str, user: str, rank: int) -> LinePosit
     return LinePosition(team, own.weight, own.virtual_time, user, own.users[user].virtual_time, rank)
 
 
+@example(  # 1,400,000 / 9 is no whole number: rounded up, team_b's second turn would be team_a's first
+    queue=waiting({"team_a": (1, 155_556.0, {"user_1": (0.0, 1)}), "team_b": (9, 0.0, {"user_1": (0.0, 2)})}),
+    micro=PRICE,
+)
 @given(WAITING.map(waiting), st.sampled_from([PRICE, 233_333, 1, 0]))
 def test_each_place_is_the_number_of_turns_before_it(queue: QueueState, micro: int) -> None:
     """For any waiting jobs, virtual times and weights, and jobs of one price."""
