@@ -116,7 +116,9 @@ class Worker(SimpleWorker):
         self._state_written = WorkerStatus.IDLE
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Every 15 s: RQ would write three times a second."""
+        """Every 15 s: RQ would write three times a second. A state that could not be written is written now."""
+        if pipeline is None:
+            self.set_state(self.get_state())
         if pipeline is None and time.monotonic() < self._beat_at:
             return
         with self._store_may_be_away():

@@ -117,7 +117,7 @@ class AccountStore:
     async def keys_of(self, user_ids: Iterable[str]) -> list[tuple[str, Key]]:
         """Digest and record of every key of these users, revoked ones too, the oldest first."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._redis.together()
             for user_id in user_ids:
                 pipe.smembers(keys.user_keys(user_id))
             ids = [key_id for found in await pipe.execute() for key_id in found]

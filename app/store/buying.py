@@ -56,7 +56,7 @@ class BuyingStore:
     async def state(self) -> Buying:
         """The present state."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)  # a transaction is refused where memory is used up
+            pipe = self._redis.together()
             pipe.hgetall(keys.BREAKER)
             pipe.hgetall(keys.PAUSES)
             pipe.zintercard(2, [keys.HELD, keys.SLOTS])

@@ -8,6 +8,7 @@ import redis.asyncio as aredis
 import structlog
 from redis import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 from redis import Redis as SyncRedis
+from redis.asyncio.client import Pipeline as AsyncPipeline
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.asyncio.sentinel import SentinelManagedConnection as AsyncManagedConnection
@@ -31,6 +32,7 @@ REQUEST_TIMEOUT = 1.0  # seconds for one reply; a caller gets its 503 within two
 CONNECT_TIMEOUT = 0.8
 RQ_TIMEOUT = 2.5  # for replies to RQ: longer than its blocking read, and the most a dead primary costs a worker
 MAX_CONNECTIONS = 64  # opening one for each caller of a burst would take longer than sharing them
+MAX_TOGETHER = 16  # commands of one caller that leave together over the shared connection
 TURN_TIMEOUT = 2.0  # seconds to wait for a free connection
 TAKES_NO_WRITES = ("OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "BUSY")
 
@@ -62,7 +64,7 @@ class _ManagedTLS(_Managed, AsyncManagedSSLConnection):
 
 
 class StoreClient(aredis.Redis):
-    """redis-py's client; with `shared`, its single commands use that connection, and its pipelines the pool."""
+    """redis-py's client; with `shared`, single commands and `together` use that connection, pipelines the pool."""
 
     shared: SharedConnection | None = None
 
@@ -74,6 +76,10 @@ class StoreClient(aredis.Redis):
             return await self.shared.call(*args)
         sent: Any = _Sent(self.shared, args)
         return await self.parse_response(sent, args[0], **options)
+
+    def together(self) -> "_Together":
+        """Reads that leave in one write, over the shared connection if there is one."""
+        return _Together(self)
 
     async def renew(self) -> None:
         """Close idle connections, which may lead to a server that is no longer the primary."""
@@ -92,12 +98,39 @@ class _Sent:
     """What redis-py's parsing of replies expects of a connection, for one command over the shared one."""
 
     def __init__(self, shared: SharedConnection, command: Sequence[Value]) -> None:
+        name, *more = command
         self._shared = shared
-        self._command = command
+        self._call = shared.begin(*str(name).split(), *more)  # redis-py has one name for `CONFIG GET`
 
     async def read_response(self) -> Any:
-        name, *more = self._command
-        return await self._shared.call(*str(name).split(), *more)  # redis-py has one name for `CONFIG GET`
+        return await self._shared.finish(self._call)
+
+
+class _Together(AsyncPipeline):
+    """redis-py's pipeline without a transaction, over the shared connection.
+
+    Many commands take a connection of the pool: their replies would delay those of all other callers.
+    """
+
+    def __init__(self, client: StoreClient) -> None:
+        super().__init__(client.connection_pool, client.response_callbacks, False, None)
+        self._shared = client.shared
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002  as redis-py has it
+        """The replies, in the order of the commands; raises the first error among them."""
+        if self._shared is None or len(self.command_stack) > MAX_TOGETHER:
+            return await super().execute(raise_on_error)
+        stack, self.command_stack = self.command_stack, []
+        sent: list[Any] = [_Sent(self._shared, command) for command, _ in stack]
+        replies: list[Any] = []
+        for one, (command, options) in zip(sent, stack, strict=True):
+            try:
+                replies.append(await self.parse_response(one, command[0], **options))
+            except ResponseError as error:
+                replies.append(error)
+        if raise_on_error:
+            self.raise_first_error(stack, replies)
+        return replies
 
 
 class _ForRQ:

@@ -45,7 +45,7 @@ class DeliveryLogStore:
         rows = await read_hashes(self._redis, (keys.delivery(join_ref(team, delivery_id)) for delivery_id in ids))
         records = [row for row in rows if row]
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._redis.together()
             for record in records:
                 pipe.zscore(keys.waiting(record["destination"]), join_ref(team, record["id"]))
             due = await pipe.execute()
@@ -59,7 +59,7 @@ class DeliveryLogStore:
     async def health(self, destinations: Sequence[str]) -> list[Health]:
         """The health of each of these destinations."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._redis.together()
             for destination in destinations:
                 pipe.hmget(keys.destination(destination), "failures", "since_ms", "open_until")
             rows = await pipe.execute()
@@ -100,7 +100,7 @@ class DeliveryLogStore:
     async def replayable(self, team: str, ids: Sequence[str], *, endpoints: Collection[str]) -> list[str]:
         """Those of these deliveries that go to one of these endpoints, or to a job's own address."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._redis.together()
             for delivery_id in ids:
                 pipe.hget(keys.delivery(join_ref(team, delivery_id)), "destination")
             names = [split_ref(destination or "")[1] for destination in await pipe.execute()]
@@ -166,7 +166,7 @@ class DeliveryLogStore:
     async def _matches(self, team: str, wanted: LogFilter, rows: Sequence[LogCursor]) -> list[bool]:
         """For each of these, whether it is wanted; expired ones are not."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._redis.together()
             for _, delivery_id in rows:
                 pipe.hmget(
                     keys.delivery(join_ref(team, delivery_id)), "status", "type", "destination", "created_ms"

@@ -43,7 +43,7 @@ class DueStore:
     async def due_steps(self, steps: Sequence[str]) -> DueSteps:
         """Which of these steps have something due, and whether anything waits; one round trip, which only reads."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._redis.together()
             for step in steps:
                 pipe.zrange(keys.due(step), 0, 0, withscores=True)
             for waiting in (keys.LINE, keys.LATER, keys.SLOTS, keys.due("poll")):
@@ -98,7 +98,7 @@ class DueStore:
         sets = {"line": keys.LINE, "later": keys.LATER, "slots": keys.SLOTS, "held": keys.HELD}
         sets |= {f"due_{step}": keys.due(step) for step in keys.STEPS}
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._redis.together()
             for name in sets.values():
                 pipe.zcard(name)
             return dict(zip(sets, await pipe.execute(), strict=True))

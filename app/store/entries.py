@@ -23,7 +23,7 @@ async def read_entries(redis: Client, pages: Mapping[str, Sequence[LedgerRow]]) 
     referred = {(team, reserve) for team, page in pages.items() for _, row in page if (reserve := _reserve_id(row))}
     missing = sorted(referred - known.keys())
     if missing:
-        pipe = redis.pipeline(transaction=False)
+        pipe = redis.together()
         for team, entry_id in missing:
             pipe.xrange(keys.ledger(team), min=entry_id, max=entry_id, count=1)
         found = zip(missing, await pipe.execute(), strict=True)

@@ -88,7 +88,7 @@ class EpochStore:
     async def state(self) -> Epoch:
         """The present state."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)  # a transaction is refused where memory is used up
+            pipe = self._redis.together()
             pipe.hmget(keys.EPOCH, "id", "claims", "cause", "since_ms", "good_ms")
             pipe.hget(keys.PAUSES, EPOCH)
             (store_id, claims, cause, since, good), stopped = await pipe.execute()

@@ -37,7 +37,7 @@ class LineStore:
         if not jobs:
             return []
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._redis.together()
             for job in jobs:
                 pipe.zrank(keys.user_line(job.user), join_ref(job.team, job.id))
             ranks: list[int | None] = await pipe.execute()
@@ -63,7 +63,7 @@ class LineStore:
     async def shares(self, teams: Sequence[str]) -> dict[str, TeamLoad]:
         """The load of each of these teams."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._redis.together()
             pipe.zrange(keys.SLOTS, 0, -1, withscores=True)
             pipe.zrange(keys.HELD, 0, -1)
             for team in teams:
@@ -79,7 +79,7 @@ class LineStore:
     async def held(self) -> tuple[int, tuple[str, int] | None]:
         """How many jobs are held, and the oldest one's ref and since when (ms)."""
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._redis.together()
             pipe.zcard(keys.HELD)
             pipe.zrange(keys.HELD, 0, 0, withscores=True)
             count, first = await pipe.execute()
@@ -92,7 +92,7 @@ class LineStore:
         if own is not None and mine is not None:
             return LinePosition(team, own.weight, own.virtual_time, user, mine.virtual_time, rank)
         with store_errors():
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._redis.together()
             pipe.hmget(keys.VIRTUAL_TIMES, team, "now:teams", user, f"now:{team}")
             pipe.hget(keys.team(team), "weight")
             times, weight = await pipe.execute()

@@ -9,7 +9,7 @@ from app.store.connection import store_errors
 async def read_hashes(redis: Client, names: Iterable[str]) -> list[Row]:
     """The hashes with these names, in one round trip; an empty one where there is none. Without names, no call."""
     with store_errors():
-        pipe = redis.pipeline(transaction=False)
+        pipe = redis.together()
         for name in names:
             pipe.hgetall(name)
         rows: list[Row] = await pipe.execute()

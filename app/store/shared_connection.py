@@ -74,6 +74,13 @@ class SharedConnection:
         Raises redis-py's errors: ResponseError and its kind for the store's, RedisConnectionError and
         RedisTimeoutError where there is no reply, TooManyCalls, DataError for what cannot be sent.
         """
+        return await self.finish(self.begin(*command))
+
+    def begin(self, *command: Value) -> _Call:
+        """Let a call wait for its turn; `finish` has its reply. What is begun together leaves in one write.
+
+        Raises TooManyCalls, and DataError for what cannot be sent.
+        """
         if len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
             raise TooManyCalls("Too many calls wait for the store.")
         try:
@@ -87,6 +94,10 @@ class SharedConnection:
         if not self._sending:
             self._sending = True
             loop.call_soon(self._send)
+        return call
+
+    async def finish(self, call: _Call) -> Any:
+        """The reply to a call that was begun, or its error."""
         reply = await call.reply
         if isinstance(reply, Exception):
             if isinstance(reply, ReadOnlyError):

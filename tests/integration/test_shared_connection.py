@@ -166,7 +166,7 @@ async def test_garbage_closes_the_connection(redis_server: RedisServer, garbage:
 async def test_a_reply_before_the_first_call_is_nobodys(redis_server: RedisServer) -> None:
     """What arrives behind the greeting closes the connection; it would be the first caller's reply."""
     async with BrokenProxy(redis_server.port) as proxy, connected(proxy.url) as client:
-        proxy.damage = lambda chunk: chunk + b"+more\r\n"
+        proxy.damage = lambda chunk: chunk.replace(b"+OK\r\n", b"+OK\r\n+more\r\n")
         with pytest.raises(StoreUnavailable):
             await echo(client, "a")
 

@@ -10,7 +10,7 @@
 -- 4. an end: close or dispute the reservation, start the record's expiry
 -- 5. write the event and its deliveries: to each of the team's endpoints that takes it, and with `notify` to the job's
 --    own address, which in fal's style gets ends only
--- 6. an end: write the record in its small form; wake a lane
+-- 6. an end: write the record in its small form. Wake a lane, unless it would find nothing to do
 --
 -- USES clock event outbox sums money line epoch packing
 -- KEYS
@@ -150,11 +150,11 @@ if ended then
   record_duration(key.job, key.durations, arg.retention_ms)
 end
 
-local own = nil
-if arg.notify and (ended or before[4] ~= 'fal') and before[3] and before[3] ~= '' then
-  own = {arg.delivery_id, before[3], before[4]}
+local own = arg.notify and (ended or before[4] ~= 'fal') and before[3] and before[3] ~= ''
+  and {arg.delivery_id, before[3], before[4]} or nil
+if publish_job_event(next_event(key.job), key.job, arg.ref, key.events, 'job.' .. arg.status, own, arg.retention_ms)
+  or (arg.status ~= 'submitting' and arg.status ~= 'running') then
+  wake_lane(key.wake)
 end
-publish_job_event(next_event(key.job), key.job, arg.ref, key.events, 'job.' .. arg.status, own, arg.retention_ms)
 pack_record(key.job, arg.packed_names, arg.packed_facts, arg.packed, arg.retention_ms)
-wake_lane(key.wake)
 return 1

@@ -63,11 +63,11 @@ local function deliver_to_endpoints(team, kind, model, event, fields, retention_
 end
 
 -- Writes a job's event and its deliveries: to the team's endpoints and, with `own`, `{delivery id, url, style}`, to the
--- job's own address. `job` has what `next_event` returns.
+-- job's own address; returns whether there is any. `job` has what `next_event` returns.
 local function publish_job_event(job, job_key, ref, events_key, kind, own, retention_ms)
   local event_id = write_event(job, events_key, kind, retention_ms)
   if not own and redis.call('EXISTS', prefix .. 'endpoints:' .. job.team) == 0 then
-    return
+    return false
   end
   local fields = {'job', job.id, 'event_id', event_id, 'type', kind, 'sequence', job.sequence, 'at', digits(now),
     'record', snapshot(job_key)}
@@ -81,6 +81,7 @@ local function publish_job_event(job, job_key, ref, events_key, kind, own, reten
     redis.call('RPUSH', prefix .. 'deliveries:' .. ref, unpack(ids))
     redis.call('PEXPIRE', prefix .. 'deliveries:' .. ref, retention_ms)
   end
+  return #ids > 0
 end
 
 -- Writes an event that is about no job, and its deliveries; `text` is its JSON.
