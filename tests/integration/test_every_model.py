@@ -8,10 +8,10 @@ import pytest
 
 from app.domain.money import parse_usd
 from app.registry.catalog import Catalog, Model
-from tests.support.emulator import Emulator, FalCaller, running_emulator
-from tests.support.media import sound, video
+from tests.support.clips import clip
+from tests.support.emulator import running_emulator
 from tests.support.redis_server import RedisServer
-from tests.support.stack import EMULATOR_KEY, Stack, open_stack
+from tests.support.stack import Stack, open_stack
 
 pytestmark = pytest.mark.anyio
 SECONDS = 6  # within the limits of every model
@@ -43,13 +43,12 @@ def real(model: Model, addresses: dict[str, str]) -> dict[str, Any]:
 
 
 async def test_every_model_is_quoted_bought_billed_and_shown(stack: Stack) -> None:
-    """The quote is fal's bill, or at least that where a file's length is not known; the output is the model's."""
-    fal: Emulator = stack.emulator
-    async with FalCaller(fal.url, EMULATOR_KEY) as caller:
-        addresses = {"image-url": fal.sample_image}
-        for kind, content in (("video", video(SECONDS)), ("audio", sound(SECONDS))):
-            stored = await caller.web.post("/files/upload", content=content, headers={"X-Fal-File-Name": kind})
-            addresses[f"{kind}-url"] = stored.json()["access_url"]
+    """Quote, fal's bill and charge are one, also by the length of an uploaded file; the output is the model's."""
+    addresses = {"image-url": stack.emulator.sample_image}
+    for kind, name in (("video", "mp4"), ("audio", "wav")):
+        stored = await stack.api.post("/v1/files", files={"file": (name, clip(name, seconds=SECONDS))})
+        assert stored.status_code == 201, stored.text
+        addresses[f"{kind}-url"] = stored.json()["url"]
     models = offered()
     jobs = {}
     for model in models:
@@ -60,13 +59,14 @@ async def test_every_model_is_quoted_bought_billed_and_shown(stack: Stack) -> No
         ended = await asyncio.gather(
             *(stack.until(job["id"], "succeeded", "failed", timeout=60) for job in jobs.values())
         )
-    bills = {charge["endpoint"]: charge["cost_micro"] for charge in (await fal.ledger())["charges"]}
+    bills = {charge["endpoint"]: charge["cost_micro"] for charge in (await stack.emulator.ledger())["charges"]}
     wrong = []
     for model, job in zip(models, ended, strict=True):
-        quoted, bill = parse_usd(job["quoted_usd"]), bills.get(model.id, 0)
-        fits = quoted >= bill if model.entry.seconds.media else quoted == bill
-        shown = set(job["output"] or {}) == set(model.entry.output["required"])
-        if job["status"] != "succeeded" or not fits or not bill or not shown:
-            wrong.append((model.id, job["status"], job["error"], quoted, bill, job["output"]))
+        money = [parse_usd(job[f"{what}_usd"] or "0") for what in ("quoted", "charged")]
+        bill = bills.get(model.id, 0)
+        given = {name for name, value in (job["output"] or {}).items() if value is not None}
+        shown = given == set(model.entry.output["required"])
+        if job["status"] != "succeeded" or money != [bill, bill] or not bill or not shown:
+            wrong.append((model.id, job["status"], job["error"], money, bill, given))
     assert wrong == []
     assert len(models) > 60

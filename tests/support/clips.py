@@ -8,6 +8,7 @@ from typing import Any
 import av
 
 SECONDS = 3
+FPS = 25
 RATE = 44_100
 # Name: Pillow-like container of PyAV, codec, media type; a picture comes first where there is one.
 CLIPS = {
@@ -23,25 +24,25 @@ CLIPS = {
 }
 
 
-def clip(name: str, *, size: tuple[int, int] = (128, 96), **options: str) -> bytes:
-    """A file of three seconds: ten pictures a second, all alike, or silence."""
+def clip(name: str, *, seconds: float = SECONDS, size: tuple[int, int] = (128, 96), **options: str) -> bytes:
+    """A file of so many seconds: 25 pictures in each, all alike, or silence."""
     form, codec, kind = CLIPS[name]
     target = io.BytesIO()
     with av.open(target, "w", format=form, options=options) as container:
         if kind.startswith("video/"):
-            stream: Any = container.add_stream(codec, rate=10)
+            stream: Any = container.add_stream(codec, rate=FPS)
             stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-            for number in range(SECONDS * 10):
+            for number in range(round(seconds * FPS)):
                 frame: Any = av.VideoFrame(*size, "yuv420p")
                 for plane in frame.planes:
                     plane.update(bytes(plane.buffer_size))
-                frame.pts, frame.time_base = number, Fraction(1, 10)
+                frame.pts, frame.time_base = number, Fraction(1, FPS)
                 container.mux(stream.encode(frame))
         else:
             rate = 48_000 if codec == "libopus" else RATE
             stream = container.add_stream(codec, rate=rate, layout="mono")
             samples = stream.codec_context.frame_size or 1024
-            for start in range(0, rate * SECONDS, samples):
+            for start in range(0, round(rate * seconds), samples):
                 frame = av.AudioFrame(format=stream.format.name, layout="mono", samples=samples)
                 for plane in frame.planes:
                     plane.update(bytes(plane.buffer_size))
@@ -49,6 +50,13 @@ def clip(name: str, *, size: tuple[int, int] = (128, 96), **options: str) -> byt
                 container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return target.getvalue()
+
+
+def length(content: bytes) -> float:
+    """Seconds of a file by its container."""
+    with av.open(io.BytesIO(content), "r") as container:
+        assert container.duration is not None
+        return container.duration / av.time_base
 
 
 def large(content: bytes, size: int) -> bytes:
