@@ -131,11 +131,11 @@ def _usd(text: str) -> str:
 
 
 def _canonical(price: Any) -> Any:
-    """A list of conditions and rates with amounts in micro-dollars."""
+    """A list of conditions and rates with amounts in micro-dollars; without those that the file leaves unknown."""
     if not isinstance(price, dict):
         return price
     rows: Sequence[Mapping[str, Any]] = price.get("variants", [price])
-    return [(row.get("when", {}), _rate(row)) for row in rows]
+    return [(row.get("when", {}), _rate(row)) for row in rows if "unknown" not in row]
 
 
 def _rate(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +168,9 @@ def price_words(price: Any) -> str:
 
 
 def _row_words(row: Mapping[str, Any]) -> str:
-    if "flat_usd" in row:
+    if "unknown" in row:
+        words = "unknown"
+    elif "flat_usd" in row:
         words = f"${row['flat_usd']} each"
     elif "first_usd" in row:
         words = f"${row['first_usd']} for {row['first_seconds']} s, then ${row['each_further_second_usd']}/s"

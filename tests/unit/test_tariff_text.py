@@ -117,6 +117,11 @@ def test_prices_are_compared_by_what_they_charge() -> None:
     assert not same_price(first | {"first_usd": "0.30"}, {"per_second_usd": "0.056"})
     assert not same_price({"per_second_usd": "0.056", "of": "input"}, {"per_second_usd": "0.056"})
     assert not same_price(None, first)
+    doubtful = {
+        "variants": [{"when": {"elements": {"contains": "video_url"}}, "unknown": True}, {"per_second_usd": "0.42"}]
+    }
+    assert same_price(doubtful, {"variants": [{"per_second_usd": "0.42"}]})
+    assert price_words(doubtful) == "unknown when elements has video_url, else $0.42/s"
     assert states_amount({"per_second_usd": "0.112", "of": "input"}, {"per_second_usd": "0.112"})
     assert not states_amount({"per_second_usd": "0.112"}, {"per_second_usd": "0.113"})
     assert not states_amount(None, {"per_second_usd": "0.113"})
