@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.registry.catalog import Catalog
 from app.registry.files import read_directory
 from tests.support.command import Ended, command_on
 from tests.support.emulator import Emulator
@@ -104,22 +105,21 @@ async def test_drafts_make_it_clean_and_a_drifted_fal_is_told_line_by_line(
 
 
 async def test_without_a_key_schemas_are_compared_and_unit_prices_are_not(
-    sync: Sync, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sync: Sync, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Sentences need no key; a draft whose price only a key could see has none, and says why."""
+    """A draft whose price only a key could see has none, and says why; it is never written over another file."""
     monkeypatch.delenv("FAL_KEY")
+    await emulator.drift({NEW: {"like": "fal-ai/kling-video/o1/image-to-video"}})
     ended = await sync("--write", str(tmp_path))
     assert ended.code == 0
     assert "set FAL_KEY to compare them" in ended.out
-    unpriced = [entry for entry in read_directory(tmp_path) if entry.price is None]
-    assert unpriced
-    assert all(entry.price_note and "key" in entry.price_note for entry in unpriced if not entry.price_text)
-    mine = tmp_path / "o1-image-to-video.json"
+    (draft,) = [entry for entry in read_directory(tmp_path) if entry.id == NEW]
+    assert (draft.price, draft.price_note) == (None, "fal shows its unit price to a key")
+    mine = tmp_path / "kling-v9-text-to-video.json"
     mine.write_text("mine", "utf-8")
     again = await sync("--write", str(tmp_path))
     assert (again.code, mine.read_text("utf-8")) == (1, "mine")
     assert f"kept: {mine} (--overwrite replaces it)" in again.out
-    assert "1 of " in again.err
     assert "drafts were not written, because other files are there" in again.err
     assert (await sync("--overwrite")).code == 2
 
@@ -143,14 +143,15 @@ async def test_the_key_is_sent_for_unit_prices_alone(sync: Sync, monkeypatch: py
         empty = Reply(body=json.dumps({"models": [], "has_more": False}).encode(), headers={"Connection": "close"})
         listed = {"models": [{"endpoint_id": V3, "metadata": {"status": "active"}}], "has_more": False}
         model = Reply(body=json.dumps(listed).encode(), headers={"Connection": "close"})
-        api.answers([empty, model, Reply(401, {"Connection": "close"})])
+        batches = -(-len(Catalog.load()) // 50)
+        api.answers([empty, *[model] * batches, Reply(401, {"Connection": "close"})])
         site.answers([Reply(body=json.dumps({"items": [plain]}).encode(), headers={"Connection": "close"})])
         monkeypatch.setenv("FILMGATE_FAL_API_URL", api.url)
         monkeypatch.setenv("FILMGATE_FAL_SITE_URL", site.url)
         ended = await sync()
         assert "fal refuses the request (HTTP 401)" in ended.err
         sent = [(one.target.partition("?")[0], one.headers.get("authorization")) for one in api.requests]
-        assert sent == [("/v1/models", None), ("/v1/models", None), ("/v1/models/pricing", f"Key {KEY}")]
+        assert sent == [*[("/v1/models", None)] * (1 + batches), ("/v1/models/pricing", f"Key {KEY}")]
         assert [one.headers.get("authorization") for one in site.requests] == [None]
 
 

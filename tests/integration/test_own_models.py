@@ -53,5 +53,5 @@ async def test_workers_do_not_start_with_faults_in_files(
     await asyncio.to_thread((tmp_path / "b.json").write_text, "no", "utf-8")
     ended = await run_command("worker", environment=environment(store, emulator, FILMGATE_MODELS=str(tmp_path)))
     assert ended.returncode == 78
-    assert "FILMGATE_MODELS: b.json: the file is not JSON." in ended.stderr
+    assert ended.stderr.count("FILMGATE_MODELS: b.json: the file is not JSON.") == 1
     assert "FILMGATE_MODELS: a.json: " in ended.stderr
