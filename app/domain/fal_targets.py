@@ -41,7 +41,7 @@ HOSTS: dict[bytes, str] = {
     b"v3.fal.media": CDN,
     b"api.fal.ai": API,
 }
-FAL_QUEUE, FAL_CDN = "https://queue.fal.run", "https://v3.fal.media"
+FAL_QUEUE, FAL_RUN, FAL_CDN = "https://queue.fal.run", "https://fal.run", "https://v3.fal.media"
 _FILE_AT_FAL = re.compile(re.escape(FAL_CDN) + r"/files/(file_[0-9a-f]{32})(?:[/?#].*)?", re.ASCII)
 
 
@@ -55,6 +55,11 @@ class Terms:
     queue: str
     files: str
     uploads: str
+
+    @property
+    def run(self) -> str:
+        """For calls that are held until the clip is ready."""
+        return FAL_RUN if self.queue == FAL_QUEUE else self.queue.removesuffix(QUEUE) + RUN
 
     @classmethod
     def own(cls, base_url: str) -> Self:

@@ -5,6 +5,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from app.domain.fal_targets import Terms
 from app.registry.catalog import Model
 from app.registry.openapi import openapi_of
 from app.views.fields import Object
@@ -97,8 +98,8 @@ def fal_status(model: Model) -> Literal["active", "deprecated"]:
     return "deprecated" if model.entry.status == "deprecated" else "active"
 
 
-def fal_model(model: Model, *, base_url: str, openapi: bool, strict_schema: bool) -> FalModel:
-    """A model as fal lists it; the URLs are ours."""
+def fal_model(model: Model, *, base_url: str, terms: Terms, openapi: bool, strict_schema: bool) -> FalModel:
+    """A model as fal lists it; its URLs are in the caller's terms."""
     entry = model.entry
     moment = f"{entry.price_date.isoformat()}T00:00:00Z"
     view: FalModel = {
@@ -112,7 +113,7 @@ def fal_model(model: Model, *, base_url: str, openapi: bool, strict_schema: bool
             "updated_at": moment,
             "is_favorited": None,
             "thumbnail_url": f"{base_url}/static/icon.svg",
-            "model_url": f"{base_url}/fal/run/{model.id}",
+            "model_url": f"{terms.run}/{model.id}",
             "date": moment,
             "highlighted": False,
             "pinned": False,
@@ -121,8 +122,7 @@ def fal_model(model: Model, *, base_url: str, openapi: bool, strict_schema: bool
         },
     }
     if openapi:
-        queue_url = f"{base_url}/fal/queue"
-        view["openapi"] = openapi_of(model, queue_url=queue_url, strict_schema=strict_schema)
+        view["openapi"] = openapi_of(model, queue_url=terms.queue, strict_schema=strict_schema)
     return view
 
 

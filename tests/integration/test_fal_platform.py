@@ -81,6 +81,15 @@ async def test_a_schema_is_expanded_for_generated_forms(stack: Stack) -> None:
     assert (plain["metadata"]["category"], plain["metadata"]["status"]) == ("image-to-video", "active")
 
 
+async def test_behind_the_proxy_the_addresses_are_fals(stack: Stack) -> None:
+    """`x-fal-target-url` may name the platform API; the queue of a model is then where the caller knows it."""
+    target = {"x-fal-target-url": f"https://api.fal.ai/v1/models?endpoint_id={V3}&expand=openapi-3.0"}
+    reply = await stack.api.get("/fal/proxy", headers=target)
+    (model,) = reply.json()["models"]
+    assert model["openapi"]["servers"] == [{"url": "https://queue.fal.run"}]
+    assert model["metadata"]["model_url"] == f"https://fal.run/{V3}"
+
+
 async def test_a_price_is_that_of_a_second_of_the_default_input(stack: Stack) -> None:
     """$1.40 for 5 s is 0.28 a second; with sound, the default of v3, 0.168; one page in fal's shape."""
     reply = await stack.api.get(PRICING, params={"endpoint_id": [V2, V3]})

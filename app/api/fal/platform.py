@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from app.api.deps import CurrentCaller, TheGateway
+from app.api.fal.hosts import terms_of
 from app.api.fal_errors import fal_reply
 from app.domain.errors import Malformed
 from app.registry.catalog import Catalog, Model
@@ -43,9 +44,13 @@ async def models(request: Request, _: CurrentCaller, gateway: TheGateway) -> Res
     ]
     page, cursor = _page(matching, asked.get("limit"), asked.get("cursor"))
     base_url, strict = gateway.settings.base_url, gateway.settings.strict_schema
+    terms = terms_of(request)
     openapi = OPENAPI in _values(request, "expand")
     listed: FalModels = {
-        "models": [fal_model(model, base_url=base_url, openapi=openapi, strict_schema=strict) for model in page],
+        "models": [
+            fal_model(model, base_url=base_url, terms=terms, openapi=openapi, strict_schema=strict)
+            for model in page
+        ],
         "next_cursor": cursor,
         "has_more": cursor is not None,
     }
