@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
@@ -24,9 +24,10 @@ from app.registry.lengths import (
     media_urls,
     shots_seconds,
 )
+from app.registry.lenient import read_object
 from app.registry.model_file import ModelFile
 from app.registry.pricing import Price, Quote, read_price
-from app.registry.schema import InputSchema, read_leniently
+from app.registry.schema import InputSchema
 from app.registry.violations import MAX_VIOLATIONS, input_pointer
 
 LONGEST_ID = 100  # characters of an unknown id that are compared with known ones
@@ -79,14 +80,13 @@ class Model:
     def lenient(self, given: Mapping[str, Any], *, strict_schema: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The input as fal reads it, for `validate`, and the names of dropped fields.
 
-        Unknown fields are dropped; a number is accepted for its text, and a text for its number.
+        Unknown fields are dropped, also in lists of objects; a number is accepted for its text, and a text for its
+        number.
         """
-        known = {
-            name: read_leniently(self.entry.input["properties"][name], value)
-            for name, value in given.items()
-            if self.schema.knows(name, strict_schema=strict_schema)
-        }
-        return known, tuple(name for name in given if name not in known)
+        known, dropped = read_object(
+            self.entry.input["properties"], given, partial(self.schema.knows, strict_schema=strict_schema)
+        )
+        return known, tuple(dropped)
 
     def validate(
         self,

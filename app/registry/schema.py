@@ -1,21 +1,21 @@
 """A model's input: JSON Schema as data, compiled once into a strict validator.
 
 Strict means that nothing is converted: `"0.5"` and `true` are not numbers, `5` is not `"5"`. All violations are
-reported at once. `app/registry/plan.py` lists the supported keywords.
+reported at once. An optional field that says nothing is absent (`app/registry/absent.py`). `app/registry/plan.py`
+lists the supported keywords.
 """
 
 import copy
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from app.domain.errors import Unprocessable, Violation
+from app.registry.absent import OptionalFields
 from app.registry.plan import object_plan
+from app.registry.sisters import unknown_field
 from app.registry.violations import MAX_VIOLATIONS, input_pointer, violations
-
-_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
 
 
 class InputSchema:
@@ -36,8 +36,10 @@ class InputSchema:
         self.doubtful_fields = tuple(name for name in properties if properties[name]["documented"] != "schema")
         self.image_fields = tuple(name for name in properties if _holds_images(properties[name]))
         self.url_fields = tuple(name for name in properties if _holds_urls(properties[name]))
+        self._begins_with_image = not set(self.image_fields).isdisjoint(spec.get("required", ()))
         self._known = frozenset(self.fields)
         self._strictly_known = self._known - frozenset(self.doubtful_fields)
+        self._optional = OptionalFields(spec)
         self._either = tuple(option["required"][0] for option in spec.get("oneOf", ()))
         self._adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(Annotated[Any, PlainPlan(object_plan(spec))])
 
@@ -54,7 +56,7 @@ class InputSchema:
         """
         known = self._strictly_known if strict_schema else self._known
         found: list[Violation] = []
-        accepted = dict(given)
+        accepted = dict(self._optional.given(given))
         if not accepted.keys() <= known:
             found.extend(self._unknown(accepted, known))
             accepted = {name: value for name, value in accepted.items() if name in known}
@@ -63,7 +65,7 @@ class InputSchema:
         try:
             clean = self._adapter.validate_python(accepted, context={"private_urls": private_urls})
         except ValidationError as error:
-            found.extend(violations(error))
+            found.extend(violations(error, self._spec))
         if found:
             raise Unprocessable("The input is not valid.", violations=tuple(found[:MAX_VIOLATIONS]))
         return clean
@@ -81,13 +83,14 @@ class InputSchema:
         return {"type": "object", **described, "additionalProperties": False}
 
     def _unknown(self, given: Mapping[str, Any], known: frozenset[str]) -> Iterator[Violation]:
+        known_in_order = [name for name in self.fields if name in known]
         for name in [name for name in given if name not in known][:MAX_VIOLATIONS]:
             if name in self._known and self._spec["properties"][name]["documented"] == "unverified":
                 message = f"{name} is not verified in fal's schema, and the strict schema is on."
             elif name in self._known:
                 message = f"{name} is only mentioned in the endpoint's prose, and the strict schema is on."
             else:
-                message = "This model has no such field."
+                message = unknown_field(name, known_in_order, begins_with_image=self._begins_with_image)
             yield Violation(input_pointer((name,)), "unknown_field", message)
 
     def _either_faults(self, given: Mapping[str, Any]) -> Iterator[Violation]:
@@ -100,19 +103,6 @@ class InputSchema:
             yield Violation(input_pointer(self._either[:1]), "missing", f"One of {names} is required.")
         for name in present[1:]:
             yield Violation(input_pointer((name,)), "exclusive", f"Only one of {names} may be given.")
-
-
-def read_leniently(field: Mapping[str, Any], value: Any) -> Any:
-    """The value as fal's own models convert it: `5` for `"5"`, and `"0.5"` for `0.5`; otherwise unchanged.
-
-    As observed: fal's apps read their input in pydantic's lax mode, where `"5s"` is refused too.
-    """
-    if "enum" in field and isinstance(value, int | float) and not isinstance(value, bool):
-        return str(int(value)) if value == int(value) else value
-    if field["type"] in {"number", "integer"} and isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        number = float(value)
-        return int(number) if field["type"] == "integer" and number.is_integer() else number
-    return value
 
 
 class PlainPlan:

@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.domain.errors import Violation, pointer
+from app.registry.advice import advice
+from app.registry.sisters import unknown_field
 
 MAX_VIOLATIONS = 20
 
@@ -43,15 +45,26 @@ class Fault(ValueError):
         self.message = message
 
 
-def violations(error: ValidationError) -> Iterator[Violation]:
-    """The first 20 errors of pydantic as violations."""
-    for found in error.errors(include_url=False, include_input=False)[:MAX_VIOLATIONS]:
+def violations(error: ValidationError, spec: Mapping[str, Any]) -> Iterator[Violation]:
+    """The first 20 errors of pydantic as violations; `spec` is the schema that was checked against."""
+    for found in error.errors(include_url=False)[:MAX_VIOLATIONS]:
         loc, ctx = found["loc"], found.get("ctx", {})
         code, message = _translated(found["type"], ctx)
         if message[0].islower():
             message = f"{_subject(loc)} {message}"
+        if code == "unknown_field":
+            message = unknown_field(str(loc[-1]), _field_at(spec, loc[:-1]).get("properties", {}))
+        elif code in {"one_of", "wrong_type"}:
+            message += advice(_field_at(spec, loc), found["input"])
         kind = "" if isinstance(ctx.get("error"), Fault) else found["type"]
         yield Violation(input_pointer(loc), code, message, kind, _ctx(ctx))
+
+
+def _field_at(spec: Mapping[str, Any], loc: Sequence[int | str]) -> Mapping[str, Any]:
+    """The schema of a place in the input; empty for a place that it does not know."""
+    for part in loc:
+        spec = spec.get("items", {}) if isinstance(part, int) else spec.get("properties", {}).get(part, {})
+    return spec
 
 
 def input_pointer(loc: Sequence[int | str]) -> str:

@@ -110,7 +110,7 @@ INPUT: dict[str, tuple[dict[str, Any], str, str]] = {
     "duration 05": ({"duration": "05"}, "/input/duration", "one_of"),
     "duration 5.0": ({"duration": "5.0"}, "/input/duration", "one_of"),
     "duration ' 5'": ({"duration": " 5"}, "/input/duration", "one_of"),
-    "duration null": ({"duration": None}, "/input/duration", "wrong_type"),
+    "duration list": ({"duration": []}, "/input/duration", "wrong_type"),
     "cfg_scale 1.01": ({"cfg_scale": 1.01}, "/input/cfg_scale", "out_of_range"),
     "cfg_scale -0.01": ({"cfg_scale": -0.01}, "/input/cfg_scale", "out_of_range"),
     "cfg_scale '0.5'": ({"cfg_scale": "0.5"}, "/input/cfg_scale", "wrong_type"),

@@ -76,7 +76,7 @@ def test_defaults_are_filled_in_and_the_input_is_left_alone() -> None:
         ("negative_prompt", "a" * 2501, "too_long"),
         ("duration", 5, "wrong_type"),
         ("duration", True, "wrong_type"),
-        ("duration", None, "wrong_type"),
+        ("duration", [], "wrong_type"),
         ("duration", "6", "one_of"),
         ("duration", "05", "one_of"),
         ("duration", "5.0", "one_of"),
@@ -90,7 +90,7 @@ def test_defaults_are_filled_in_and_the_input_is_left_alone() -> None:
         ("cfg_scale", json.loads("1e400"), "out_of_range"),
         ("cfg_scale", "0.5", "wrong_type"),
         ("cfg_scale", True, "wrong_type"),
-        ("cfg_scale", None, "wrong_type"),
+        ("cfg_scale", [], "wrong_type"),
         ("image_url", None, "wrong_type"),
         ("image_url", 7, "wrong_type"),
         ("image_url", [IMAGE], "wrong_type"),
@@ -106,8 +106,9 @@ def test_defaults_are_filled_in_and_the_input_is_left_alone() -> None:
         ("Prompt", "a", "unknown_field"),
         ("aspect_ratio", "4:3", "one_of"),
         ("static_mask_url", "ftp://example.com/", "url_scheme"),
-        ("special_fx", "", "empty"),
-        ("input_image_urls", [], "too_short"),
+        ("special_fx", " ", "empty"),
+        ("seed", None, "unknown_field"),
+        ("input_image_urls", {}, "wrong_type"),
         ("input_image_urls", [IMAGE] * 5, "too_long"),
         ("input_image_urls", IMAGE, "wrong_type"),
     ],
@@ -172,6 +173,88 @@ def test_an_address_is_read_without_what_it_does_not_need(written: str) -> None:
 def test_a_whole_number_is_a_number(value: float) -> None:
     """JSON does not distinguish 1 from 1.0."""
     assert check(MASTER, {**GIVEN, "cfg_scale": value})["cfg_scale"] == value
+
+
+ABSENT: list[dict[str, Any]] = [
+    {"elements": None, "multi_prompt": None, "duration": None, "cfg_scale": None, "negative_prompt": None},
+    {"elements": [], "multi_prompt": [], "end_image_url": None},
+    {
+        "elements": "",
+        "multi_prompt": "",
+        "end_image_url": "",
+        "duration": "",
+        "cfg_scale": "",
+        "generate_audio": "",
+    },
+]
+
+
+@pytest.mark.parametrize("absent", ABSENT)
+def test_an_optional_field_that_says_nothing_is_absent(absent: dict[str, Any]) -> None:
+    """`null`, an empty list and an empty text give the input that is given without them, with its defaults."""
+    given = {"prompt": "a", "start_image_url": IMAGE}
+    assert check(V3, {**given, **absent}) == check(V3, given)
+
+
+def test_what_says_nothing_in_a_list_of_objects_is_absent() -> None:
+    """At any depth; an element whose optional fields all say nothing is empty, but stays in its place."""
+    element = {"frontal_image_url": IMAGE, "reference_image_urls": [], "video_url": "", "voice_id": None}
+    given = {"multi_prompt": [{"prompt": "a", "duration": None}], "prompt": "", "start_image_url": IMAGE}
+    clean = check(V3, {**given, "elements": [element, {"voice_id": ""}]})
+    assert clean["elements"] == [{"frontal_image_url": IMAGE}, {}]
+    assert clean["multi_prompt"] == [{"prompt": "a", "duration": "5"}]
+    assert "prompt" not in clean
+
+
+def test_an_empty_text_is_kept_where_the_model_takes_one() -> None:
+    """An empty `negative_prompt` is not the default one; its `null` is."""
+    assert check(MASTER, {**GIVEN, "negative_prompt": ""})["negative_prompt"] == ""
+    assert check(MASTER, {**GIVEN, "negative_prompt": None}) == {**GIVEN, **DEFAULTS}
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "says"),
+    [
+        (V3, "image_url", "this model calls it start_image_url."),
+        (V3, "tail_image_url", "this model calls it end_image_url."),
+        (V3, "image_tail", "this model calls it end_image_url."),
+        (V3, "cfgScale", "this model calls it cfg_scale."),
+        (V3, "negative-prompt", "this model calls it negative_prompt."),
+        (V3, "shots", "this model calls it multi_prompt."),
+        (V3, "sound", "this model calls it generate_audio."),
+        (V3, "negativ_prompt", "Did you mean negative_prompt?"),
+        (V3, "aspect_ratio", "the image decides the ratio."),
+        (V3, "seed", "leave it out."),
+        (MASTER, "start_image_url", "this model calls it image_url."),
+        (MASTER, "tail_image_url", "leave it out."),
+        (CATALOG.get("fal-ai/kling-video/v2.5-turbo/pro/image-to-video"), "end_image_url", "it tail_image_url."),
+        (TURBO, "ratio", "this model calls it aspect_ratio."),
+    ],
+)
+def test_an_unknown_field_is_told_what_this_model_calls_it(model: Model, field: str, says: str) -> None:
+    """By the names of its sisters, by another spelling, or by what decides instead."""
+    message = faults(model, {field: 1})[f"/input/{field}"].message
+    assert message.startswith("There is no such field here")
+    assert message.endswith(says)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("duration", "5s", 'Write "5".'),
+        ("duration", 5, 'Write "5".'),
+        ("duration", 10.0, 'Write "10".'),
+        ("duration", " 05.0 seconds", 'Write "5".'),
+        ("duration", "7s", "must be '5' or '10'."),
+        ("duration", True, "must be a string."),
+        ("duration", math.inf, "must be a string."),
+        ("aspect_ratio", "16x9", 'Write "16:9".'),
+        ("cfg_scale", "0.5", "Write only the number, without quotation marks."),
+    ],
+)
+def test_a_value_that_is_nearly_right_is_told_what_to_write(field: str, value: Any, says: str) -> None:
+    """Behind what is wrong; a value that is not near to any gets no advice."""
+    assert faults(MASTER, {**GIVEN, field: value})[f"/input/{field}"].message.endswith(says)
 
 
 def test_all_violations_are_reported_at_once() -> None:
@@ -254,13 +337,13 @@ def test_exactly_one_of_prompt_and_storyboard_is_wanted() -> None:
 @pytest.mark.parametrize(
     ("shots", "pointer", "code"),
     [
-        ([], "", "too_short"),
         ([{"prompt": "a"}] * 7, "", "too_long"),
         ([{"duration": "3"}], "/0/prompt", "missing"),
         ([{"prompt": "a", "camera": 1}], "/0/camera", "unknown_field"),
         ([{"prompt": "a"}, "b"], "/1", "wrong_type"),
         ([{"prompt": "a", "duration": 3}], "/0/duration", "wrong_type"),
         ([{"prompt": " "}], "/0/prompt", "empty"),
+        ([{"prompt": None}], "/0/prompt", "wrong_type"),
         ([{"prompt": "a", "\ud800": 1}], "/0", "invalid_unicode"),
         ([{"prompt": "a", "duration": "8"}] * 2, "", "out_of_range"),
     ],
