@@ -31,7 +31,7 @@ SECRETS: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]
         # domain/upload_tokens.py:
         ("team_", r"team_[0-9a-f]{32}\.[a-z]{2,10}_[0-9a-f]{32}\.[0-9]{1,15}\.[0-9a-f]{32}", REDACTED),
         ("job_", r"(job_[0-9a-f]{32}[./][0-9a-f]{32}[./])[0-9a-f]{32}", _all_but_end),
-        ("data:", r"data:[a-z]+/[a-z+.-]+;base64,[A-Za-z0-9+/=]+", REDACTED),
+        ("data:", r"data:[^,\s]{0,255};base64,[A-Za-z0-9+/=_%-]+", REDACTED),
     )
 )
 

@@ -17,8 +17,10 @@ MAX_DIGITS = 300  # of a whole number; a double ends at 309
 MAX_MEMBERS = 1000  # of one object: many times what any request has
 MAX_ELEMENTS = 10_000  # of all lists and objects together: a hundred times the largest input
 MAX_QUOTES = 4 * MAX_ELEMENTS
+MAX_ESCAPES = 1_100_000  # backslashes, each of which costs time; a file of 30 MB in wrapped base64 has as many
 PLAIN_BYTES = 256 * 1024  # of a body without its data URIs: ten times the longest texts of a request
 DATA = b"data:"
+START = 64  # bytes in which a data URI begins, behind white space
 OPENING = (b'{"', b'["', b"[{")  # no UTF-16 or UTF-32 begins so
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 Value = TypeVar("Value", dict[str, Any], list[Any])
@@ -54,17 +56,19 @@ def _read(raw: bytes, wanted: str) -> Any:
 def _refuse_costly(raw: bytes) -> None:
     """Malformed or TooLarge for a body that is costly to parse; characters inside texts count too.
 
-    A long body is split at its quotation marks once, so that its data URIs are not searched. A backslash counts as
-    a byte outside of data URIs wherever it is, because the parser handles each one separately.
+    A long body is split at its quotation marks once, so that its data URIs are not searched. Backslashes count
+    wherever they are, because the parser handles each one separately.
     """
     long = len(raw) > PLAIN_BYTES
     pieces = raw.split(b'"', MAX_QUOTES + 1) if long else [raw]
-    plain = b'"'.join([piece for piece in pieces if piece[: len(DATA)].lower() != DATA])
+    plain = b'"'.join([piece for piece in pieces if piece[:START].lstrip()[: len(DATA)].lower() != DATA])
     elements = plain.count(b",") + plain.count(b"[") + plain.count(b"{")
     if elements > MAX_ELEMENTS or max(len(pieces) - 1, plain.count(b'"')) > MAX_QUOTES:
         raise Malformed(f"The body has more than {MAX_ELEMENTS} members and items.", code=Code.TOO_MANY_MEMBERS)
-    if long and len(plain) + (raw.count(b"\\") if b"\\" in raw else 0) > PLAIN_BYTES:
+    if long and len(plain) > PLAIN_BYTES:
         raise TooLarge(f"The body is larger than {PLAIN_BYTES // 1024} KB beside its data URIs.")
+    if long and raw.count(b"\\") > MAX_ESCAPES:
+        raise TooLarge(f"The body has more than {MAX_ESCAPES} backslashes; send base64 in one line.")
 
 
 def _checked(raw: bytes, value: Value) -> Value:

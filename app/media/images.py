@@ -4,10 +4,8 @@ The type is read from the bytes, never from what the sender declares. No pixels 
 only the orientation is read, so an image that would fill the memory when decoded costs no more than a small one.
 """
 
-import base64
 import hashlib
 import io
-import re
 import warnings
 from dataclasses import dataclass
 from typing import Literal, Never, TypeAlias
@@ -32,7 +30,6 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 # WebP's reader is imported by name: otherwise Pillow imports all of its readers for the first WebP.
 _FORMATS: dict[str | None, Format] = {"JPEG": "jpeg", "PNG": "png", WebPImagePlugin.WebPImageFile.format: "webp"}
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82", "webp": b""}
-_DATA_URI = re.compile(r"data:image/(?:png|jpeg|jpg|webp);base64,", re.IGNORECASE)
 _QUARTER_TURNS = range(5, 9)  # values of the EXIF orientation that swap width and height
 
 
@@ -117,33 +114,6 @@ def check_limits(facts: ImageFacts) -> None:
             f"{measured}; width divided by height has to be from {narrowest:.2f} to {widest:.2f}.",
             code=Code.IMAGE_RATIO,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedImage:
-    """The content of a data URI."""
-
-    content: bytes
-    sha256: str
-
-
-def read_data_uri(text: str) -> EmbeddedImage:
-    """The content of `data:image/(png|jpeg|jpg|webp);base64,…`; Unprocessable `bad_data_uri` for anything else.
-
-    Call it in a thread: hashing releases the interpreter lock.
-    """
-    head = _DATA_URI.match(text)
-    if head is None:
-        raise Unprocessable(
-            "A data URI has to begin with data:image/png;base64, (or jpeg, jpg, webp).", code=Code.BAD_DATA_URI
-        )
-    try:
-        content = base64.b64decode(text[head.end() :], validate=True)
-    except ValueError:
-        content = b""
-    if not content:
-        raise Unprocessable("The data URI does not hold sound base64.", code=Code.BAD_DATA_URI)
-    return EmbeddedImage(content, hashlib.sha256(content).hexdigest())
 
 
 def _refuse_pixels() -> Never:

@@ -14,7 +14,7 @@ from app.domain.addresses import tidied
 from app.domain.errors import Code, OverBudget, Unprocessable, invalid_at, pointer
 from app.domain.jobs import Submission
 from app.egress import EgressPolicy, check_url
-from app.media.images import EmbeddedImage, read_data_uri
+from app.media.data_uris import EmbeddedImage, is_data_uri, read_data_uri
 from app.registry.catalog import NO_MEDIA, Catalog, Model
 from app.services.fal_uploads import FalUploads
 from app.services.uploads import AcceptedImage, Uploads, about_field
@@ -164,7 +164,7 @@ async def _embedded(model: Model, given: dict[str, Any]) -> tuple[dict[str, Any]
     embedded: Embedded = {}
     for name in model.schema.image_fields:
         value = given.get(name)
-        if isinstance(value, str) and value[:5].lower() == "data:":
+        if isinstance(value, str) and is_data_uri(value):
             with about_field(name):
                 embedded[name] = await asyncio.to_thread(read_data_uri, value)
     return given | dict.fromkeys(embedded, PENDING_IMAGE), embedded

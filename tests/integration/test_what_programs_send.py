@@ -1,5 +1,7 @@
 """Bodies and inputs as programs for fal send them, to one running system: at `/v1` and at both of fal's doors."""
 
+import base64
+import io
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -8,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.emulator import Emulator
@@ -341,3 +344,35 @@ async def test_one_wish_has_one_fingerprint_however_it_is_written(stack: Stack) 
         assert reply.status_code == 202, reply.text
         found.add(reply.json()["id"])
     assert len(found) == 1
+
+
+# --- data URIs ---------------------------------------------------------------------------------------------------
+
+
+def picture(colour: str) -> bytes:
+    """A PNG that Kling takes."""
+    stream = io.BytesIO()
+    Image.new("RGB", (320, 320), colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+async def test_pictures_in_odd_data_uris_are_read_at_every_door(stack: Stack) -> None:
+    """Wrapped, of no known type, without padding, with parameters: the bytes decide, and two fit in a job."""
+    first, last = picture("red"), picture("blue")
+    wrapped = "data:application/octet-stream;base64," + base64.encodebytes(first).decode()
+    bare = "data:image/pjpeg;name=last;base64," + base64.urlsafe_b64encode(last).decode().rstrip("=") + "%0A"
+    given = {"prompt": f"uris {next(_numbers)}", "image_url": wrapped, "tail_image_url": bare}
+    model = f"{FAMILY}/{V25}"
+    async with nothing_changes(stack):
+        quote = await stack.api.post("/v1/quotes", json={"model": model, "input": given})
+    assert (quote.status_code, quote.json().get("quoted_usd")) == (200, "0.35"), quote.text
+    for door in (at_queue, at_proxy):
+        headers = {"Idempotency-Key": f"uris {next(_numbers)}"}
+        reply = await door(stack, model, json.dumps(given).encode(), headers)
+        assert reply.status_code == 200, reply.text
+        job = await stack.job(reply.json()["request_id"])
+        shown = [job["input"][name] for name in ("image_url", "tail_image_url")]
+        assert [(image["type"], image["size"]) for image in shown] == [
+            ("image/png", len(first)),
+            ("image/png", len(last)),
+        ]

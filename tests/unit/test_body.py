@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from app.api.body import validated
-from app.api.strict_json import MAX_DEPTH, MAX_DIGITS, MAX_ELEMENTS, MAX_MEMBERS, PLAIN_BYTES, parse_object
+from app.api.strict_json import (
+    MAX_DEPTH,
+    MAX_DIGITS,
+    MAX_ELEMENTS,
+    MAX_ESCAPES,
+    MAX_MEMBERS,
+    PLAIN_BYTES,
+    parse_object,
+)
 from app.domain.errors import FilmgateError, Malformed, TooLarge, Unprocessable, WrongMediaType
 
 REFUSED: dict[str, tuple[bytes, type[FilmgateError], str]] = {
@@ -29,7 +37,7 @@ REFUSED: dict[str, tuple[bytes, type[FilmgateError], str]] = {
         "payload_too_large",
     ),
     "much that is escaped in a data URI": (
-        b'{"a": "data:' + b"\\/" * PLAIN_BYTES + b'"}',
+        b'{"a": "data:' + b"\\/" * (MAX_ESCAPES + 1) + b'"}',
         TooLarge,
         "payload_too_large",
     ),
@@ -108,6 +116,14 @@ def test_a_data_uri_may_be_long() -> None:
     assert len(parse_object(raw)["a"]) > 3 * PLAIN_BYTES
 
 
+def test_a_data_uri_may_be_wrapped() -> None:
+    """As MIME wraps base64, and behind white space; without the URI as much text is too large."""
+    raw = b'{"a": " data:image/png;base64,' + (b"A" * 76 + b"\\r\\n") * 140_000 + b'"}'
+    assert parse_object(raw)["a"].count("\r\n") == 140_000
+    with pytest.raises(TooLarge):
+        parse_object(raw.replace(b"data:", b"text:"))
+
+
 BODIES = {
     "zeros": b'{"x": [' + b"0," * 3_950_000 + b"0]}",
     "lists": b'{"x": [' + b"[]," * 2_600_000 + b"[]]}",
@@ -121,6 +137,7 @@ BODIES = {
     "spaces": b" " * 7_900_000 + b"{}",
     "as many zeros as may be": b'{"x": [' + b"0," * (MAX_ELEMENTS - 10) + b"0]}",
     "as many objects as may be": b'{"x": [' + b"{}," * (MAX_ELEMENTS // 2 - 10) + b"{}]}",
+    "as many escapes as may be": b'{"x": "data:' + (b"A" * 4 + b"\\n") * (MAX_ESCAPES - 10) + b'"}',
     "as long a data URI as may be": b'{"x": "data:' + b"A" * 7_900_000 + b'", "y": "\\ud83d\\ude00"}',
 }
 

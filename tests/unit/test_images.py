@@ -1,6 +1,5 @@
 """Images are checked by their header, before anything is bought."""
 
-import base64
 import contextlib
 import hashlib
 import io
@@ -14,7 +13,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from app.domain.errors import Unprocessable
-from app.media.images import MAX_PIXELS, ImageFacts, check_limits, inspect, read_data_uri
+from app.media.images import MAX_PIXELS, ImageFacts, check_limits, inspect
 from app.media.kinds import START_BYTES
 from tests.support.memory import forget_peak, peak_kb
 
@@ -302,40 +301,3 @@ def test_limits_hold_at_their_edges(image: ImageFacts, code: str | None) -> None
     with pytest.raises(Unprocessable) as caught:
         check_limits(image)
     assert caught.value.code == code
-
-
-@pytest.mark.parametrize("mime", ["png", "jpeg", "jpg", "webp", "PNG"])
-def test_a_data_uri_gives_its_bytes(mime: str) -> None:
-    """The encoded bytes come out; the declared type is ignored."""
-    content = encoded("PNG")
-    assert read_data_uri(f"data:image/{mime};base64,{base64.b64encode(content).decode()}").content == content
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "data:",
-        "data:image/png;base64,",
-        "data:image/png,iVBORw0KGgo=",
-        "data:image/gif;base64,R0lGODlh",
-        "data:image/svg+xml;base64,PHN2Zz4=",
-        "data:text/html;base64,PGh0bWw+",
-        "data:image/png;charset=utf-8;base64,iVBORw0KGgo=",
-        "data:image/png;base64,iVBORw0KGgo",
-        "data:image/png;base64,iVBORw0K Ggo=",
-        "data:image/png;base64,iVBORw0K\nGgo=",
-        "data:image/png;base64,iVBORw0KGgo=AAAA",
-        "data:image/png;base64,____",
-        "data:image/png;base64,%69VBORw0KGgo=",
-        "data:image/png;base64,\u00e9\u00e9\u00e9\u00e9",
-        " data:image/png;base64,iVBORw0KGgo=",
-        "https://example.com/data:image/png;base64,iVBORw0KGgo=",
-    ],
-)
-def test_a_bad_data_uri_is_refused_without_an_echo(text: str) -> None:
-    """Wrong type, wrong or empty base64, and anything in between."""
-    with pytest.raises(Unprocessable) as caught:
-        read_data_uri(text)
-    assert caught.value.code == "bad_data_uri"
-    assert "iVBOR" not in caught.value.message

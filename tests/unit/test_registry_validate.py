@@ -198,7 +198,7 @@ def test_an_optional_field_that_says_nothing_is_absent(absent: dict[str, Any]) -
 
 def test_what_says_nothing_in_a_list_of_objects_is_absent() -> None:
     """At any depth; an element whose optional fields all say nothing is empty, but stays in its place."""
-    element = {"frontal_image_url": IMAGE, "reference_image_urls": [], "video_url": "", "voice_id": None}
+    element: dict[str, Any] = {"frontal_image_url": IMAGE, "reference_image_urls": [], "voice_id": None}
     given = {"multi_prompt": [{"prompt": "a", "duration": None}], "prompt": "", "start_image_url": IMAGE}
     clean = check(V3, {**given, "elements": [element, {"voice_id": ""}]})
     assert clean["elements"] == [{"frontal_image_url": IMAGE}, {}]
