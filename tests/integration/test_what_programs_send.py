@@ -146,6 +146,8 @@ async def test_an_address_is_taken_without_what_it_does_not_need(stack: Stack) -
 # --- inputs ------------------------------------------------------------------------------------------------------
 
 IMG = "https://v3.fal.media/files/b/cat.png"
+CLIP = "https://v3.fal.media/files/b/cat.mp4"
+VOICE = "https://v3.fal.media/files/b/cat.mp3"
 OTHER = "https://v3.fal.media/files/b/dog.png"
 P = "A cat walks."
 SHOTS = [{"prompt": "one", "duration": "3"}, {"prompt": "two", "duration": "4"}]
@@ -169,7 +171,7 @@ class Row:
     @property
     def id(self) -> str:
         """The whole id."""
-        return f"{FAMILY}/{self.model}"
+        return self.model if self.model.startswith("kling/") else f"{FAMILY}/{self.model}"
 
 
 def v3(**more: Any) -> dict[str, Any]:
@@ -285,6 +287,45 @@ ROWS = {
         "0.56",
         {"/input/cfg_scale": "without quotation marks.", "/input/generate_audio": "without quotation marks."},
         reads={"cfg_scale": 0.5, "generate_audio": False},
+    ),
+    "a storyboard with a last frame": Row(V3S, board([SHOTS[0]], end_image_url=OTHER), "0.63"),
+    "1.5 pro with a last frame": Row(
+        "v1.5/pro/image-to-video", {**OLD, "duration": "5", "tail_image_url": OTHER}, "0.50"
+    ),
+    "O3 with sound": Row(
+        "o3/standard/image-to-video",
+        {**OLD, "end_image_url": OTHER, "duration": "10", "generate_audio": True},
+        "1.12",
+    ),
+    "O3 by references, with a number": Row(
+        "o3/standard/reference-to-video",
+        v3(duration=5, elements=[{"frontal_image_url": IMG, "reference_image_urls": []}]),
+        "0.42",
+        {"/input/duration": 'Write "5".'},
+        reads={"duration": "5", "elements": [{"frontal_image_url": IMG}]},
+    ),
+    "O1": Row("o1/image-to-video", v3(end_image_url=OTHER, duration="5"), "0.56"),
+    "O3, a clip to edit, 15 s at most": Row(
+        "o3/standard/video-to-video/edit",
+        {"prompt": P, "video_url": CLIP, "elements": None, "image_urls": []},
+        "1.89",
+    ),
+    "motion of a clip, 30 s at most": Row(
+        "v3/pro/motion-control",
+        {"image_url": IMG, "video_url": CLIP, "character_orientation": "video", "prompt": "", "elements": []},
+        "5.04",
+    ),
+    "lips, 10 s at most": Row("lipsync/audio-to-video", {"video_url": CLIP, "audio_url": VOICE}, "0.14"),
+    "a voice": Row("create-voice", {"voice_url": VOICE}, "0.007"),
+    "4.0 at 720p, with a number": Row(
+        "kling/v4/image-to-video", v3(duration=5, resolution="720p"), "0.785", reads={"duration": 5}
+    ),
+    "4.0 with a text, at the dearer default": Row(
+        "kling/v4/text-to-video",
+        {"prompt": P, "duration": "5"},
+        "1.175",
+        {"/input/duration": "must be a whole number. Write only the number, without quotation marks."},
+        reads={"duration": 5},
     ),
     "a prompt from Windows": Row(
         V3, v3(prompt="\u0093Go\u0094\r\n\u0096 now"), "0.84", reads={"prompt": "\u201cGo\u201d\n\u2013 now"}

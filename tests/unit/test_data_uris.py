@@ -29,6 +29,7 @@ SPELLINGS = {
     "wrapped by MIME": HEAD + base64.encodebytes(CONTENT).decode().replace("\n", "\r\n"),
     "wrapped by base64(1)": HEAD + base64.encodebytes(CONTENT).decode(),
     "white space around it": f" \n{HEAD}{plain(CONTENT)} \t\n",
+    "more padding than it needs": HEAD + plain(CONTENT) + "==",
     "the URL-safe alphabet": HEAD + base64.urlsafe_b64encode(CONTENT).decode(),
     "percent-encoded": HEAD + plain(CONTENT).replace("+", "%2B").replace("/", "%2f").replace("=", "%3D") + "%0a",
 }
