@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.domain.errors import Unprocessable, Violation
 from app.registry.absent import OptionalFields
+from app.registry.lengths import Location
 from app.registry.plan import object_plan
 from app.registry.sisters import unknown_field
 from app.registry.violations import MAX_VIOLATIONS, input_pointer, violations
@@ -74,6 +75,11 @@ class InputSchema:
         """True for a field of the model; the doubtful ones count unless `strict_schema`."""
         return name in (self._strictly_known if strict_schema else self._known)
 
+    def image_texts(self, given: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+        """Every text where an image belongs, however deep, of an input that is not checked yet."""
+        for name in self.url_fields:
+            yield from _image_texts(self._spec["properties"][name], given.get(name), (name,))
+
     def describe(self, *, strict_schema: bool) -> dict[str, Any]:
         """The schema as a JSON Schema object of its own; without the doubtful fields when `strict_schema`."""
         described: dict[str, Any] = copy.deepcopy(dict(self._spec))
@@ -113,6 +119,18 @@ class PlainPlan:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
         return self._plan
+
+
+def _image_texts(field: Mapping[str, Any], value: Any, loc: Location) -> Iterator[tuple[Location, str]]:
+    if isinstance(value, str):
+        if field.get("format") == "image-url":
+            yield loc, value
+    elif isinstance(value, list):
+        for number, item in enumerate(value if "items" in field else ()):
+            yield from _image_texts(field["items"], item, (*loc, number))
+    elif isinstance(value, dict):
+        for name, below in field.get("properties", {}).items():
+            yield from _image_texts(below, value.get(name), (*loc, name))
 
 
 def _holds_images(field: Mapping[str, Any]) -> bool:

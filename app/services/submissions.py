@@ -16,15 +16,17 @@ from app.domain.jobs import Submission
 from app.egress import EgressPolicy, check_url
 from app.media.data_uris import EmbeddedImage, is_data_uri, read_data_uri
 from app.registry.catalog import NO_MEDIA, Catalog, Model
+from app.registry.lengths import Location
 from app.services.fal_uploads import FalUploads
 from app.services.uploads import AcceptedImage, Uploads, about_field
 
 FINGERPRINT_VERSION = "v1"
+MAX_EMBEDDED = 64  # data URIs in one input; no model takes so many images
 PENDING_IMAGE = "https://v3.fal.media/files/pending"  # replaces a data URI until the input is validated
 
 _to_json = json.JSONEncoder(sort_keys=True).encode  # `json.dumps` would make one for each job
 
-Embedded = dict[str, EmbeddedImage]  # images given as data URIs, by field
+Embedded = dict[Location, EmbeddedImage]  # images given as data URIs, by their place in the input
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,26 +120,27 @@ class Submissions:
     async def store_images(self, caller: Caller, checked: Submission, embedded: Embedded) -> Submission:
         """The submission with URLs of stored images instead of data, and what its job shows of uploads."""
         model = self.catalog.get(checked.model)
-        accepted: dict[str, AcceptedImage] = {}
-        for name, image in embedded.items():  # check all before storing the first
-            with about_field(name):
-                accepted[name] = await self.uploads.accept(caller, image.content, sha256=image.sha256)
-                _refuse_large(model, accepted[name].facts.size)
-        clean, shown = dict(checked.input), dict[str, dict[str, Any]]()
+        accepted: dict[Location, AcceptedImage] = {}
+        for loc, image in embedded.items():  # check all before storing the first
+            with about_field(_path(loc)):
+                accepted[loc] = await self.uploads.accept(caller, image.content, sha256=image.sha256)
+                _refuse_large(model, accepted[loc].facts.size)
+        clean, shown = checked.input, dict[str, dict[str, Any]]()
+        for loc, checked_image in accepted.items():
+            stored = await self.uploads.store_accepted(caller, checked_image)
+            crash_point("upload.stored")
+            clean = _put(clean, loc, stored.url)
+            if len(loc) == 1:
+                shown[_path(loc)] = stored.view()
         for name in model.schema.image_fields:
-            if name in accepted:
-                stored = await self.uploads.store_accepted(caller, accepted[name])
-                crash_point("upload.stored")
-                clean[name] = stored.url
-                shown[name] = stored.view()
-            elif isinstance(clean.get(name), str):
+            if name not in shown and isinstance(clean.get(name), str):
                 uploaded = await self.uploads.find(caller, clean[name])
                 if uploaded is not None:
                     with about_field(name):
                         _refuse_media(uploaded["type"])
                         _refuse_large(model, uploaded["size"])
                     shown[name] = uploaded
-        return replace(checked, input=clean, images=shown) if shown else checked
+        return replace(checked, input=clean, images=shown) if shown or accepted else checked
 
 
 def fingerprint_of(given: Submission, clean: dict[str, Any], embedded: Embedded) -> str:
@@ -145,10 +148,12 @@ def fingerprint_of(given: Submission, clean: dict[str, Any], embedded: Embedded)
 
     It is kept with idempotency keys: include a new member only when it is given, so that old requests still match.
     """
+    for loc, image in embedded.items():
+        clean = _put(clean, loc, image.sha256)
     fields = {
         "version": FINGERPRINT_VERSION,
         "model": given.model,
-        "input": clean | {name: image.sha256 for name, image in embedded.items()},
+        "input": clean,
         "webhook_url": given.webhook_url,
         "metadata": given.metadata,
         "priority": given.priority.value,
@@ -162,12 +167,30 @@ def fingerprint_of(given: Submission, clean: dict[str, Any], embedded: Embedded)
 async def _embedded(model: Model, given: dict[str, Any]) -> tuple[dict[str, Any], Embedded]:
     """The input with a placeholder for each data URI, and their images."""
     embedded: Embedded = {}
-    for name in model.schema.image_fields:
-        value = given.get(name)
-        if isinstance(value, str) and is_data_uri(value):
-            with about_field(name):
-                embedded[name] = await asyncio.to_thread(read_data_uri, value)
-    return given | dict.fromkeys(embedded, PENDING_IMAGE), embedded
+    found = [(loc, text) for loc, text in model.schema.image_texts(given) if is_data_uri(text)]
+    if len(found) > MAX_EMBEDDED:
+        raise Unprocessable(f"The input holds more than {MAX_EMBEDDED} data URIs.")
+    for loc, text in found:
+        with about_field(_path(loc)):
+            embedded[loc] = await asyncio.to_thread(read_data_uri, text)
+    for loc in embedded:
+        given = _put(given, loc, PENDING_IMAGE)
+    return given, embedded
+
+
+def _put(value: Any, loc: Location, text: str) -> Any:
+    """A copy of an input, or of a part of it, with another text at one place."""
+    if not loc:
+        return text
+    step, *rest = loc
+    changed = value.copy()
+    changed[step] = _put(value[step], tuple(rest), text)
+    return changed
+
+
+def _path(loc: Location) -> str:
+    """The place as a JSON pointer writes it: the names are those of a model's schema."""
+    return "/".join(map(str, loc))
 
 
 def _refuse_media(content_type: str) -> None:

@@ -417,3 +417,31 @@ async def test_pictures_in_odd_data_uris_are_read_at_every_door(stack: Stack) ->
             ("image/png", len(first)),
             ("image/png", len(last)),
         ]
+
+
+async def test_pictures_in_lists_and_elements_may_be_data_uris(stack: Stack) -> None:
+    """Each is stored, and the job has its address in its place; a broken one is refused with its place."""
+    one, two = (f"data:;base64,{base64.b64encode(picture(colour)).decode()}" for colour in ("red", "blue"))
+    model = f"{FAMILY}/o3/standard/reference-to-video"
+    element = {"frontal_image_url": one, "reference_image_urls": [IMG, two]}
+    given = {"prompt": f"nested {next(_numbers)}", "image_urls": [IMG, one], "elements": [element]}
+    headers = {"Idempotency-Key": f"nested {next(_numbers)}"}
+    replies = [
+        await stack.api.post("/v1/jobs", json={"model": model, "input": given}, headers=headers) for _ in range(2)
+    ]
+    assert [reply.status_code for reply in replies] == [202, 202], replies[0].text
+    assert replies[0].json()["id"] == replies[1].json()["id"]
+    clean = replies[0].json()["input"]
+    (stored,) = clean["elements"]
+    urls = [clean["image_urls"][1], stored["frontal_image_url"], stored["reference_image_urls"][1]]
+    assert all(url.startswith(stack.emulator.url) for url in urls), urls
+    assert [clean["image_urls"][0], stored["reference_image_urls"][0]] == [IMG, IMG]
+    async with httpx.AsyncClient(trust_env=False) as web:
+        assert [(await web.get(url)).content for url in urls] == [picture("red"), picture("red"), picture("blue")]
+    async with nothing_changes(stack):
+        broken = {**given, "elements": [{"reference_image_urls": [IMG, "data:;base64,!!"]}]}
+        refused = await stack.api.post("/v1/jobs", json={"model": model, "input": broken})
+        many = await stack.api.post("/v1/jobs", json={"model": model, "input": {**given, "image_urls": [one] * 65}})
+    problem = assert_problem(refused, 422, "bad_data_uri")
+    assert problem["errors"][0]["pointer"] == "/input/elements/0/reference_image_urls/1"
+    assert_problem(many, 422, "invalid_input")

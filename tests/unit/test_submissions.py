@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from app.domain.jobs import Priority, Submission
 from app.media.data_uris import EmbeddedImage
+from app.registry.lengths import Location
 from app.services.submissions import fingerprint_of
 
 INPUT = {"prompt": "a lake", "image_url": "https://example.com/a.png"}
@@ -18,7 +19,7 @@ EVERYTHING = Submission(
     start_deadline_s=60,
     max_usd_micro=1_400_000,
 )
-IMAGE = {"image_url": EmbeddedImage(b"", "0123")}
+IMAGE: dict[Location, EmbeddedImage] = {("image_url",): EmbeddedImage(b"", "0123")}
 
 
 def test_the_same_request_has_the_fingerprint_that_older_versions_gave_it() -> None:

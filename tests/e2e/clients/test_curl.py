@@ -58,7 +58,7 @@ class Shell:
 
 
 async def test_fals_curl_lines_buy_follow_and_fetch_a_clip(customers: Customers) -> None:
-    """Submit, stream, status, result, and the synchronous call; one charge each, and all URLs are of fal's hosts."""
+    """Submit, stream, status, result, and the synchronous call: one charge each, and URLs of fal's hosts."""
     prompt, second = customers.prompt(), customers.prompt()
     async with NameProxy(customers.installation.serve.port, FAL_NAMES) as proxy:
         shell = Shell(customers, proxy)
