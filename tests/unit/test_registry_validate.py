@@ -212,51 +212,6 @@ def test_an_empty_text_is_kept_where_the_model_takes_one() -> None:
     assert check(MASTER, {**GIVEN, "negative_prompt": None}) == {**GIVEN, **DEFAULTS}
 
 
-@pytest.mark.parametrize(
-    ("model", "field", "says"),
-    [
-        (V3, "image_url", "this model calls it start_image_url."),
-        (V3, "tail_image_url", "this model calls it end_image_url."),
-        (V3, "image_tail", "this model calls it end_image_url."),
-        (V3, "cfgScale", "this model calls it cfg_scale."),
-        (V3, "negative-prompt", "this model calls it negative_prompt."),
-        (V3, "shots", "this model calls it multi_prompt."),
-        (V3, "sound", "this model calls it generate_audio."),
-        (V3, "negativ_prompt", "Did you mean negative_prompt?"),
-        (V3, "aspect_ratio", "the image decides the ratio."),
-        (V3, "seed", "leave it out."),
-        (MASTER, "start_image_url", "this model calls it image_url."),
-        (MASTER, "tail_image_url", "leave it out."),
-        (CATALOG.get("fal-ai/kling-video/v2.5-turbo/pro/image-to-video"), "end_image_url", "it tail_image_url."),
-        (TURBO, "ratio", "this model calls it aspect_ratio."),
-    ],
-)
-def test_an_unknown_field_is_told_what_this_model_calls_it(model: Model, field: str, says: str) -> None:
-    """By the names of its sisters, by another spelling, or by what decides instead."""
-    message = faults(model, {field: 1})[f"/input/{field}"].message
-    assert message.startswith("There is no such field here")
-    assert message.endswith(says)
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "says"),
-    [
-        ("duration", "5s", 'Write "5".'),
-        ("duration", 5, 'Write "5".'),
-        ("duration", 10.0, 'Write "10".'),
-        ("duration", " 05.0 seconds", 'Write "5".'),
-        ("duration", "7s", "must be '5' or '10'."),
-        ("duration", True, "must be a string."),
-        ("duration", math.inf, "must be a string."),
-        ("aspect_ratio", "16x9", 'Write "16:9".'),
-        ("cfg_scale", "0.5", "Write only the number, without quotation marks."),
-    ],
-)
-def test_a_value_that_is_nearly_right_is_told_what_to_write(field: str, value: Any, says: str) -> None:
-    """Behind what is wrong; a value that is not near to any gets no advice."""
-    assert faults(MASTER, {**GIVEN, field: value})[f"/input/{field}"].message.endswith(says)
-
-
 def test_all_violations_are_reported_at_once() -> None:
     """So the caller can fix an input at once."""
     found = faults(MASTER, {"duration": "7", "cfg_scale": 2, "image_url": "http://a.example", "colour": "red"})
