@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -83,9 +83,8 @@ class Model:
         Unknown fields are dropped, also in lists of objects; a number is accepted for its text, and a text for its
         number.
         """
-        known, dropped = read_object(
-            self.entry.input["properties"], given, partial(self.schema.knows, strict_schema=strict_schema)
-        )
+        fields = self.entry.input["properties"]
+        known, dropped = read_object(fields, given, self.schema.known(strict_schema=strict_schema))
         return known, tuple(dropped)
 
     def validate(

@@ -5,7 +5,7 @@ As observed: fal's apps read their input in pydantic's lax mode, where `"5s"` is
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
@@ -16,15 +16,17 @@ _TRUTH = {
 
 
 def read_object(
-    properties: Mapping[str, Any], given: Mapping[str, Any], knows: Callable[[str], bool]
+    properties: Mapping[str, Any], given: Mapping[str, Any], known: Container[str]
 ) -> tuple[dict[str, Any], list[str]]:
     """The known fields, each read leniently, and the names of the others: `seed`, `multi_prompt.index`."""
     read, dropped = dict[str, Any](), list[str]()
     for name, value in given.items():
-        if knows(name):
-            read[name] = _read_below(properties[name], name, value, dropped)
-        else:
+        if name not in known:
             dropped.append(name)
+        elif isinstance(value, str) and properties[name]["type"] == "string":  # most are
+            read[name] = value
+        else:
+            read[name] = _read_below(properties[name], name, value, dropped)
     return read, dropped
 
 
@@ -33,7 +35,7 @@ def _read_below(field: Mapping[str, Any], name: str, value: Any, dropped: list[s
     if isinstance(value, list) and "items" in field:
         return [_read_below(field["items"], name, item, dropped) for item in value]
     if isinstance(value, dict) and "properties" in field:
-        read, unknown = read_object(field["properties"], value, field["properties"].__contains__)
+        read, unknown = read_object(field["properties"], value, field["properties"])
         dropped.extend(f"{name}.{inner}" for inner in unknown)
         return read
     return read_value(field, value)

@@ -55,7 +55,7 @@ class InputSchema:
         Raises:
             Unprocessable: `invalid_input`, with the first 20 violations.
         """
-        known = self._strictly_known if strict_schema else self._known
+        known = self.known(strict_schema=strict_schema)
         found: list[Violation] = []
         accepted = dict(self._optional.given(given))
         if not accepted.keys() <= known:
@@ -71,9 +71,9 @@ class InputSchema:
             raise Unprocessable("The input is not valid.", violations=tuple(found[:MAX_VIOLATIONS]))
         return clean
 
-    def knows(self, name: str, *, strict_schema: bool) -> bool:
-        """True for a field of the model; the doubtful ones count unless `strict_schema`."""
-        return name in (self._strictly_known if strict_schema else self._known)
+    def known(self, *, strict_schema: bool) -> frozenset[str]:
+        """The names of the model's fields; the doubtful ones count unless `strict_schema`."""
+        return self._strictly_known if strict_schema else self._known
 
     def image_texts(self, given: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
         """Every text where an image belongs, however deep, of an input that is not checked yet."""
