@@ -191,7 +191,9 @@ async def test_a_token_in_an_address_follows_only_its_own_keys_requests(stack: S
         by_other = (await other.post(f"/fal/queue/{MODEL}", json=given(stack, "with another"))).json()["request_id"]
     async with calling(stack, await stranger(stack)) as other:
         strange = (await other.post(f"/fal/queue/{MODEL}", json=given(stack, "a stranger's"))).json()["request_id"]
-    await fal_queue.cancel(stack, own)
+        await other.put(path_of(strange, "/cancel"))
+    for request_id in (own, by_token, by_other):
+        await fal_queue.cancel(stack, request_id)  # so that a stream ends by itself
     holder = (await token(stack.api))["token"]
     bound = (await token(stack.api, job=by_other))["token"]
     async with without_key(stack) as web:
@@ -211,6 +213,7 @@ async def test_no_key_and_no_other_route_is_opened_by_an_address(stack: Stack) -
     """A key there is 403, a wrong token 401; status, result and submission take none; a header goes before it."""
     made = (await token(stack.api))["token"]
     request_id = (await fal_queue.submitted(stack))["request_id"]
+    await fal_queue.cancel(stack, request_id)  # so that a stream ends by itself
     stream = path_of(request_id, "/status/stream")
     async with without_key(stack) as web, nothing_changes(stack):
         for path, value, status in (
