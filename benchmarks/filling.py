@@ -23,6 +23,7 @@ from benchmarks.processes import NotMeasured
 
 BATCH = 400  # jobs processed concurrently, and slots at fal
 READ_BYTES = 1 << 16
+LOST = "The store closed the connection while it was being filled."
 RETENTION_MS = 7 * 86_400_000
 MODELS = ("v2/master", "v2.1/master", "v2.5-turbo/pro")
 FAIL_EVERY = 50  # one of so many jobs fails
@@ -36,6 +37,7 @@ class Wire:
     """One shared connection: the commands of one turn of the loop leave in one write.
 
     It is a client only as far as `Script.run` needs one; redis-py would take ten times the CPU to fill a store.
+    When the store closes it, every call without a reply and each later one raise NotMeasured.
     """
 
     replicas = 0  # that must confirm a write
@@ -56,6 +58,8 @@ class Wire:
 
     async def execute_command(self, *words: Any) -> Any:
         """Send a command and return the reply; ResponseError when the store refuses it."""
+        if self._listening.done():
+            raise NotMeasured(LOST)
         answer = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
         self._writer.write(hiredis.pack_command(words))
@@ -68,14 +72,28 @@ class Wire:
 
     async def _listen(self) -> None:
         answers = hiredis.Reader(encoding="utf-8", errors="surrogateescape")
-        while data := await self._reader.read(READ_BYTES):
-            answers.feed(data)
-            while (answer := answers.gets()) is not False:
-                waiting = self._waiting.popleft()
-                if isinstance(answer, hiredis.ReplyError):
-                    waiting.set_exception(ResponseError(str(answer)))
-                else:
-                    waiting.set_result(answer)
+        try:
+            while data := await self._reader.read(READ_BYTES):
+                answers.feed(data)
+                while (answer := answers.gets()) is not False:
+                    self._answer(answer)
+        except OSError:
+            pass
+        finally:
+            while self._waiting:
+                self._answer(NotMeasured(LOST))
+
+    def _answer(self, answer: Any) -> None:
+        """Give the oldest caller this reply or error, unless it has left."""
+        waiting = self._waiting.popleft()
+        if waiting.done():
+            return
+        if isinstance(answer, hiredis.ReplyError):
+            waiting.set_exception(ResponseError(str(answer)))
+        elif isinstance(answer, NotMeasured):
+            waiting.set_exception(answer)
+        else:
+            waiting.set_result(answer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
-"""The store's memory that an ended job takes, including everything kept for it."""
+"""The store's memory that an ended job takes, including everything kept for it; and how a store is filled."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from app.gateway import open_gateway
 from app.settings import load_settings
 from benchmarks.filling import Asker, Filler, Wire, digest
-from benchmarks.processes import environment
+from benchmarks.processes import NotMeasured, environment
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -39,3 +40,18 @@ async def used(wire: Wire) -> int:
     """Bytes of the store's memory in use."""
     lines = (await wire.execute_command("INFO", "memory")).splitlines()
     return int(next(line for line in lines if line.startswith("used_memory:")).split(":")[1])
+
+
+async def test_a_filling_whose_store_goes_away_ends() -> None:
+    """Calls without a reply end, and later ones too: the bench says so instead of waiting for ever."""
+    with RedisServer() as server:
+        wire = await Wire.open(server.unix_url.removeprefix("unix://"))
+        server.freeze()
+        calls = [asyncio.create_task(wire.execute_command("PING")) for _ in range(3)]
+        await asyncio.sleep(0)
+        calls.pop().cancel()
+        server.kill()
+        for call in [*calls, asyncio.create_task(wire.execute_command("PING"))]:
+            with pytest.raises(NotMeasured):
+                await asyncio.wait_for(call, 10)
+        await wire.close()
