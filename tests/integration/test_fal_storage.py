@@ -180,7 +180,8 @@ async def test_a_blob_in_the_input_is_bought_with_fals_own_url(stack: Stack, pip
         assert (await web.put(upload["upload_url"], content=picture())).status_code == 200
     model = "/fal/queue/fal-ai/kling-video/v2/master/image-to-video"
     asked = {"prompt": "a lake", "image_url": upload["file_url"]}
-    first, again = [(await stack.api.post(model, json=asked)).json() for _ in range(2)]  # the answer was lost
+    once = {"Idempotency-Key": "a lake"}
+    first, again = [(await stack.api.post(model, json=asked, headers=once)).json() for _ in range(2)]
     assert first["request_id"] == again["request_id"]
     job = await pipeline.job(first["request_id"])
     assert job.input is not None
