@@ -12,6 +12,7 @@ from app.domain.fal_addresses import FalHosts
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.fal.protocol import Result, names_output, read_output
 from app.gateway import Gateway
+from workers.ceilings import charge_of, settle_ceiling
 from workers.poll import MISSING_STATUS
 from workers.runtime import Runtime
 
@@ -81,7 +82,8 @@ def _may_recover(result: Result, job: Job) -> bool:
 
 
 async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
-    status, charge, error, output = judge(job, result, hosts=gateway.fal.hosts)
+    status, proven, error, output = judge(job, result, hosts=gateway.fal.hosts)
+    charge = charge_of(job, proven)
     now_ms = await gateway.stores.clock.now_ms()
     await gateway.stores.jobs.end(
         job,
@@ -94,6 +96,9 @@ async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
         billable_units=result.billable_units,
     )
     log.info("job.ended", job=job.id, status=status.value, money=charge.value, code=error.code if error else None)
+    if status is Status.SUCCEEDED:
+        with suppress(StoreUnavailable):  # the end is written, and its dispute is decided later
+            await settle_ceiling(gateway, job, result, output)
     if error is not None and error.code == "bad_upstream_result":
         await _alarm_bad_result(gateway, job, error)
     if status is Status.SUCCEEDED and job.told_failed:

@@ -197,6 +197,11 @@ class Model:
             raise Unprocessable(message, code=Code.PRICE_UNKNOWN)
         return quote
 
+    def price_of_length(self, clean: Mapping[str, Any], length: float) -> int | None:
+        """Micro-dollars if the file that decides the length has so many seconds; None where several do."""
+        urls = {found.url for found in self.media(clean)}
+        return self.price(clean, dict.fromkeys(urls, length)).micro if len(urls) == 1 else None
+
 
 class Catalog:
     """All models, looked up by their exact id."""

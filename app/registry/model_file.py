@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import date
+from functools import cached_property
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from app.registry.lengths import DURATION, SHOTS, media_kinds
+from app.domain.errors import Violation
+from app.registry.lengths import DURATION, SHOTS, MediaUrl, media_kinds
 from app.registry.pricing import meets, read_when
+from app.registry.violations import input_pointer
 
 Kind = Literal[
     "image-to-video",
@@ -74,7 +77,7 @@ class SecondsFields(BaseModel):
     output: tuple[str, ...] = Field(default=(DURATION,), strict=False)
     input: tuple[str, ...] = Field(default=(), strict=False)
 
-    @property
+    @cached_property
     def media(self) -> tuple[str, ...]:
         """The fields with videos or audio among them, each once."""
         return tuple(dict.fromkeys(name for name in (*self.output, *self.input) if name not in {DURATION, SHOTS}))
@@ -186,6 +189,21 @@ class ModelFile(BaseModel):
     def limits_of(self, kind: str) -> MediaLimits | None:
         """The limits of videos or audio; None where fal documents none."""
         return self.video_limits if kind == "video" else self.audio_limits
+
+
+def media_fault(found: MediaUrl, limits: MediaLimits | None, *, kind: str, size: int) -> Violation | None:
+    """What is wrong with a file of this kind and so many bytes; None when the model reads it.
+
+    A voice may be given in a video: fal takes its sound.
+    """
+    pointer = input_pointer(found.loc)
+    if kind != found.kind and not (found.kind == "audio" and kind == "video"):
+        word = {"image": "a picture", "video": "a video", "audio": "a sound"}.get(kind, kind)
+        return Violation(pointer, "url_not_allowed", f"This file is {word}; the field takes {found.kind}.")
+    most = limits.max_bytes if limits is not None else None
+    if most is not None and size > most:
+        return Violation(pointer, "too_long", f"The {kind} has {size} bytes; the model reads at most {most}.")
+    return None
 
 
 def _require_duration(field: Mapping[str, Any], *, last: bool) -> None:

@@ -11,12 +11,14 @@ from app.crash import crash_point
 from app.domain.access import require_model
 from app.domain.accounts import Caller
 from app.domain.addresses import tidied
-from app.domain.errors import Code, OverBudget, Unprocessable, invalid_at, pointer
+from app.domain.errors import Code, OverBudget, Unprocessable, Violation, invalid_at
 from app.domain.jobs import Submission
 from app.egress import EgressPolicy, check_url
 from app.media.data_uris import EmbeddedImage, is_data_uri, read_data_uri
 from app.registry.catalog import NO_MEDIA, Catalog, Model
 from app.registry.lengths import Location
+from app.registry.model_file import media_fault
+from app.registry.violations import MAX_VIOLATIONS
 from app.services.fal_uploads import FalUploads
 from app.services.uploads import AcceptedImage, Uploads, about_field
 
@@ -102,18 +104,23 @@ class Submissions:
     async def _measured(self, caller: Caller, model: Model, clean: dict[str, Any]) -> Mapping[str, float]:
         """Seconds of the videos and audio that came in here and decide the price, by address.
 
-        Unprocessable for one that the model would refuse for its length, and for a picture in place of it.
+        Unprocessable for one that the model would refuse: for its kind, its size or its length.
         """
         if not model.entry.seconds.media:
             return NO_MEDIA
         measured: dict[str, float] = {}
-        for found in {found.url: found for found in model.media(clean)}.values():
-            uploaded = await self.uploads.measured(caller, found.url)
-            if uploaded is not None and uploaded.kind == "image":
-                sentence = f"This file is a picture; the field takes {found.kind}."
-                raise invalid_at(pointer(found.loc, below="/input"), "url_not_allowed", sentence)
-            if uploaded is not None and uploaded.seconds is not None:
-                measured[found.url] = float(uploaded.seconds)
+        faults: list[Violation] = []
+        limits = model.entry.limits_of
+        for found in model.media(clean):
+            facts = await self.uploads.measured(caller, found.url)
+            if facts is None:
+                continue
+            if fault := media_fault(found, limits(found.kind), kind=facts.kind, size=facts.size):
+                faults.append(fault)
+            elif facts.seconds is not None:
+                measured[found.url] = float(facts.seconds)
+        if faults:
+            raise Unprocessable("The input is not valid.", violations=tuple(faults[:MAX_VIOLATIONS]))
         model.check_media(clean, measured)
         return measured
 

@@ -21,7 +21,7 @@ def to_json(value: Any) -> str:
 
 
 MAX_OUTPUT_CHARS = 4096  # of its JSON
-MAX_VALUE_CHARS = 2048  # of a member of `video` in a longer output
+MAX_VALUE_CHARS = 2048  # of a member of a file in a longer output
 
 # Older versions stored NaN and Infinity as fal sent them; replies and messages must not contain them.
 _read_json = json.JSONDecoder(parse_constant=to_none).decode
@@ -39,10 +39,11 @@ def _error(text: str) -> JobError:
 def _output(text: str) -> dict[str, Any] | None:
     """A job's output; None with an odd URL, which older versions stored. A long output loses its long members."""
     output: dict[str, Any] = _read_json(text)
-    video = output.get("video")
-    if isinstance(video, dict) and len(text) > MAX_OUTPUT_CHARS:
-        output["video"] = {name: value for name, value in video.items() if len(str(value)) <= MAX_VALUE_CHARS}
-    return output if not isinstance(video, dict) or is_plain_url(video.get("url")) else None
+    files = {name: file for name, file in output.items() if isinstance(file, dict)}  # a video, a sound
+    if len(text) > MAX_OUTPUT_CHARS:
+        for name, file in files.items():
+            output[name] = {member: value for member, value in file.items() if len(str(value)) <= MAX_VALUE_CHARS}
+    return output if all(is_plain_url(output[name].get("url")) for name in files) else None
 
 
 def _images(text: str) -> dict[str, Any]:

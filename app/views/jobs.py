@@ -23,9 +23,9 @@ class ClipView(TypedDict):
 
 
 class OutputView(TypedDict):
-    """A job's output, as the model gives it: `video` for most, `duration` in seconds."""
+    """A job's output, as the model gives it: `video` is null for a sound or a voice; `duration` is in seconds."""
 
-    video: NotRequired[ClipView]
+    video: ClipView | None
     audio: NotRequired[ClipView]
     duration: NotRequired[float]
     voice_id: NotRequired[str]
@@ -153,7 +153,7 @@ def job_data(
         # Plain text, of which pydantic's writer of JSON takes a tenth of the time that a member of an enum takes.
         "status": cast("Status", job.status.value),
         "model": job.model,
-        "output": cast("OutputView | None", job.output),  # checked by `app.fal.protocol.read_output`
+        "output": _output(job),
         "error": _error(job),
         "quoted_usd": format_usd(job.quoted_micro),
         "charged_usd": None if job.charged_micro is None else format_usd(job.charged_micro),
@@ -215,6 +215,13 @@ def _shown_input(job: Job) -> Object | None:
     if job.input is None or not job.images:
         return job.input
     return {name: job.images.get(name, value) for name, value in job.input.items()}
+
+
+def _output(job: Job) -> OutputView | None:
+    """The output, which `app.fal.protocol.read_output` has checked."""
+    if job.output is None or "video" in job.output:
+        return cast("OutputView | None", job.output)
+    return cast("OutputView", {"video": None, **job.output})
 
 
 def _error(job: Job) -> ErrorView | None:

@@ -169,3 +169,47 @@ async def test_a_kept_key_is_for_its_own_gateway(tmp_path: Path) -> None:
         code, _, err = await generate(tmp_path, None, "--job", "job_1", "--url", another.url)
         assert (code, another.requests) == (1, [])
     assert f"There is no key for {another.url}." in err
+
+
+async def test_a_model_gets_its_fields_in_their_own_form(tmp_path: Path) -> None:
+    """A number where the model's duration is one, and other fields as JSON or text."""
+    duration = {"type": "integer", "minimum": 3, "maximum": 30}
+    model: dict[str, Any] = {
+        "id": "kling/v4/text-to-video",
+        "input": {"properties": {"duration": duration}, "required": []},
+    }
+    fields = ("--field", "resolution=720p", "--field", 'multi_prompt=[{"prompt": "x"}]', "--field", "seed=7")
+    async with Receiver() as gateway:
+        gateway.answers([answer(model), answer(job(), 202), clip()])
+        code, _, err = await generate(tmp_path, gateway, "--model", model["id"], "--duration", "8", *fields)
+    assert code == 0, err
+    sent = json.loads(gateway.requests[1].body)
+    assert sent == {
+        "model": "kling/v4/text-to-video",
+        "input": {"duration": 8, "resolution": "720p", "multi_prompt": [{"prompt": "x"}], "seed": 7},
+    }
+
+
+async def test_a_voice_is_printed_and_a_sound_is_saved(tmp_path: Path) -> None:
+    """A job without a video: the voice's id on stdout, or the sound with its own ending."""
+    voice = job(output={"video": None, "voice_id": "voice-829"})
+    async with Receiver() as gateway, Receiver() as elsewhere:
+        sound = job(output={"video": None, "audio": {"url": f"{elsewhere.url}/speech.wav"}})
+        gateway.answers([answer(voice), answer(sound)])
+        elsewhere.answers([clip()])
+        said = await generate(tmp_path, gateway, "--job", "job_1")
+        saved = await generate(tmp_path, gateway, "--job", "job_1")
+    assert said[:2] == (0, "voice-829\n"), said
+    assert "voice voice-829 · $1.40" in said[2]
+    assert saved[:2] == (0, "job_1.wav\n"), saved
+    assert (tmp_path / "job_1.wav").read_bytes() == CLIP
+    assert not any(holds_the_key(request) for request in elsewhere.requests)
+
+
+@pytest.mark.parametrize("wrong", ["resolution", "=720p", "a b=1"])
+async def test_a_field_without_a_name_is_wrong_usage(tmp_path: Path, wrong: str) -> None:
+    """Nothing is sent."""
+    async with Receiver() as gateway:
+        code, _, err = await generate(tmp_path, gateway, "--prompt", "x", "--model", "a/b", "--field", wrong)
+    assert (code, gateway.requests) == (2, [])
+    assert "--field is NAME=VALUE" in err

@@ -27,7 +27,7 @@ from workers.submit import submit
 pytestmark = pytest.mark.anyio
 CATALOG = Catalog.load()
 STORYBOARD = "multi_prompt"
-EMULATED = {"1.6", "2.0", "2.1", "2.5", "2.6", "3.0"}  # versions whose list prices the emulator has
+EVERY_LENGTH = {"1.6", "2.0", "2.1", "2.5", "2.6", "3.0"}  # versions; of others the shortest and the longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,18 @@ def fulfilled(model: Model, field: str, condition: Any, picture: str) -> Any:
 
 
 def bought() -> Iterator[Model]:
-    """The models that have a price by the requested duration, and whose list prices the emulator has."""
+    """The models whose price follows from the requested duration alone: they read no video."""
     for model in CATALOG:
-        if model.tariff is not None and not model.entry.seconds.media and model.entry.version in EMULATED:
+        asked = model.entry.seconds.output[-1:] == ("duration",) and model.entry.kind != "video-to-video"
+        if model.tariff is not None and asked:
             yield model
+
+
+def lengths(model: Model) -> list[Any]:
+    """The durations to try, as the model's input has them."""
+    field = model.entry.input["properties"]["duration"]
+    choices: list[Any] = field.get("enum") or [field["minimum"], field["maximum"]]
+    return choices if model.entry.version in EVERY_LENGTH else [choices[0], choices[-1]]
 
 
 def cases(picture: str) -> Iterator[Case]:
@@ -96,9 +104,17 @@ def cases(picture: str) -> Iterator[Case]:
             if name != "prompt"
         }
         for number, variant in enumerate(model.tariff.variants):
-            assert variant.rate is not None
-            fields = {name: fulfilled(model, name, condition, picture) for name, condition in variant.when.items()}
-            for choice in model.entry.input["properties"]["duration"]["enum"]:
+            if variant.rate is None or variant.rate.of != "output":
+                continue
+            others = {  # a switch that an earlier variant asks for is the other way here
+                name: not condition
+                for earlier in model.tariff.variants[:number]
+                for name, condition in earlier.when.items()
+                if isinstance(condition, bool)
+            }
+            asked = {name: fulfilled(model, name, condition, picture) for name, condition in variant.when.items()}
+            fields = others | asked
+            for choice in lengths(model):
                 seconds = int(choice)
                 name = f"{model.id} {dict(variant.when)} {choice} s"
                 priced: dict[str, Any] = {
@@ -112,13 +128,13 @@ def cases(picture: str) -> Iterator[Case]:
                 asks = "prompt" in model.entry.input["properties"]
                 yield Case(name, given={**given, "prompt": name} if asks else given, **priced)
                 if STORYBOARD in model.entry.input["properties"]:
-                    board = {**given, STORYBOARD: shots(1, seconds - 1)}
+                    board = {**given, STORYBOARD: shots(1, seconds - 1, like=choice)}
                     yield Case(f"{name}, in two shots", given=board, **priced)
 
 
-def shots(*seconds: int) -> list[dict[str, str]]:
-    """A storyboard."""
-    return [{"prompt": f"Shot {number}.", "duration": str(long)} for number, long in enumerate(seconds, 1)]
+def shots(*seconds: int, like: Any = "5") -> list[dict[str, Any]]:
+    """A storyboard, with lengths of the type that `like` has."""
+    return [{"prompt": f"Shot {number}.", "duration": type(like)(long)} for number, long in enumerate(seconds, 1)]
 
 
 # --- the pipeline, for all of them at once -----------------------------------------------------------------------
@@ -155,8 +171,9 @@ async def test_a_quote_is_what_is_settled_and_what_fal_charges(stack: Stack) -> 
     """Quote, job, ledger and fal agree to the micro-dollar for each model, price variant and duration."""
     pipeline = Pipeline(stack)
     tried = list(cases(stack.emulator.sample_image))
-    variants = [model.tariff.variants for model in bought() if model.tariff is not None]
-    assert len({(case.model, case.variant) for case in tried}) == sum(map(len, variants))
+    rates = [variant.rate for model in bought() if model.tariff is not None for variant in model.tariff.variants]
+    wanted = [rate for rate in rates if rate is not None and rate.of == "output"]
+    assert len({(case.model, case.variant) for case in tried}) == len(wanted)
     ids = []
     for case in tried:
         body = {"model": case.model, "input": case.given}

@@ -20,6 +20,7 @@ from app.cli.options import GatewayKey, GatewayUrl
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MODEL_ID = re.compile(r"[a-z0-9.-]+(?:/[a-z0-9.-]+)+")
+FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 KEY_LENGTH = 255
 
 
@@ -39,6 +40,10 @@ def generate(  # noqa: PLR0913  one parameter for each option
     cfg_scale: Annotated[
         float | None, typer.Option(help="How closely the clip follows the prompt, 0 to 1.")
     ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Another field of the model's input, as JSON or text; repeatable."),
+    ] = None,
     url: GatewayUrl = None,
     key: GatewayKey = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the finished job instead of the path.")] = False,
@@ -46,9 +51,10 @@ def generate(  # noqa: PLR0913  one parameter for each option
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     job: Annotated[str | None, typer.Option("--job", help="Continue with this job instead of making one.")] = None,
 ) -> None:
-    """Make a clip from an image, and print its path."""
+    """Make a clip, and print its path; for a model that makes a voice, print its id."""
     making: dict[str, Any] = {"--image": image, "--prompt": prompt, "--duration": duration, "--model": model}
     making |= {"--negative-prompt": negative_prompt, "--cfg-scale": cfg_scale, "--idempotency-key": idempotency_key}
+    making["--field"] = field
     _check(making, job)
     fields = {
         "prompt": prompt,
@@ -58,7 +64,7 @@ def generate(  # noqa: PLR0913  one parameter for each option
     }
     options = GenerateOptions(
         image=image,
-        fields={name: value for name, value in fields.items() if value is not None},
+        fields={name: value for name, value in fields.items() if value is not None} | _other_fields(field or []),
         model=model,
         out=out,
         force=force,
@@ -79,7 +85,7 @@ def _check(making: dict[str, Any], job: str | None) -> None:
         if not JOB_ID.fullmatch(job):
             raise typer.BadParameter("--job is a job's id, such as job_0123….")
         return
-    if making["--prompt"] is None:
+    if making["--prompt"] is None and not making["--field"]:
         raise typer.BadParameter("--prompt is missing (or --job, to pick up a job).")
     if making["--image"] is None and model is None:
         raise typer.BadParameter("--image is missing (or --model, with a model that takes none).")
@@ -87,6 +93,20 @@ def _check(making: dict[str, Any], job: str | None) -> None:
         raise typer.BadParameter("--model is a model's id, such as fal-ai/kling-video/v2/master/image-to-video.")
     if key is not None and not (key.isascii() and key.isprintable() and 0 < len(key) <= KEY_LENGTH):
         raise typer.BadParameter("--idempotency-key is 1 to 255 printable ASCII characters.")
+
+
+def _other_fields(given: list[str]) -> dict[str, Any]:
+    """`{name: value}` of `NAME=VALUE`; a value that is no JSON is text."""
+    fields: dict[str, Any] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals or not FIELD_NAME.fullmatch(name):
+            raise typer.BadParameter("--field is NAME=VALUE, such as --field resolution=720p.")
+        try:
+            fields[name] = json.loads(value)
+        except ValueError:
+            fields[name] = value
+    return fields
 
 
 def _make(run: Run, *, as_json: bool) -> None:
@@ -105,4 +125,4 @@ def _make(run: Run, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(run.job, indent=2))
     else:
-        typer.echo(os.fsencode(run.saved or ""))  # bytes: a file's name need not be text
+        typer.echo(os.fsencode(run.saved or run.voice or ""))  # bytes: a file's name need not be text

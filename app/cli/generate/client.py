@@ -62,7 +62,7 @@ class ApiClient:
 
     async def model(self, model_id: str) -> dict[str, Any]:
         """`GET /v1/models/{id}`, with the input schema."""
-        return self._object(await self._call("GET", f"/v1/models/{model_id}"), "input")
+        return self._object(await self._call("GET", f"/v1/models/{model_id}"), "id", "input")
 
     async def upload(self, send: Send) -> dict[str, Any]:
         """The uploaded file, with its `url`; `send` makes a new multipart form for each attempt."""
@@ -115,9 +115,12 @@ class ApiClient:
             yield reply.aiter_bytes()
 
     @asynccontextmanager
-    async def clip(self, job_id: str) -> AsyncIterator[httpx.Response]:
-        """The job's clip, not read yet; only the gateway's own origin sees the key. Raises as `events`."""
-        url = httpx.URL(f"{self.access.url}/v1/jobs/{job_id}/video")
+    async def clip(self, path: str) -> AsyncIterator[httpx.Response]:
+        """The clip at a path of the gateway, or a sound at its URL, not read yet. Raises as `events`.
+
+        Only the gateway's own origin sees the key.
+        """
+        url = httpx.URL(f"{self.access.url}{path}" if path.startswith("/") else path)
         for _ in range(MAX_REDIRECTS):
             own = origin(url) == origin(httpx.URL(self.access.url))
             async with (self._gateway if own else self._elsewhere).stream("GET", url) as reply:

@@ -75,14 +75,14 @@ class PartFile:
         return Failure(f"{self._target} cannot be written: {error.strerror}.")
 
 
-async def save_clip(client: ApiClient, job_id: str, target: Path, *, force: bool, screen: Screen) -> int:
-    """Download a job's clip to `target`; its size in bytes. Restarts a download that is cut off."""
+async def save_clip(client: ApiClient, path: str, target: Path, *, force: bool, screen: Screen) -> int:
+    """Download the clip or sound at `path` to `target`; its size in bytes. Restarts a download that is cut off."""
     screen.doing(f"Downloading {target.name}")
     with PartFile(target) as part:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             part.restart()
             try:
-                count = await _read(client, job_id, part, screen)
+                count = await _read(client, path, part, screen)
             except (httpx.TransportError, GatewayAway) as error:
                 if attempt == MAX_ATTEMPTS:
                     raise Failure(_why(error)) from None
@@ -95,9 +95,9 @@ async def save_clip(client: ApiClient, job_id: str, target: Path, *, force: bool
     raise AssertionError("unreachable")
 
 
-async def _read(client: ApiClient, job_id: str, part: PartFile, screen: Screen) -> int:
+async def _read(client: ApiClient, path: str, part: PartFile, screen: Screen) -> int:
     done = 0
-    async with client.clip(job_id) as reply:
+    async with client.clip(path) as reply:
         kind = reply.headers.get("content-type", "")
         if kind.startswith(NOT_CLIPS):
             raise Failure(f"{reply.request.url.host}, where the clip should be, sends {kind.partition(';')[0]}.")

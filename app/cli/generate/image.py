@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from app.cli.exits import Failure
 from app.cli.generate.client import ApiClient
@@ -28,17 +29,25 @@ def read_image(path: Path) -> bytes:
     return content
 
 
-async def image_field(client: ApiClient, model_id: str | None) -> tuple[str, bool]:
-    """The field of the model's input that takes the image, and whether it is a list."""
-    if model_id is None:
+def image_field(model: dict[str, Any] | None) -> tuple[str, bool]:
+    """The field of the model's input that takes the image, and whether it is a list; None is the default model."""
+    if model is None:
         return "image_url", False
-    schema = (await client.model(model_id))["input"]
+    schema = model["input"]
     for name in schema.get("required", []):
         field = schema["properties"].get(name, {})
         item = field.get("items", field)
         if item.get("format") == "image-url":
             return name, item is not field
-    raise Failure(f"{model_id} takes no image; leave --image out.")
+    raise Failure(f"{printable(str(model['id']))} takes no image; leave --image out.")
+
+
+def duration_value(model: dict[str, Any], value: Any) -> Any:
+    """The duration as the model's input has it: most models take a text, the newer ones a number."""
+    field, text = model["input"].get("properties", {}).get("duration", {}), str(value)
+    if field.get("type") == "integer":
+        return int(text) if text.isascii() and text.isdecimal() else value
+    return text
 
 
 def data_uri(content: bytes, path: str) -> str:

@@ -15,7 +15,7 @@ from app.cli.generate.access import Access
 from app.cli.generate.client import ApiClient, GatewayAway, JobReply
 from app.cli.generate.clip import refuse_target, save_clip
 from app.cli.generate.events import follow
-from app.cli.generate.image import data_uri, image_field, read_image, upload
+from app.cli.generate.image import data_uri, duration_value, image_field, read_image, upload
 from app.cli.generate.screen import Screen, clock, printable, size
 
 MAX_EMBEDDED_BYTES = 5_500_000  # bytes; in base64 it still fits into a job's body of 8 MB
@@ -53,6 +53,7 @@ class Run:
         self.submitting = False
         self.job: JobReply | None = None
         self.saved: Path | None = None
+        self.voice: str | None = None
 
     async def clip(self) -> None:
         """Make the clip and save it.
@@ -60,7 +61,7 @@ class Run:
         1. check the image and the target, before anything is bought
         2. find the job, or make it: upload, submit
         3. follow it to its end
-        4. download the clip
+        4. download the clip, or its sound if the model makes only that; a voice has only its id
         """
         content = self._prepare()
         with Screen() as screen:
@@ -72,6 +73,10 @@ class Run:
                 self.job = await follow(client, self.job, self._show_on(screen), screen.notice)
                 if self.job["status"] != "succeeded":
                     raise Failure(why_no_clip(self.job))
+                self.voice = _voice(self.job)
+                if self.voice is not None:
+                    screen.done(" · ".join([f"voice {printable(self.voice)}", *_facts(self.job)]))
+                    return
                 count = await self._save(client, screen)
         screen.done(_summary(self.job, self.saved, count))
 
@@ -99,9 +104,13 @@ class Run:
 
         Each upload has a different URL; an image inside the job makes a repeated command the same request.
         """
-        fields = dict(self.options.fields)
+        fields, model = dict(self.options.fields), None
+        if self.options.model is not None and (self.options.image is not None or "duration" in fields):
+            model = await client.model(self.options.model)
+        if model is not None and "duration" in fields:
+            fields["duration"] = duration_value(model, fields["duration"])
         if self.options.image is not None:
-            field, listed = await image_field(client, self.options.model)
+            field, listed = image_field(model)
             url = self.options.image
             if content is not None:
                 url = data_uri(content, self.options.image)
@@ -138,10 +147,13 @@ class Run:
 
     async def _save(self, client: ApiClient, screen: Screen) -> int:
         assert self.job is not None  # noqa: S101  it has succeeded
-        target = _target(self.options, self.job["id"])
+        target, sound = _target(self.options, self.job["id"]), _sound_url(self.job)
+        if sound is not None and target != self.options.out:
+            target = target.with_suffix(PurePosixPath(urlsplit(sound).path).suffix or ".mp3")
+        path = sound or f"/v1/jobs/{self.job['id']}/video"
         try:
             refuse_target(target, force=self.options.force)
-            count = await save_clip(client, self.job["id"], target, force=self.options.force, screen=screen)
+            count = await save_clip(client, path, target, force=self.options.force, screen=screen)
         except Failure as error:
             raise Failure(f"{error} The clip is made; get it with: {self.resume_command}") from None
         self.saved = target
@@ -163,15 +175,33 @@ def why_no_clip(job: JobReply) -> str:
     return printable(f"Job {job['id']} {word} ({error['code']}): {error['message']}{said} {cost}")
 
 
+def _voice(job: JobReply) -> str | None:
+    """The id of a voice that the job made; None when it made a file."""
+    output = job.get("output") or {}
+    voice = output.get("voice_id")
+    return voice if isinstance(voice, str) and not output.get("video") and not output.get("audio") else None
+
+
+def _sound_url(job: JobReply) -> str | None:
+    """The address of the job's sound, if it made no video."""
+    output = job.get("output") or {}
+    return None if output.get("video") else (output.get("audio") or {}).get("url")
+
+
 def _summary(job: JobReply, saved: Path | None, count: int) -> str:
     """`photo.mp4 · 5 s clip · 151 kB · $1.40 · took 7 s`."""
     parts = [str(saved)]
     duration = (job.get("input") or {}).get("duration")
     if duration is not None:
         parts.append(f"{duration} s clip")
+    return " · ".join([*parts, size(count), *_facts(job)])
+
+
+def _facts(job: JobReply) -> list[str]:
+    """What it cost, and how long it took."""
     cost = f"${job['quoted_usd']} quoted" if job["charged_usd"] is None else f"${job['charged_usd']}"
     took = datetime.fromisoformat(job["completed_at"]) - datetime.fromisoformat(job["created_at"])
-    return " · ".join([*parts, size(count), cost, f"took {clock(took.total_seconds())}"])
+    return [cost, f"took {clock(took.total_seconds())}"]
 
 
 def _target(options: GenerateOptions, job_id: str) -> Path:

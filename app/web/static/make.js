@@ -2,10 +2,20 @@
 
 import { newIdempotencyKey } from "./api.js";
 import { byId, make, show, sleep } from "./dom.js";
-import { fillDurations, fillSettings, pictureField, readSettings } from "./fields.js";
+import { fillDurations, fillSettings, pictureField, readDuration, readSettings } from "./fields.js";
 import { Picture } from "./picture.js";
-import { dollars, plural, priceWords, roughly } from "./words.js";
+import { dollars, optionWords, plural, priceWords, roughly } from "./words.js";
 
+const KINDS = {
+  "image-to-video": "From a picture",
+  "text-to-video": "From words alone",
+  "reference-to-video": "From pictures of people and things",
+  "video-to-video": "From a video",
+  "audio-to-video": "From a picture and a sound",
+  "video-to-audio": "Sound for a video",
+  "text-to-audio": "Speech",
+  "audio-to-voice": "A voice",
+};
 const PAUSE_MS = 350; // between the last keystroke and the quote
 const PLACES = { "/prompt": "prompt", "/image_url": "image-url", "/start_image_url": "image-url", "/duration": "duration" };
 
@@ -40,11 +50,20 @@ export class MakeForm {
     return this._models.find((model) => model.id === byId("model").value);
   }
 
+  get _takesPrompt() {
+    return Boolean(this._model.input.properties.prompt);
+  }
+
+  /** A storyboard may stand for a prompt; this form has none. */
+  get _needsPrompt() {
+    const { required, oneOf = [] } = this._model.input;
+    return [required, ...oneOf.map((option) => option.required)].some((names) => names.includes("prompt"));
+  }
+
   _fillModels() {
-    const kinds = new Map([["image-to-video", "From a picture"], ["text-to-video", "From words alone"]]);
-    const groups = [...kinds].map(([kind, label]) => {
+    const groups = Object.entries(KINDS).map(([kind, label]) => {
       const models = this._models.filter((model) => model.kind === kind);
-      const options = models.map(({ id, title, priced }) => make("option", { value: id, disabled: !priced }, title));
+      const options = models.map((model) => make("option", { value: model.id, disabled: !model.priced }, optionWords(model)));
       return make("optgroup", { label }, ...options);
     });
     byId("model").replaceChildren(...groups);
@@ -58,18 +77,20 @@ export class MakeForm {
     fillDurations(model, given.duration ?? byId("duration").value);
     fillSettings(model, given);
     byId("picture").hidden = !pictureField(model);
+    byId("prompt-field").hidden = !model.input.properties.prompt;
     byId("prompt").maxLength = model.input.properties.prompt?.maxLength ?? -1;
     this._changed();
   }
 
   /** The body of POST /v1/jobs and /v1/quotes as JSON, or null while a field is missing. */
   _body() {
-    const prompt = byId("prompt").value.trim();
+    const prompt = this._takesPrompt ? byId("prompt").value.trim() : "";
     const picture = pictureField(this._model);
-    if (!prompt || (picture && (!this._picture.url || this._picture.uploading))) return null;
-    const input = { prompt, ...readSettings(this._model) };
+    if ((this._needsPrompt && !prompt) || (picture && (!this._picture.url || this._picture.uploading))) return null;
+    const input = { ...(prompt && { prompt }), ...readSettings(this._model) };
     if (picture) input[picture.name] = picture.list ? [this._picture.url] : this._picture.url;
-    if (!byId("duration-field").hidden) input.duration = byId("duration").value;
+    const duration = readDuration(this._model);
+    if (duration !== undefined) input.duration = duration;
     return JSON.stringify({ model: this._model.id, input });
   }
 
@@ -89,7 +110,7 @@ export class MakeForm {
   async _askPrice(body, signal) {
     try {
       const quote = await this._api.post("quotes", JSON.parse(body), { signal });
-      if (body === this._body()) this._setQuote({ body, usd: quote.quoted_usd, queue: quote.queue });
+      if (body === this._body()) this._setQuote({ body, usd: quote.quoted_usd, note: quote.note, queue: quote.queue });
     } catch (error) {
       if (!signal?.aborted && error.status !== 401) this._refuse(error, "The price is not known: ");
     }
@@ -99,8 +120,9 @@ export class MakeForm {
     this._quote = quote;
     const { position, estimated_wait_s: wait } = quote?.queue ?? {};
     const line = position ? `${plural(position, "clip")} before it, ${roughly(wait)} to wait.` : "It can start at once.";
-    show(byId("price"), quote ? `This clip costs ${dollars(quote.usd)}. ${line}` : "");
-    show(byId("submit"), quote ? `Make this clip for ${dollars(quote.usd)}` : "Make this clip");
+    const most = quote?.note ? "at most " : "";
+    show(byId("price"), quote ? `This clip costs ${most}${dollars(quote.usd)}. ${[quote.note, line].filter(Boolean).join(" ")}` : "");
+    show(byId("submit"), quote ? `Make this clip for ${most}${dollars(quote.usd)}` : "Make this clip");
   }
 
   async _submit(event) {

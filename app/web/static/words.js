@@ -54,11 +54,20 @@ export function modelTitle(models, id) {
   return models.find((model) => model.id === id)?.title ?? id;
 }
 
+/** A model in the list, with what to know before using it. */
+export function optionWords({ title, marks }) {
+  const words = { price_unknown: "no price yet", unverified: "in part unverified", unlisted: "not in fal's list", deprecated: "deprecated" };
+  const known = marks.map((mark) => words[mark]).filter(Boolean);
+  return known.length ? `${title} (${known.join(", ")})` : title;
+}
+
 /** A model's list price; a clip's cost is its quote. */
 export function priceWords({ priced, price }) {
   if (!priced) return "This model has no price yet, so it cannot be used.";
   const part = price.variants?.at(-1) ?? price;
-  if (part.per_second_usd) return `${dollars(part.per_second_usd)} a second${price.variants ? ", depending on the settings" : ""}.`;
+  if (part.flat_usd) return `${dollars(part.flat_usd)} each.`;
+  const counted = { input: " of the given video", input_and_output: " of the given and the made video" }[part.of] ?? "";
+  if (part.per_second_usd) return `${dollars(part.per_second_usd)} a second${counted}${price.variants ? ", depending on the settings" : ""}.`;
   return `${dollars(part.first_usd)} for ${part.first_seconds} seconds, ${dollars(part.each_further_second_usd)} for each further one.`;
 }
 

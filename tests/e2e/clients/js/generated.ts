@@ -40,7 +40,7 @@ console.log(
   JSON.stringify({
     outcome: {
       status: job.status,
-      clip: job.output?.video.url,
+      clip: job.output?.video?.url,
       year: Number(job.created_at.slice(0, 4)),
       code: problem.code,
       listed: page.data.data.map((one) => one.id === job.id),

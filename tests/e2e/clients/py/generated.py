@@ -6,6 +6,7 @@ import os
 import httpx
 from filmgate_client import AuthenticatedClient
 from filmgate_client.api.jobs import list_jobs, submit_job
+from filmgate_client.models.clip_view import ClipView
 from filmgate_client.models.job_body import JobBody
 from filmgate_client.models.job_body_input import JobBodyInput
 from filmgate_client.models.job_page import JobPage
@@ -29,6 +30,7 @@ def main() -> None:
     made = submit_job.sync(client=client, body=body(prompt, "1.40"), idempotency_key=prompt, prefer="wait=50")
     assert isinstance(made, JobView), made
     assert isinstance(made.output, OutputView), made
+    assert isinstance(made.output.video, ClipView), made
     refused = submit_job.sync(client=client, body=body("too dear", "0.01"))
     assert isinstance(refused, Problem), refused
     page = list_jobs.sync(client=client, limit=1)
