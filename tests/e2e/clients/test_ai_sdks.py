@@ -57,10 +57,11 @@ async def test_vercels_sdk_shows_a_refusal(customers: Customers, major: str) -> 
 
 
 async def test_tanstack_gets_the_clip_that_it_bought(customers: Customers) -> None:
-    """Its adapter is fal's own client with a fetch of its own."""
+    """Its adapter is fal's own client with a fetch of its own; it reads what fal billed in the result's header."""
     prompt = customers.prompt()
     ended = await tanstack(customers, prompt)
     assert ended.outcome["status"] == "completed", ended.outcome
+    assert ended.outcome["usage"]["unitsBilled"] == 5, ended.outcome
     await customers.assert_one_purchase(prompt, {"video": {"url": ended.outcome["url"]}})
 
 
