@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ FIXTURE = Path(__file__).parent / "data/old_store.json.gz"
 WINDOW = re.compile(r"^fg:period:(\w+):(\d{13}):")
 MOMENT = re.compile(
     r"(?<![0-9A-Za-z])(?:(?P<micro>1[78]\d{14})|(?P<ms>1[78]\d{11})|(?P<s>1[78]\d{8}(?:\.\d+)?)"
-    r"|(?P<iso>20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)))(?![0-9A-Za-z])"
+    r"|(?P<iso>20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00))|(?P<day>20\d\d-\d\d-\d\d))(?![0-9A-Za-z])"
 )
 
 
@@ -25,13 +25,14 @@ class OldStore:
     """The fixture's content, with every time moved by its age and every address replaced.
 
     `addresses` are new ones for "gateway", "fal" and "receiver0" to "receiver3". The fixture's calendar windows
-    become the current ones, so limits have the same use. `now_ms` is the current time.
+    and days become the current ones, so limits have the same use. `now_ms` is the current time.
     """
 
     def __init__(self, addresses: dict[str, str], now_ms: int) -> None:
         content = json.loads(gzip.decompress(FIXTURE.read_bytes()))
         self._at_ms: int = content["at_ms"]
         self._now_ms = now_ms
+        self._zone = ZoneInfo(content["zone"])
         self._windows = self._moved_windows(content["store"], content["zone"])
         self._texts: dict[str, str] = {}
         for name, old in content["addresses"].items():
@@ -107,9 +108,14 @@ class OldStore:
                 return self._windows.get(text) or str(int(text) + age_ms)
             case "s":
                 return f"{float(text) + age_ms / 1000:.6f}" if "." in text else str(int(text) + age_ms // 1000)
+            case "day":
+                return (date.fromisoformat(text) + (self._day(self._now_ms) - self._day(self._at_ms))).isoformat()
         moment = datetime.fromisoformat(text) + timedelta(milliseconds=age_ms)
         precise = "milliseconds" if "." in text else "seconds"
         return moment.isoformat(timespec=precise).replace("+00:00", "Z" if text.endswith("Z") else "+00:00")
+
+    def _day(self, at_ms: int) -> date:
+        return datetime.fromtimestamp(at_ms / 1000, self._zone).date()
 
     def _moved_windows(self, store: dict[str, Any], zone: str) -> dict[str, str]:
         """The beginning of each calendar window in the store, and the current beginning."""

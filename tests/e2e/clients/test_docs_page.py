@@ -13,7 +13,7 @@ from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers, picture
 from tests.support.stack import ADMIN_KEY
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]  # every route, with --full
 
 SHORT_FORM = {"submit_job", "read_job", "list_jobs", "mint_token", "upload_file", "replace_limits", "livez"}
 USE_KEY = "key => sessionStorage.setItem('filmgate.key', key)"
