@@ -27,6 +27,7 @@ WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
 
 # The same text for every private, reserved or internal target, so that it reveals nothing about the network.
 NOT_ALLOWED = "The URL's host is not a public internet address; an operator can list it in FILMGATE_EGRESS_ALLOW."
+NOT_A_URL = "This is not a URL: it needs a host, and must not hold spaces, control characters or backslashes."
 UNLESS_LISTED = ", unless the operator lists the name in FILMGATE_EGRESS_ALLOW"
 
 
@@ -95,17 +96,19 @@ def check_url(url: str, policy: EgressPolicy) -> None:
 
     `webhooks.transport` enforces the rule. Raises Unprocessable with code `url_scheme` or `url_not_allowed`.
     """
+    if len(url) > LONGEST_URL:
+        raise Unprocessable(f"The URL must have at most {LONGEST_URL} characters.", code=Code.URL_NOT_ALLOWED)
     try:
         parsed = httpx.URL(url)
         _ = parsed.host  # raises for a name that IDNA does not allow: `xn--a`
     except (httpx.InvalidURL, UnicodeError):  # UnicodeError: a lone surrogate, or no IDNA name
-        raise Unprocessable("This is not a URL.", code=Code.URL_NOT_ALLOWED) from None
+        raise Unprocessable(NOT_A_URL, code=Code.URL_NOT_ALLOWED) from None
     host = host_of(parsed)
     if parsed.scheme not in {"https", "http"}:
         raise Unprocessable("The URL has to begin with https://.", code=Code.URL_SCHEME)
     address = literal_address(host)
-    if len(url) > LONGEST_URL or not (address or HOST_NAME.fullmatch(host)) or NOT_IN_A_URL.search(url):
-        raise Unprocessable("This is not a URL.", code=Code.URL_NOT_ALLOWED)
+    if not (address or HOST_NAME.fullmatch(host)) or NOT_IN_A_URL.search(url):
+        raise Unprocessable(NOT_A_URL, code=Code.URL_NOT_ALLOWED)
     if parsed.userinfo or parsed.fragment:
         raise Unprocessable(
             "The URL must not hold a user name, a password or a fragment.", code=Code.URL_NOT_ALLOWED

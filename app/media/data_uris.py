@@ -46,7 +46,8 @@ def read_data_uri(text: str) -> EmbeddedImage:
     except ValueError:
         content = b""
     if not content:
-        raise Unprocessable("The data URI does not hold sound base64.", code=Code.BAD_DATA_URI)
+        sentence = "The data URI does not hold sound base64: after its comma comes the file, without spaces inside."
+        raise Unprocessable(sentence, code=Code.BAD_DATA_URI)
     return EmbeddedImage(content, hashlib.sha256(content).hexdigest())
 
 

@@ -41,7 +41,7 @@ def url_fault(url: str, *, private: bool) -> tuple[str, str] | None:
     """
     scheme = _SCHEME.match(url)
     if scheme is None or scheme[1].lower() not in ({"https", "http"} if private else {"https"}):
-        return "url_scheme", "The address must begin with https://."
+        return "url_scheme", _scheme_sentence(scheme)
     if len(url) > LONGEST_URL:
         return "too_long", f"The address must have at most {LONGEST_URL} characters."
     if _FORBIDDEN.search(url):
@@ -54,6 +54,15 @@ def url_fault(url: str, *, private: bool) -> tuple[str, str] | None:
     if parts[3]:
         return "url_invalid", "The address must not hold a fragment (#…)."
     return _authority_fault(parts[1], private=private)
+
+
+def _scheme_sentence(scheme: re.Match[str] | None) -> str:
+    """What to write instead. The data URIs of images are stored and replaced before a URL is looked at."""
+    if scheme is None:
+        return "The address must begin with https://, or be a data URI of an image (data:image/png;base64,…)."
+    if scheme[1].lower() == "data":
+        return "Only an image may be a data URI here: upload this file, and give the address of the upload."
+    return "The address must begin with https://."
 
 
 def _authority_fault(authority: str, *, private: bool) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.domain.errors import Unprocessable
-from app.egress import NOT_ALLOWED, Address, EgressPolicy, ForbiddenTarget, check_url
+from app.egress import NOT_A_URL, NOT_ALLOWED, Address, EgressPolicy, ForbiddenTarget, check_url
 from app.webhooks.transport import GuardedTransport, guarded_client
 from tests.support.catch_all import CatchAll
 from tests.support.receiver import Receiver, Reply
@@ -228,10 +228,15 @@ def refusal(url: str) -> tuple[str, str]:
 async def test_registration_refuses_private_hosts_with_one_text() -> None:
     """Different texts would reveal what exists; only what no URL can contain gets its own, whatever the port."""
     urls = {f"{at}/" for host in HOSTS for at in (f"https://{host}", f"http://{host}:6379")}
-    may = {("url_not_allowed", NOT_ALLOWED), ("url_not_allowed", "This is not a URL.")}
+    may = {("url_not_allowed", NOT_ALLOWED), ("url_not_allowed", NOT_A_URL)}
     assert {url: found for url in sorted(urls) if (found := refusal(url)) not in may} == {}
     plain = {f"https://{literal(address)}/" for address in PRIVATE}
     assert {url: found for url in sorted(plain) if (found := refusal(url))[1] != NOT_ALLOWED} == {}
+
+
+async def test_registration_says_how_long_a_url_may_be() -> None:
+    """A presigned URL that is too long is not called wrong."""
+    assert refusal("https://hooks.example.com/" + "a" * 8192)[1] == "The URL must have at most 8192 characters."
 
 
 async def test_registration_leaves_to_dns_what_only_dns_can_tell() -> None:
