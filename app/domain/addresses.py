@@ -17,7 +17,7 @@ _EMPTY_PORT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*):(?=[/?]|$)")
 def tidied(url: str) -> str:
     """The address without what no server needs: white space around it, a fragment, the colon of an empty port."""
     plain = url.partition("#")[0].strip()
-    authority = _EMPTY_PORT.match(plain)  # only at the start: a search takes minutes for a long text without a colon
+    authority = _EMPTY_PORT.match(plain)  # a search would take minutes for a long text without a scheme
     return plain if authority is None else authority[1] + plain[authority.end() :]
 
 
