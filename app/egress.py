@@ -91,11 +91,7 @@ class EgressPolicy:
         return any(not isinstance(entry, str) for entry in self.allow)
 
 
-def check_url(url: str, policy: EgressPolicy) -> None:
-    """Refuses a URL that is wrong without a DNS lookup, for an early error at registration.
-
-    `webhooks.transport` enforces the rule. Raises Unprocessable with code `url_scheme` or `url_not_allowed`.
-    """
+def _parsed(url: str) -> httpx.URL:
     if len(url) > LONGEST_URL:
         raise Unprocessable(f"The URL must have at most {LONGEST_URL} characters.", code=Code.URL_NOT_ALLOWED)
     try:
@@ -103,6 +99,15 @@ def check_url(url: str, policy: EgressPolicy) -> None:
         _ = parsed.host  # raises for a name that IDNA does not allow: `xn--a`
     except (httpx.InvalidURL, UnicodeError):  # UnicodeError: a lone surrogate, or no IDNA name
         raise Unprocessable(NOT_A_URL, code=Code.URL_NOT_ALLOWED) from None
+    return parsed
+
+
+def check_url(url: str, policy: EgressPolicy) -> None:
+    """Refuses a URL that is wrong without a DNS lookup, for an early error at registration.
+
+    `webhooks.transport` enforces the rule. Raises Unprocessable with code `url_scheme` or `url_not_allowed`.
+    """
+    parsed = _parsed(url)
     host = host_of(parsed)
     if parsed.scheme not in {"https", "http"}:
         raise Unprocessable("The URL has to begin with https://.", code=Code.URL_SCHEME)
