@@ -23,6 +23,10 @@ MIN_SIDE = 300  # pixels; Kling refuses less
 MAX_SIDE = 16_384  # pixels; beyond any camera
 MAX_PIXELS = 120_000_000
 RATIO = (0.40, 2.50)  # width by height; Kling refuses others
+UNREADABLE = (
+    "This is no picture, video or sound that can be read. Send a picture as JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP "
+    "or TIFF, a video as MP4, MOV or WebM, a sound as MP3, WAV, M4A, AAC, Ogg or FLAC."
+)
 
 # Pillow checks this before it allocates a WebP's canvas, and raises above twice as many.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -80,7 +84,7 @@ def inspect(content: bytes, *, sha256: str | None = None) -> ImageFacts:
             raise Unprocessable(
                 "This kind of image is not supported; send a JPEG, a PNG or a WebP.", code=Code.UNSUPPORTED_IMAGE
             ) from None
-        raise Unprocessable("This is not an image that can be read.", code=Code.NOT_AN_IMAGE) from None
+        raise Unprocessable(UNREADABLE, code=Code.NOT_AN_IMAGE) from None
     if width * height > MAX_PIXELS:
         _refuse_pixels()
     if frames > 1:

@@ -25,7 +25,7 @@ from app.registry.lengths import (
     shots_seconds,
 )
 from app.registry.lenient import read_object
-from app.registry.model_file import ModelFile
+from app.registry.model_file import MediaLimits, ModelFile
 from app.registry.pricing import Price, Quote, read_price
 from app.registry.schema import InputSchema
 from app.registry.violations import MAX_VIOLATIONS, input_pointer
@@ -125,11 +125,16 @@ class Model:
         return max(map(int, field["enum"])) if "enum" in field else int(field["maximum"])
 
     def media(self, clean: Mapping[str, Any]) -> list[MediaUrl]:
-        """The videos and audio of a checked input whose length decides what it costs or makes."""
+        """The videos and audio of a checked input, also those whose length decides nothing."""
         fields = self.entry.input["properties"]
         return [
-            found for name in self.entry.seconds.media for found in media_urls(name, fields[name], clean.get(name))
+            found for name in self.schema.media_fields for found in media_urls(name, fields[name], clean.get(name))
         ]
+
+    def media_limits(self, found: MediaUrl) -> MediaLimits | None:
+        """The limits of a file in this place; None where fal documents none, as for the videos of elements."""
+        documented = len(found.loc) == 1 or found.loc[0] in self.entry.seconds.media
+        return self.entry.limits_of(found.kind) if documented else None
 
     def check_media(self, clean: Mapping[str, Any], measured: Mapping[str, float]) -> None:
         """Unprocessable for a measured file that is too short or too long: fal would refuse it once bought."""
@@ -138,7 +143,7 @@ class Model:
                 measured[found.url], shortest=limits.min_seconds, longest=limits.longest(clean), found=found
             )
             for found in self.media(clean)
-            if found.url in measured and (limits := self.entry.limits_of(found.kind)) is not None
+            if found.url in measured and (limits := self.media_limits(found)) is not None
         )
         if found := tuple(fault for fault in faults if fault is not None)[:MAX_VIOLATIONS]:
             raise Unprocessable("The input is not valid.", violations=found)

@@ -125,5 +125,6 @@ def length_fault(length: float, *, shortest: float, longest: float, found: Media
     """What is wrong with the length of a file that was measured; None when the model reads it."""
     if shortest - ROUNDING_S <= length <= longest + ROUNDING_S:
         return None
-    sentence = f"The {found.kind} has {length:.1f} s; the model reads {shortest:g} to {longest:g} s."
+    read = f"{shortest:g} to {longest:g}" if shortest else f"at most {longest:g}"
+    sentence = f"The {found.kind} has {length:.1f} s; the model reads {read} s."
     return Violation(input_pointer(found.loc), "out_of_range", sentence)

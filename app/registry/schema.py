@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.domain.errors import Unprocessable, Violation
 from app.registry.absent import OptionalFields
-from app.registry.lengths import Location
+from app.registry.lengths import Location, media_kinds
 from app.registry.plan import object_plan
 from app.registry.sisters import unknown_field
 from app.registry.violations import MAX_VIOLATIONS, input_pointer, violations
@@ -27,6 +27,7 @@ class InputSchema:
         doubtful_fields: those that only the endpoint's prose documents, or that could not be verified.
         image_fields: those that hold an image's URL or a list of them.
         url_fields: those that hold a URL of an image, video or audio, however deep.
+        media_fields: those that hold a URL of a video or audio, however deep.
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
@@ -37,6 +38,7 @@ class InputSchema:
         self.doubtful_fields = tuple(name for name in properties if properties[name]["documented"] != "schema")
         self.image_fields = tuple(name for name in properties if _holds_images(properties[name]))
         self.url_fields = tuple(name for name in properties if _holds_urls(properties[name]))
+        self.media_fields = tuple(name for name in properties if media_kinds(properties[name]))
         self._begins_with_image = not set(self.image_fields).isdisjoint(spec.get("required", ()))
         self._known = frozenset(self.fields)
         self._strictly_known = self._known - frozenset(self.doubtful_fields)

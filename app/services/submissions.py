@@ -102,20 +102,19 @@ class Submissions:
         return checked, embedded
 
     async def _measured(self, caller: Caller, model: Model, clean: dict[str, Any]) -> Mapping[str, float]:
-        """Seconds of the videos and audio that came in here and decide the price, by address.
+        """Seconds of the videos and audio that came in here, by address.
 
         Unprocessable for one that the model would refuse: for its kind, its size or its length.
         """
-        if not model.entry.seconds.media:
+        if not model.schema.media_fields:
             return NO_MEDIA
         measured: dict[str, float] = {}
         faults: list[Violation] = []
-        limits = model.entry.limits_of
         for found in model.media(clean):
             facts = await self.uploads.measured(caller, found.url)
             if facts is None:
                 continue
-            if fault := media_fault(found, limits(found.kind), kind=facts.kind, size=facts.size):
+            if fault := media_fault(found, model.media_limits(found), kind=facts.kind, size=facts.size):
                 faults.append(fault)
             elif facts.seconds is not None:
                 measured[found.url] = float(facts.seconds)
@@ -139,14 +138,14 @@ class Submissions:
             clean = _put(clean, loc, stored.url)
             if len(loc) == 1:
                 shown[_path(loc)] = stored.view()
-        for name in model.schema.image_fields:
-            if name not in shown and isinstance(clean.get(name), str):
-                uploaded = await self.uploads.find(caller, clean[name])
-                if uploaded is not None:
-                    with about_field(name):
-                        _refuse_media(uploaded["type"])
-                        _refuse_large(model, uploaded["size"])
-                    shown[name] = uploaded
+        for loc, url in model.schema.image_texts(clean):
+            uploaded = None if loc in accepted else await self.uploads.find(caller, url)
+            if uploaded is not None:
+                with about_field(_path(loc)):
+                    _refuse_media(uploaded["type"])
+                    _refuse_large(model, uploaded["size"])
+                if len(loc) == 1:
+                    shown[_path(loc)] = uploaded
         return replace(checked, input=clean, images=shown) if shown or accepted else checked
 
 

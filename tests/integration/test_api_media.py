@@ -101,6 +101,34 @@ async def test_a_video_is_no_picture_and_a_picture_no_video(stack: Stack) -> Non
     assert float(known["quoted_usd"]) < float(unknown["quoted_usd"]), "by the measured length, else by the longest"
 
 
+async def test_a_file_in_a_wrong_field_is_refused_wherever_it_stands(stack: Stack) -> None:
+    """422 at the place, also in lists and elements and where no length decides the price; a short sound too."""
+    video, short, photo = [
+        (await stack.api.post("/v1/files", files={"file": ("a", content)})).json()["url"]
+        for content in (clip("mp4"), clip("wav"), picture())
+    ]
+    first = {"prompt": "snow", "start_image_url": photo}
+    wrong: list[tuple[str, dict[str, Any], str]] = [
+        ("v1.6/pro/effects", {"effect_scene": "hug", "input_image_urls": [photo, video]}, "input_image_urls/1"),
+        ("o1/reference-to-video", {"prompt": "snow", "image_urls": [short]}, "image_urls/0"),
+        (
+            "v3/pro/image-to-video",
+            {**first, "elements": [{"frontal_image_url": photo, "reference_image_urls": [video]}]},
+            "elements/0/reference_image_urls/0",
+        ),
+        ("v3/pro/image-to-video", {**first, "elements": [{"video_url": short}]}, "elements/0/video_url"),
+        ("create-voice", {"voice_url": photo}, "voice_url"),
+        ("create-voice", {"voice_url": short}, "voice_url"),
+        ("o1/video-to-video/reference", {"prompt": "snow", "video_url": short}, "video_url"),
+    ]
+    async with nothing_changes(stack):
+        for model, given, place in wrong:
+            body = {"model": f"fal-ai/kling-video/{model}", "input": given}
+            reply = await stack.api.post("/v1/jobs", json=body)
+            assert reply.status_code == 422, (model, place, reply.text)
+            assert [error["pointer"] for error in reply.json()["errors"]] == [f"/input/{place}"], model
+
+
 WRONG = {  # how it begins, with how many bytes behind, and the status
     "cut off": (clip("mp4")[:200], 0, 422),
     "sound without a header": (b"RIFF\0\0\0\0WAVE", 2000, 422),
