@@ -220,9 +220,23 @@ async def test_a_wrong_question_is_refused(stack: Stack, path: str, body: object
 
 
 @pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (INITIATE, {"file_name": None, "content_type": None}),
+        ("/fal/rest/tokens/", {"allowed_apps": ["kling-video"], "token_expiration": None}),
+    ],
+)
+async def test_null_for_what_is_optional_is_absent(stack: Stack, path: str, body: object) -> None:
+    """As in the input of a model: typed clients send every member that they know."""
+    reply = await stack.api.post(path, json=body)
+    assert reply.status_code == 200, reply.text
+
+
+@pytest.mark.parametrize(
     ("path", "body", "loc"),
     [
         ("/fal/rest/tokens/", {}, ["body", "allowed_apps"]),
+        ("/fal/rest/tokens/", {"allowed_apps": None}, ["body", "allowed_apps"]),
         ("/fal/rest/tokens/", {"allowed_apps": [1]}, ["body", "allowed_apps", 0]),
         (INITIATE, {"file_name": 1}, ["body", "file_name"]),
     ],

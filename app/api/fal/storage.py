@@ -11,7 +11,7 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.arriving import arriving_file, arriving_part
 from app.api.body import json_body, validated
@@ -47,9 +47,16 @@ router = APIRouter(prefix="/fal", tags=["storage"])
 
 
 class Lenient(BaseModel):
-    """A body as fal reads it: unknown members are dropped."""
+    """A body as fal reads it: unknown members are dropped, and null is absent."""
 
     model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class File(Lenient):
