@@ -30,11 +30,14 @@ def read_image(path: Path) -> bytes:
 
 
 def image_field(model: dict[str, Any] | None) -> tuple[str, bool]:
-    """The field of the model's input that takes the image, and whether it is a list; None is the default model."""
+    """The field of the model's input that takes the image, and whether it is a list; None is the default model.
+
+    A required field comes first, then the others in the schema's order: effects and references need no image.
+    """
     if model is None:
         return "image_url", False
     schema = model["input"]
-    for name in schema.get("required", []):
+    for name in (*schema.get("required", []), *schema["properties"]):
         field = schema["properties"].get(name, {})
         item = field.get("items", field)
         if item.get("format") == "image-url":
