@@ -53,4 +53,6 @@ def read_value(field: Mapping[str, Any], value: Any) -> Any:
         return value
     if kind == "boolean":
         return bool(value) if value in {0, 1} else value
+    if kind == "integer":
+        return int(value) if value == int(value) else value
     return str(int(value)) if "enum" in field and value == int(value) else value
