@@ -229,3 +229,19 @@ async def test_fals_examples_run_with_one_line_more(customers: Customers, exampl
     async with customers.javascript(example, prompt, customers.installation.emulator.sample_image) as program:
         ended = await program.ended()
     await customers.assert_one_purchase(prompt, ended.outcome)
+
+
+async def test_fals_former_client_gets_its_clip_and_its_errors(customers: Customers) -> None:
+    """`@fal-ai/serverless-client` 0.15 by one line: a clip, the runner's 422, and ours that buys nothing."""
+    prompt, refused, wrong = customers.prompt(), customers.prompt("422_image_load"), customers.prompt()
+    outcomes = []
+    for given in (customers.input(prompt), customers.input(refused), customers.input(wrong, duration="7")):
+        async with customers.javascript("serverless.mjs", json.dumps({"input": given})) as program:
+            outcomes.append((await program.ended()).outcome)
+    clip, theirs, ours = outcomes
+    await customers.assert_one_purchase(prompt, clip)
+    for error in (theirs["error"], ours["error"]):
+        assert (error["kind"], error["status"]) == ("ValidationError", 422), error
+    assert ours["error"]["body"]["detail"][0]["loc"] == ["body", "duration"]
+    assert await customers.bought(refused) == (1, 0)
+    assert await customers.bought(wrong) == (0, 0)
