@@ -69,7 +69,7 @@ USAGE = [
     ("teams create a --time-zone Mars/Base", "There is no time zone of this name"),
     ("teams create a --limit usd/fortnight=5", SPECS),
     ("teams create a --limit usd/day=5 --limit usd/day=6", "two limits on usd with the window day"),
-    ("teams update TEAM", "give --name, --weight or --time-zone."),
+    ("teams update TEAM", "give --name, --weight, --time-zone or --reposts."),
     ("teams update TEAM --name", "--name"),
     ("teams show ../x", "'../x' is no id"),
     ("teams delete TWO", "nobody can be asked here: say --yes."),

