@@ -24,6 +24,7 @@ from tests.support.workers import Workers
 
 ADMIN_KEY = "the-administrators-key-of-the-tests"
 EMULATOR_KEY = "emulator-key-of-the-tests"
+PATIENCE_S = 10  # for a store, as a started API has more: a connection on a busy machine may take seconds
 ROLES = {"supervisor", "lanes", "work", "deliveries"}
 
 
@@ -125,7 +126,7 @@ async def application(settings: Settings) -> AsyncIterator[FastAPI]:
     flags = (str(settings.docs), str(settings.fal_hosts))
     idle = _IDLE.setdefault((settings.base_url, *flags, *settings.cors_origins), [])
     app = idle.pop() if idle else create_app(settings)
-    async with open_gateway(settings, process="api") as app.state.gateway:
+    async with open_gateway(settings, process="api", patience=PATIENCE_S) as app.state.gateway:
         yield app
     idle.append(app)
 
