@@ -27,7 +27,7 @@ COMMANDS = {
     "status": CommandSpec("buying", "status", "Show slots, breaker, pauses, queue, workers, held jobs and alarms."),
     "pause": CommandSpec("buying", "pause", "Stop buying. New jobs wait; jobs that were bought continue."),
     "resume": CommandSpec("buying", "resume", "Resume buying; without --team this also closes the breaker."),
-    "generate": CommandSpec("generate", "generate", "Make a clip from an image, and print its path."),
+    "generate": CommandSpec("generate", "generate", "Make a clip and print its path; of a voice, print its id."),
     "backup": CommandSpec("backup", "backup", "Copy the running store into a directory."),
     "restore": CommandSpec("backup", "restore", "Replace the embedded store's data by a backup."),
     "serve": CommandSpec("roles", "serve", "Serve the API, until SIGTERM."),

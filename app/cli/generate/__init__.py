@@ -51,7 +51,7 @@ def generate(  # noqa: PLR0913  one parameter for each option
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     job: Annotated[str | None, typer.Option("--job", help="Continue with this job instead of making one.")] = None,
 ) -> None:
-    """Make a clip, and print its path; for a model that makes a voice, print its id."""
+    """Make a clip and print its path; of a voice, print its id."""
     making: dict[str, Any] = {"--image": image, "--prompt": prompt, "--duration": duration, "--model": model}
     making |= {"--negative-prompt": negative_prompt, "--cfg-scale": cfg_scale, "--idempotency-key": idempotency_key}
     making["--field"] = field
