@@ -5,11 +5,12 @@ the field, and nothing that a file can hold raises anything else.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from app.registry.fields import below
 from app.registry.plan import ALWAYS, FORMATS, KEYWORDS, object_plan
 from app.registry.schema import PlainPlan
 
@@ -54,8 +55,7 @@ def _is_shown(spec: Any, depth: int) -> bool:
     """True for a schema whose properties and items are schemas, not too deep."""
     if not isinstance(spec, dict) or depth == 0 or not isinstance(spec.get("properties", {}), dict):
         return False
-    below = [*spec.get("properties", {}).values(), *([spec["items"]] if "items" in spec else [])]
-    return all(_is_shown(inner, depth - 1) for inner in below)
+    return all(_is_shown(inner, depth - 1) for inner in below(spec))
 
 
 def _either_faults(spec: Mapping[str, Any]) -> Iterator[str]:
@@ -164,8 +164,8 @@ def _is_names(value: Any) -> bool:
 
 def _count(spec: Mapping[str, Any]) -> int:
     """How many fields there are, however deep."""
-    below: Sequence[Any] = [*spec.get("properties", {}).values(), *([spec["items"]] if "items" in spec else [])]
-    return len(below) + sum(map(_count, below))
+    inner = below(spec)
+    return len(inner) + sum(map(_count, inner))
 
 
 def _shown(name: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.domain.errors import Violation
+from app.registry.fields import Location, addresses, formats
 from app.registry.violations import input_pointer
 
 SHOTS = "multi_prompt"
@@ -22,7 +23,6 @@ MEDIA = ("video-url", "audio-url")
 ROUNDING_S = 0.05  # a container of 10 s is often some frames longer; fal's limits allow as much
 
 Basis = Literal["requested", "measured", "ceiling", "flat"]
-Location = tuple[int | str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +90,13 @@ class MediaCount:
 
 def media_urls(name: str, field: Mapping[str, Any], value: Any) -> Iterator[MediaUrl]:
     """Every address of a video or audio that this field of a checked input has, however deep."""
-    yield from _urls(field, value, (name,))
-
-
-def _urls(field: Mapping[str, Any], value: Any, loc: Location) -> Iterator[MediaUrl]:
-    if isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _urls(field["items"], item, (*loc, number))
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _urls(field["properties"][name], inner, (*loc, name))
-    elif value is not None and field.get("format") in MEDIA:
-        yield MediaUrl(value, loc, field["format"].removesuffix("-url"))
+    for loc, kind, url in addresses(field, value, (name,), MEDIA):
+        yield MediaUrl(url, loc, kind.removesuffix("-url"))
 
 
 def media_kinds(field: Mapping[str, Any]) -> frozenset[str]:
     """`video`, `audio` or both: what addresses this field can hold, however deep."""
-    below = [*field.get("properties", {}).values(), *([field["items"]] if "items" in field else [])]
-    own = {field["format"].removesuffix("-url")} if field.get("format") in MEDIA else set[str]()
-    return frozenset(own).union(*map(media_kinds, below))
+    return frozenset(kind.removesuffix("-url") for kind in formats(field).intersection(MEDIA))
 
 
 def shots_seconds(clean: Mapping[str, Any]) -> int:

@@ -13,10 +13,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.domain.errors import Unprocessable, Violation
 from app.registry.absent import OptionalFields
-from app.registry.lengths import Location, media_kinds
+from app.registry.fields import Location, addresses, formats
+from app.registry.lengths import media_kinds
 from app.registry.plan import object_plan
 from app.registry.sisters import unknown_field
 from app.registry.violations import MAX_VIOLATIONS, input_pointer, violations
+
+IMAGE = "image-url"
 
 
 class InputSchema:
@@ -37,7 +40,7 @@ class InputSchema:
         self.fields = tuple(properties)
         self.doubtful_fields = tuple(name for name in properties if properties[name]["documented"] != "schema")
         self.image_fields = tuple(name for name in properties if _holds_images(properties[name]))
-        self.url_fields = tuple(name for name in properties if _holds_urls(properties[name]))
+        self.url_fields = tuple(name for name in properties if formats(properties[name]))
         self.media_fields = tuple(name for name in properties if media_kinds(properties[name]))
         self._begins_with_image = not set(self.image_fields).isdisjoint(spec.get("required", ()))
         self._known = frozenset(self.fields)
@@ -80,7 +83,8 @@ class InputSchema:
     def image_texts(self, given: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
         """Every text where an image belongs, however deep, of an input that is not checked yet."""
         for name in self.url_fields:
-            yield from _image_texts(self._spec["properties"][name], given.get(name), (name,))
+            found = addresses(self._spec["properties"][name], given.get(name), (name,), (IMAGE,))
+            yield from ((loc, text) for loc, _, text in found)
 
     def describe(self, *, strict_schema: bool) -> dict[str, Any]:
         """The schema as a JSON Schema object of its own; without the doubtful fields when `strict_schema`."""
@@ -123,22 +127,5 @@ class PlainPlan:
         return self._plan
 
 
-def _image_texts(field: Mapping[str, Any], value: Any, loc: Location) -> Iterator[tuple[Location, str]]:
-    if isinstance(value, str):
-        if field.get("format") == "image-url":
-            yield loc, value
-    elif isinstance(value, list):
-        for number, item in enumerate(value if "items" in field else ()):
-            yield from _image_texts(field["items"], item, (*loc, number))
-    elif isinstance(value, dict):
-        for name, below in field.get("properties", {}).items():
-            yield from _image_texts(below, value.get(name), (*loc, name))
-
-
 def _holds_images(field: Mapping[str, Any]) -> bool:
-    return "image-url" in (field.get("format"), field.get("items", {}).get("format"))
-
-
-def _holds_urls(field: Mapping[str, Any]) -> bool:
-    below = [*field.get("properties", {}).values(), *([field["items"]] if "items" in field else [])]
-    return "format" in field or any(_holds_urls(inner) for inner in below)
+    return IMAGE in (field.get("format"), field.get("items", {}).get("format"))

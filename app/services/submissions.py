@@ -16,7 +16,7 @@ from app.domain.jobs import Submission
 from app.egress import EgressPolicy, check_url
 from app.media.data_uris import EmbeddedImage, is_data_uri, read_data_uri
 from app.registry.catalog import NO_MEDIA, Catalog, Model
-from app.registry.lengths import Location
+from app.registry.fields import Location
 from app.registry.model_file import media_fault
 from app.registry.violations import MAX_VIOLATIONS
 from app.services.fal_uploads import FalUploads

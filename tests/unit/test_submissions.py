@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from app.domain.jobs import Priority, Submission
 from app.media.data_uris import EmbeddedImage
-from app.registry.lengths import Location
+from app.registry.fields import Location
 from app.services.submissions import fingerprint_of
 
 INPUT = {"prompt": "a lake", "image_url": "https://example.com/a.png"}
