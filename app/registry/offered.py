@@ -5,7 +5,7 @@ images, videos and audio are in fal's descriptions, in generated words ("Max fil
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,8 +83,7 @@ class _Reader:
                 self.offered.notes.append(f"{place} is of a form that the registry does not have")
             else:
                 fields[name] = found
-        required = spec.get("required")
-        return fields, [name for name in fields if isinstance(required, list) and name in required]
+        return fields, _required(spec, fields)
 
     def field(self, raw: Any, place: str, depth: int) -> dict[str, Any] | None:
         """One field; None when the registry's form cannot say it."""
@@ -135,7 +134,7 @@ class _Reader:
             most = spec.get("maxLength")
             return {"type": "string", **({"maxLength": most} if type(most) is int and most > 0 else {})}
         if choices is not None:
-            whole = kind == "integer" and all(type(one) is int for one in choices)
+            whole = kind == "integer" and isinstance(choices, list) and all(type(one) is int for one in choices)
             return {"type": kind, "minimum": min(choices), "maximum": max(choices)} if whole and choices else None
         bounds = {name: spec[name] for name in ("minimum", "maximum") if type(spec.get(name)) in {int, float}}
         return {"type": kind, **({} if kind == "boolean" else bounds)}
@@ -165,7 +164,7 @@ class _Reader:
         if isinstance(spec.get("properties"), dict) and depth > 1:
             inner = {name: self.output(one, depth - 1) for name, one in spec["properties"].items()}
             found["properties"] = inner
-            required = [name for name in inner if name in (spec.get("required") or ())]
+            required = _required(spec, inner)
             found |= {"required": required} if required else {}
         if isinstance(spec.get("items"), dict) and depth > 1:
             found["items"] = self.output(spec["items"], depth - 1)
@@ -185,6 +184,12 @@ class _Reader:
                 continue
             strictest = max if bound.lower() == "min" else min
             limits[name] = strictest(limits[name], value) if name in limits else value
+
+
+def _required(spec: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Which of these an object requires."""
+    required = spec.get("required")
+    return [name for name in names if isinstance(required, list) and name in required]
 
 
 def _format(place: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.fal.platform import retry_after
@@ -83,7 +83,10 @@ def test_a_document_of_another_endpoint_is_not_read() -> None:
 
 
 ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.sampled_from(["string", "object", "array", "a", f"{REF}In"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(["string", "integer", "object", "array", "a", f"{REF}In"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
@@ -99,6 +102,8 @@ ANY = st.recursive(
 
 
 @given(ANY, ANY)
+@example({}, {"properties": {"type": {}}, "required": True})
+@example({"type": "integer", "enum": True}, None)
 def test_no_document_raises(field: Any, spec: Any) -> None:
     """Whatever fal, or something between, answers."""
     read_openapi(document({"image_url": field, "other": spec}, Out=spec, File=field), ID)
