@@ -1,6 +1,7 @@
 """Times: whole milliseconds inside, ISO 8601 in UTC outside."""
 
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import overload
 
@@ -15,6 +16,17 @@ def iso(milliseconds: int | None) -> str | None:
         return None
     seconds, rest = divmod(milliseconds, 1000)
     return f"{_second(seconds)}.{rest:03d}Z"
+
+
+def until_http_date(text: str, now: datetime) -> float | None:
+    """Seconds from `now` to a date as HTTP headers write it, 0 for one that has passed; None if it is no date."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):  # OverflowError: a huge time zone
+        return None
+    if moment.tzinfo is None:  # "-0000" means UTC
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
 
 
 @lru_cache(maxsize=1024)

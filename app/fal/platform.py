@@ -9,11 +9,11 @@ checked before they become part of an address.
 """
 
 import asyncio
-import email.utils
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -21,6 +21,7 @@ import httpx
 
 from app.domain.errors import UpstreamUnavailable
 from app.domain.model_ids import model_id_fault
+from app.domain.times import until_http_date
 from app.fal.errors import cause_of, unreachable
 from app.fal.protocol import parse_json
 from app.fal.web import FalAnswerTooLarge, OutboundRoute, plain_transport, read_answer
@@ -274,11 +275,7 @@ def retry_after(value: str | None) -> float | None:
         return None
     if value.isascii() and value.strip().isdecimal() and len(value) < 10:  # noqa: PLR2004  seconds
         return float(value)
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, moment.timestamp() - time.time())
+    return until_http_date(value, datetime.fromtimestamp(time.time(), UTC))
 
 
 def _model(row: dict[str, Any]) -> OfferedModel | None:

@@ -5,8 +5,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 import httpx
@@ -20,6 +19,7 @@ from app.domain.deliveries import (
     MAX_BODY_READ_BYTES,
     MAX_LOCATION_CHARS,
 )
+from app.domain.times import until_http_date
 from app.egress import EgressPolicy, ForbiddenTarget
 from app.webhooks.transport import AnswerLimit, AnswerTooLarge, GuardedTransport, Resolver, guarded_client, resolve
 
@@ -191,10 +191,5 @@ def _retry_after(answer: _Answer, now: datetime) -> int | None:
         return None
     if text.isascii() and text.isdigit():
         return int(text[:9])
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):  # OverflowError: a huge time zone
-        return None
-    if moment.tzinfo is None:  # "-0000" means UTC
-        moment = moment.replace(tzinfo=UTC)
-    return max(0, round((moment - now).total_seconds()))
+    seconds = until_http_date(text, now)
+    return None if seconds is None else round(seconds)

@@ -116,4 +116,6 @@ def test_a_wait_is_seconds_or_a_date() -> None:
     assert retry_after("7") == 7
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert (retry_after("Fri, 31 Dec 2999 23:59:59 GMT") or 0) > 1e9
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 -0000") == 0
+    assert retry_after("Fri, 31 Dec 2999 23:59:59 +99999999999999") is None
     assert [retry_after(text) for text in (None, "", "soon", "-1", "1" * 40)] == [None] * 5
