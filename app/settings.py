@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -19,126 +18,34 @@ from pydantic import (
     field_validator,
 )
 
-from app.domain.addresses import is_loopback, is_public, literal_address, plain_host, read_networks, read_origin
-from app.domain.fal_addresses import is_host_name
-from app.domain.secret_strength import MIN_BITS, bits_of
+from app.domain.addresses import is_loopback
 from app.domain.store_address import read_store_address
+from app.setting_values import (
+    VISIBLE,
+    FalUrl,
+    Flag,
+    HostNames,
+    Networks,
+    NoProxyHosts,
+    Origins,
+    Proxy,
+    is_plain_url,
+    is_public_host,
+    refuse_guessable,
+)
 
 SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL")
-MIN_SECRET_CHARACTERS = 16
-MIN_DISTINCT_CHARACTERS = MIN_SECRET_CHARACTERS // 2
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
 # For `filmgate generate`, not for the gateway.
 CLIENT_NAMES = frozenset({"FILMGATE_KEY", "FILMGATE_URL"})
 # Also read by curl and others, in either case; lower case takes precedence, as there.
 SHARED_NAMES = frozenset({"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"})
-# Not on the public internet: RFC 2606, 6761, 6762 and 8375, .internal, and what routers use.
-PRIVATE_ENDINGS = (
-    ".local", ".test", ".localhost", ".invalid", ".example", ".home.arpa", ".internal", ".lan", ".home", ".corp",
-)  # fmt: skip
-VISIBLE = re.compile(r"[!-~]+", re.ASCII)
-PLAIN_URL = re.compile(
-    r"https?://(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[a-z0-9._~%/-]*)?",
-    re.ASCII | re.IGNORECASE,
-)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-LAST_PORT = 65_535
-
-
 CALLABLE_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  a listener's wildcard cannot be called
 
 
 class SettingsError(Exception):
     """The configuration is refused; the message is one sentence that names the setting. Exit code 78."""
-
-
-def _fal_url(value: str) -> str:
-    """A base URL of fal without a trailing slash: https, or on loopback (the emulator)."""
-    if not _is_plain(value):
-        raise ValueError("must be a URL such as https://queue.fal.run")
-    url = urlsplit(value)
-    if url.scheme != "https" and not is_loopback(url.hostname):
-        raise ValueError("must be https, unless its host is a loopback address")
-    return value.rstrip("/")
-
-
-def _is_plain(value: str) -> bool:
-    """True for http or https with a host, an optional port and a path, and nothing else."""
-    found = PLAIN_URL.fullmatch(value)
-    return found is not None and 0 < int(found["port"] or 1) <= LAST_PORT
-
-
-def _flag(value: str) -> bool:
-    """`1` or `0` only: a misspelt switch must not read as off."""
-    if value not in {"0", "1"}:
-        raise ValueError("must be 0 or 1")
-    return value == "1"
-
-
-def _refuse_guessable(secret: str) -> None:
-    remedy = "make one with `openssl rand -hex 32`"
-    if len(secret) < MIN_SECRET_CHARACTERS:
-        raise ValueError(f"must have at least {MIN_SECRET_CHARACTERS} characters; {remedy}")
-    if len(set(secret)) < MIN_DISTINCT_CHARACTERS:
-        raise ValueError(f"must have at least {MIN_DISTINCT_CHARACTERS} different characters; {remedy}")
-    if bits_of(secret) < MIN_BITS:
-        raise ValueError(f"is easy to guess; {remedy}")
-    if secret != secret.strip() or not secret.isprintable():
-        raise ValueError(f"must have neither white space around it nor control characters; {remedy}")
-
-
-def _is_public_host(host: str) -> bool:
-    """True for public addresses and names that may resolve to one: fal drops webhooks to others."""
-    address = literal_address(host)
-    if address is not None:
-        return is_public(address)
-    name = plain_host(host)
-    return "." in name and not name.endswith(PRIVATE_ENDINGS)
-
-
-def _entries(value: str) -> list[str]:
-    return [entry.strip() for entry in value.split(",") if entry.strip()]
-
-
-def _origins(value: str) -> tuple[str, ...]:
-    """Exact origins: `https://app.example.com,http://localhost:5173`. No wildcards."""
-    return tuple(map(read_origin, _entries(value)))
-
-
-def _host_names(value: str) -> tuple[str, ...]:
-    """Host names; each includes its subdomains."""
-    names = tuple(name.lower() for name in _entries(value))
-    for name in names:
-        if "." not in name or literal_address(name) is not None or not is_host_name(name):
-            raise ValueError(f"must be host names such as media.example.com, not {name[:64]!r}")
-    return names
-
-
-def _no_proxy_hosts(value: str) -> tuple[str, ...]:
-    """NO_PROXY as curl reads it: names, each with its subdomains; `*` is everything."""
-    return tuple(name.lower().removeprefix("*.").removeprefix(".") for name in _entries(value) if name != ".")
-
-
-def _proxy(value: str) -> SecretStr:
-    """`http://user:password@proxy.example:3128`; http without a scheme, as curl reads it."""
-    text = value if "://" in value else f"http://{value}"
-    try:
-        url = urlsplit(text)
-        usable = url.scheme in {"http", "https"} and url.hostname and url.port != 0 and VISIBLE.fullmatch(text)
-    except ValueError:
-        usable = None
-    if not usable or url.path not in {"", "/"} or url.query or url.fragment:
-        raise ValueError("must be the URL of a proxy such as http://user:password@proxy.example.com:3128")
-    return SecretStr(text.rstrip("/"))
-
-
-Networks = Annotated[tuple[str, ...], BeforeValidator(read_networks)]
-FalUrl = Annotated[str, BeforeValidator(_fal_url)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
-HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names)]
-NoProxyHosts = Annotated[tuple[str, ...], BeforeValidator(_no_proxy_hosts)]
-Proxy = Annotated[SecretStr, BeforeValidator(_proxy)]
-Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
 
 
 class Settings(BaseModel):
@@ -213,7 +120,7 @@ class Settings(BaseModel):
         if value is None:
             return None
         key = value.get_secret_value()
-        _refuse_guessable(key)
+        refuse_guessable(key)
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ValueError("must be printable ASCII without spaces, because it travels in a header")
         return value
@@ -232,7 +139,7 @@ class Settings(BaseModel):
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
         """Anybody with a marker can test guesses of it."""
         if value is not None:
-            _refuse_guessable(value.get_secret_value())
+            refuse_guessable(value.get_secret_value())
         return value
 
     @field_validator("redis_url")
@@ -247,7 +154,7 @@ class Settings(BaseModel):
     def _public_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        if not _is_plain(value):
+        if not is_plain_url(value):
             remedy = "no user or password, no query, no white space, an IDN host as xn--, a port below 65536"
             raise ValueError(f"must be a URL such as https://videos.example.com: {remedy}")
         return value.rstrip("/")
@@ -268,7 +175,7 @@ class Settings(BaseModel):
         if self.fal_webhooks != "auto":
             return self.fal_webhooks == "on"
         url = urlsplit(self.base_url)
-        return self.emulated or (url.scheme == "https" and _is_public_host(url.hostname or ""))
+        return self.emulated or (url.scheme == "https" and is_public_host(url.hostname or ""))
 
     @property
     def jwks_url(self) -> str:
