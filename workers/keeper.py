@@ -27,7 +27,7 @@ SOON_AFTER_S = 5.0
 LATE_S = 0.01  # after the end of a lease
 HEARTBEAT_S = 3.0
 MEMORY_LEVELS = (0.8, 0.9, 1.0)
-HOUR_MS = 3_600_000
+MEMORY_FREE = 0.75  # below it the alarm is over
 
 log = structlog.get_logger()
 
@@ -142,12 +142,15 @@ class Keeper:
         self._concurrency_differs = differs
 
     async def _check_memory(self) -> None:
-        """Raise an alarm when the store is nearly full, for each level once an hour."""
+        """Raise an alarm when the store is nearly full; it is worse at each level, and over when there is room."""
         share = await self._stores.health.fullness()
-        level = max((level for level in MEMORY_LEVELS if share is not None and share >= level), default=None)
-        if share is None or level is None:
+        if share is None or share < MEMORY_FREE:
+            if await self._stores.alarms.resolve_alarm("store_memory", "The store has memory again."):
+                log.warning("store.memory_back", share=None if share is None else round(share, 2))
             return
+        level = sum(share >= one for one in MEMORY_LEVELS)
+        if not level:
+            return  # in between: an alarm stays as it is
         sentence = f"The store uses {share:.0%} of the memory that it may use; when it is full, no job is accepted."
-        once = f"store_memory:{level:.0%}"
-        if await self._stores.alarms.raise_alarm("store_memory", sentence, once=once, quiet_ms=HOUR_MS):
+        if await self._stores.alarms.raise_alarm("store_memory", sentence, level=level):
             log.error("store.memory", share=round(share, 2), remedy="raise its maxmemory, or shorten retention")

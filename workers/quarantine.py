@@ -24,7 +24,9 @@ async def alarm_quarantined(gateway: Gateway, step: Quarantined) -> None:
     sentence = f"The step {step.step} of {name} failed or ended its worker too often; {remedy}."
     log.error("step.set_aside", step=step.step, ref=step.ref, exc_info=step.__cause__)
     with suppress(StoreUnavailable):
-        await gateway.stores.alarms.raise_alarm("poison", sentence, job=name if step.step != "deliver" else "")
+        count = len(await gateway.stores.quarantine.steps())
+        job = name if step.step != "deliver" else ""
+        await gateway.stores.alarms.raise_alarm("quarantined", sentence, job=job, level=count)
 
 
 def last_moment_ms(job: Job) -> int:

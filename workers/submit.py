@@ -178,7 +178,7 @@ async def _alarm_odd_urls(gateway: Gateway, job: Job, request_id: str) -> None:
 
 
 async def _report(gateway: Gateway, outcome: SubmitOutcome, reason: str) -> None:
-    """Report to the breaker; raise an alarm when it opens, because nothing is bought until it closes."""
+    """Report to the breaker; its alarm is active while it is open, because nothing is bought then."""
     try:
         changed = await gateway.stores.buying.report(outcome, reason)
     except StoreUnavailable:
@@ -190,6 +190,8 @@ async def _report(gateway: Gateway, outcome: SubmitOutcome, reason: str) -> None
             await gateway.stores.alarms.raise_alarm("breaker_opened", f"Buying is stopped, {until}: {reason}")
     elif changed == "closed":
         log.info("breaker.closed")
+        with suppress(StoreUnavailable):
+            await gateway.stores.alarms.resolve_alarm("breaker_opened", "fal accepts submissions again.")
 
 
 async def _persist(write: Callable[[], Awaitable[bool]]) -> bool:

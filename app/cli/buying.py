@@ -21,7 +21,8 @@ LINE = {
     "running": "running",
     "held": "held",
 }
-ALARMS = {"alarm": "kind", "at": "at", "message": "message", "job": "job"}
+ACTIVE = {"active alarm": "kind", "severity": "severity", "since": "at", "message": "message", "job": "job"}
+ALARMS = {"past alarm": "kind", "": "state", "at": "at", "message": "message", "job": "job"}
 
 SomeTeam = Annotated[
     str | None,
@@ -35,6 +36,8 @@ def _print_overview(view: OverviewView, *, as_json: bool) -> None:
         return
     print_table(["", ""], _lines(view))
     print_views(view["line"], LINE, as_json=False)
+    if view["active_alarms"]:
+        print_views(view["active_alarms"], ACTIVE, as_json=False)
     if view["alarms"]:
         print_views(view["alarms"], ALARMS, as_json=False)
 

@@ -26,10 +26,11 @@ class Housekeeping:
         self._store_url = store_url
         self._next_check = 0.0
         self._reported = False
+        self._in_store: str | None = ""  # the fault that the store has as an alarm; "" until the first check
         self._rewrites_off = False  # the store does not rewrite its log
 
     def check(self) -> str | None:
-        """Rotate the logs, and check the disk; a new fault as a sentence, which is also raised as an alarm.
+        """Rotate the logs, and check the disk; a new fault as a sentence. It is an alarm until there is room again.
 
         While the disk has no room for a second copy of the store's log, rewriting it is switched off.
         """
@@ -41,19 +42,21 @@ class Housekeeping:
         fault, hold = self._disk.fault(), not self._disk.may_rewrite()
         new = fault if not self._reported else None
         self._reported = fault is not None
-        if self._store_url is not None and (new or hold or self._rewrites_off):
+        if self._store_url is not None and (hold or fault != self._in_store or self._rewrites_off):
             with suppress(StoreUnavailable):
-                asyncio.run(_update_store(self._store_url, alarm=new, hold=hold))
-                self._rewrites_off = hold
+                asyncio.run(_update_store(self._store_url, fault, hold=hold))
+                self._rewrites_off, self._in_store = hold, fault
         return new
 
 
-async def _update_store(url: str, *, alarm: str | None, hold: bool) -> None:
-    """Raise the alarm; set `hold` at each check, because a restarted store has lost the setting."""
+async def _update_store(url: str, fault: str | None, *, hold: bool) -> None:
+    """Raise or resolve the alarm; set `hold` at each check, because a restarted store has lost the setting."""
     redis = connect(url, name="filmgate-up")
     try:
         await redis.config_set(REWRITE_SETTING, REWRITES_OFF if hold else REWRITES_ON)
-        if alarm is not None:
-            await AlarmStore(redis).raise_alarm("disk_low", alarm)
+        if fault is not None:
+            await AlarmStore(redis).raise_alarm("disk_low", fault)
+        else:
+            await AlarmStore(redis).resolve_alarm("disk_low", "The disk has room again.")
     finally:
         await disconnect(redis)

@@ -100,11 +100,11 @@ class EpochService:
         return await self._store.may_be_queued()
 
     async def leave(self, stop: Epoch, found: str) -> bool:
-        """Resume buying, once it is known what was bought; `found` is the alarm's sentence."""
+        """Resume buying, once it is known what was bought; `found` is why, as a sentence."""
         if stop.id is None or not await self._store.close(stop.id):
             return False
         log.warning("epoch.left", found=found)
-        await self._alarms.raise_alarm("epoch_left", found)
+        await self._alarms.resolve_alarm("epoch_stopped", found)
         return True
 
     async def accept(self, *, actor: str) -> EpochState:
@@ -113,4 +113,5 @@ class EpochService:
         if before.stopped is None:
             raise Conflict("Buying is not stopped: the store is the one that was seen last.")
         await self._store.accept(actor, before)
+        await self._alarms.resolve_alarm("epoch_stopped", "An administrator accepted the store as it is.")
         return await self.state()

@@ -30,7 +30,7 @@ HeldAction = Literal["adopt", "resubmit", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Snapshot for operators: buying, queue by team, workers, held jobs, quarantine and alarms.
+    """Snapshot for operators: buying, queue by team, workers, held jobs, quarantine, active alarms and past ones.
 
     `shares` are the teams with jobs in line or at fal, `workers` the live processes by role, `oldest_held` the ref
     and the time (ms) of the job held longest, `oldest_quarantined_ms` when the first step was quarantined.
@@ -44,6 +44,7 @@ class Overview:
     oldest_held: tuple[str, int] | None
     quarantined: int
     oldest_quarantined_ms: int | None
+    active_alarms: list[Alarm]
     alarms: list[Alarm]
 
 
@@ -83,6 +84,7 @@ class Operations:
             oldest_held=oldest,
             quarantined=len(quarantined),
             oldest_quarantined_ms=quarantined[0][2] if quarantined else None,
+            active_alarms=await self.alarms.active(),
             alarms=await self.alarms.newest(ALARMS_SHOWN),
         )
 
@@ -115,6 +117,8 @@ class Operations:
         Returns the reason that callers see now: buying may be stopped for another reason as well.
         """
         await self.buying.resume(actor, team, reason)
+        if team is None:
+            await self.alarms.resolve_alarm("breaker_opened", "An administrator resumed buying.")
         return (await self.buying.state()).reason_for(team or "")
 
     async def resolve(

@@ -30,7 +30,8 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
     ),
     Lifetime.STANDING: (
         "line", "line:", "marks", "later", "slots", "held", "due:", "jobs:", "live:", "queued:", "aside", "pauses",
-        "breaker", "confirm", "admissions", "claims", "alarms", "last_used",
+        "breaker", "confirm", "admissions", "claims", "alarms", "alarms:active",
+        "last_used",
     ),
     Lifetime.LIVE: ("job:",),
     Lifetime.EXPIRING: (
@@ -70,7 +71,8 @@ HOOK_SECRET = PREFIX + "hook_secret"  # string: the secret of markers, where no 
 WEBHOOK_KEY = PREFIX + "webhook_key"  # string: the private key that signs messages to customers
 SETTING_NAMES = PREFIX + "setting_names"  # hash: version to the names of its settings, with spaces between
 USAGE_COUNTED = PREFIX + "usage"  # hash: team to the last ledger entry that is in its usage sums
-ALARMS = PREFIX + "alarms"  # stream: alarms for administrators
+ALARMS = PREFIX + "alarms"  # stream: alarms for administrators, as they were raised and resolved
+ACTIVE_ALARMS = PREFIX + "alarms:active"  # hash: alarms with a state that are not over, as JSON by their names
 AUDIT_HEAD = PREFIX + "audit:head"
 JOB_PREFIX = PREFIX + "job:"
 

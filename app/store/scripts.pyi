@@ -110,17 +110,9 @@ async def cas_lane(redis: Client, *, lane: str, expected: str, new_token: str, l
     """Gives a lane to another token, if the expected one has it; a slice that runs is recorded as activity."""
 
 async def check_workers(
-    redis: Client,
-    *,
-    raised: str,
-    expected: bool,
-    alive_ms: int,
-    grace_ms: int,
-    forget_ms: int,
-    kept: int,
-    rest: Iterable[str],
+    redis: Client, *, expected: bool, alive_ms: int, grace_ms: int, forget_ms: int, kept: int, rest: Iterable[str]
 ) -> tuple[Literal["silent", "back", ""], str]:
-    """Raises an alarm when a kind of worker is missing although there is work, and one when all are back."""
+    """Raises an alarm when a kind of worker is missing although there is work; resolves it when all are back."""
 
 async def check_writable(redis: Client) -> int | None:
     """Asks how much memory the store has left, as a script that may write."""
@@ -231,9 +223,20 @@ async def grant_slots(redis: Client, *, own_concurrency: int, grant_ms: int, qui
     """Grants free slots at fal to the team, and in it the user, that was granted the least for its weight."""
 
 async def raise_alarm(
-    redis: Client, *, raised: str, kind: str, message: str, job: str, request: str, kept: int, quiet_ms: int
+    redis: Client,
+    *,
+    raised: str,
+    kind: str,
+    about: str,
+    message: str,
+    job: str,
+    request: str,
+    has_state: bool,
+    level: int,
+    kept: int,
+    quiet_ms: int,
 ) -> bool:
-    """Writes an alarm, even when memory is used up: that may be its subject."""
+    """Raises an alarm, even when memory is used up: that may be its subject."""
 
 async def read_credential(
     redis: Client, *, credential: str
@@ -328,6 +331,9 @@ async def replay_deliveries(
 
 async def reschedule_hidden(redis: Client, *, due: str, rest: Iterable[str]) -> int:
     """Sets when taken refs, which are hidden, are due next."""
+
+async def resolve_alarm(redis: Client, *, kind: str, about: str, message: str, kept: int) -> bool:
+    """Resolves an active alarm."""
 
 async def scan_jobs(
     redis: Client,

@@ -4,7 +4,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from app.domain.alarms import Alarm
+from app.domain.alarms import Alarm, AlarmState, Severity, severity_of
 from app.domain.buying import ALL_TEAMS, EPOCH
 from app.domain.ids import split_ref
 from app.domain.jobs import Job, Money, Priority, Status
@@ -140,11 +140,17 @@ class AsideView(TypedDict):
 
 
 class AlarmView(TypedDict):
-    """An alarm; members that do not apply are null."""
+    """An alarm; members that do not apply are null. docs/runbook.md has a section for each `kind`.
+
+    `about` distinguishes active alarms of one kind, such as a host's name.
+    """
 
     at: Time
     kind: str
+    severity: Severity
+    state: AlarmState
     message: str
+    about: str | None
     job: str | None
     upstream_request_id: str | None
 
@@ -152,7 +158,8 @@ class AlarmView(TypedDict):
 class OverviewView(TypedDict):
     """Slots, breaker, pauses, queue by team, workers, held jobs, quarantined steps and alarms.
 
-    `upstream_paused` is why no job of any team is bought, or null.
+    `upstream_paused` is why no job of any team is bought, or null. `active_alarms` are not over; `alarms` are the
+    newest as they were raised and resolved.
     """
 
     upstream_paused: str | None
@@ -163,6 +170,7 @@ class OverviewView(TypedDict):
     workers: dict[str, int]
     held: HeldView
     aside: AsideView
+    active_alarms: list[AlarmView]
     alarms: list[AlarmView]
 
 
@@ -248,6 +256,7 @@ def overview_view(overview: Overview) -> OverviewView:
             "oldest_job": None if oldest is None else split_ref(oldest[0])[1],
         },
         "aside": {"count": overview.quarantined, "oldest_at": iso(overview.oldest_quarantined_ms)},
+        "active_alarms": [_alarm_view(alarm) for alarm in overview.active_alarms],
         "alarms": [_alarm_view(alarm) for alarm in overview.alarms],
     }
 
@@ -256,7 +265,10 @@ def _alarm_view(alarm: Alarm) -> AlarmView:
     return {
         "at": iso(alarm.at_ms),
         "kind": alarm.kind,
+        "severity": severity_of(alarm.kind),
+        "state": alarm.state,
         "message": alarm.message,
+        "about": alarm.about or None,
         "job": alarm.job or None,
         "upstream_request_id": alarm.upstream_request_id or None,
     }

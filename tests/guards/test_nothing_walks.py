@@ -34,6 +34,7 @@ MAY_READ_WHOLE = {
     "app/store/accounts.py names hgetall": "two accounts",
     "app/store/accounts.py key hgetall": "one account",
     "app/store/accounts.py keys_of hgetall": "one account each",
+    "app/store/alarms.py active hgetall": "alarms that are not over: one of a kind, or a few for each host",
     "app/store/buying.py state hgetall": "the breaker, and paused teams",
     "app/store/delivery_log.py get hgetall": "one delivery",
     "app/store/delivery_log.py read hgetall": "one delivery each, of a page",

@@ -61,8 +61,9 @@ async def grants(pipeline: Pipeline) -> int:
 
 
 async def alarms(pipeline: Pipeline) -> list[str]:
-    """The kinds of all alarms."""
-    return [alarm.kind for alarm in await pipeline.gateway.stores.alarms.newest(100)]
+    """The kinds of all alarms that were raised."""
+    newest = await pipeline.gateway.stores.alarms.newest(100)
+    return [alarm.kind for alarm in newest if alarm.state == "raised"]
 
 
 async def probe_of(pipeline: Pipeline) -> str:

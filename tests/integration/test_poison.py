@@ -245,7 +245,7 @@ async def test_one_poisonous_job_ends_two_workers_and_stops_nobody(store: RedisS
 
             async def alarmed() -> bool:
                 return [(one.kind, one.job) for one in await pipeline.gateway.stores.alarms.newest(10)] == [
-                    ("poison", poison)
+                    ("quarantined", poison)
                 ]
 
             await wait_until(alarmed, "an administrator is told")

@@ -1,4 +1,4 @@
-"""Silent workers: an alarm after a minute without heartbeats, an all-clear when they are back."""
+"""Silent workers: an alarm after a minute without heartbeats, which is over when they are back."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,6 +16,8 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
+RAISED, RESOLVED = ("workers_silent", "raised"), ("workers_silent", "resolved")
+
 
 @pytest.fixture
 async def redis(stack: Stack) -> AsyncIterator[Any]:
@@ -25,9 +27,14 @@ async def redis(stack: Stack) -> AsyncIterator[Any]:
     await disconnect(client)
 
 
-async def kinds(stack: Stack) -> list[str]:
-    """The alarms that were raised, oldest first."""
-    return [alarm.kind for alarm in reversed(await stack.gateway.stores.alarms.newest(9))]
+async def alarms(stack: Stack) -> list[tuple[str, str]]:
+    """The alarms as they were raised and resolved, oldest first; those that are not over are active."""
+    found: list[tuple[str, str]] = [
+        (alarm.kind, alarm.state) for alarm in reversed(await stack.gateway.stores.alarms.newest(9))
+    ]
+    active = [(alarm.kind, alarm.state) for alarm in await stack.gateway.stores.alarms.active()]
+    assert active == found[-1:] * (found[-1:] == [RAISED])
+    return found
 
 
 async def silent_for(stack: Stack, redis: Any, ms: int) -> None:
@@ -42,27 +49,27 @@ async def come(stack: Stack, *roles: str) -> None:
         await stack.gateway.stores.heartbeats.beat(f"host:{number}", role=role)
 
 
-async def test_workers_that_are_missed_ring_once_and_once_when_all_are_back(stack: Stack, redis: Any) -> None:
-    """A job waits and there was no heartbeat for a minute; the all-clear comes with the last kind of worker."""
+async def test_workers_that_are_missed_are_an_alarm_until_all_are_back(stack: Stack, redis: Any) -> None:
+    """A job waits and there was no heartbeat for a minute; it is over with the last kind of worker."""
     await stack.submit()
     await stack.gateway.worker_watch.check()
-    assert await kinds(stack) == []
+    assert await alarms(stack) == []
     await silent_for(stack, redis, SILENT_MS)
     for _ in range(3):
         await stack.gateway.worker_watch.check()
-    assert await kinds(stack) == ["workers_silent"]
+    assert await alarms(stack) == [RAISED]
     assert "deliveries, lanes, work" in (await stack.gateway.stores.alarms.newest(1))[0].message
     await come(stack, *ROLES[:2])
     await stack.gateway.worker_watch.check()
-    assert await kinds(stack) == ["workers_silent"]
+    assert await alarms(stack) == [RAISED]
     await come(stack, *ROLES)
     for _ in range(3):
         await stack.gateway.worker_watch.check()
-    assert await kinds(stack) == ["workers_silent", "workers_back"]
+    assert await alarms(stack) == [RAISED, RESOLVED]
 
 
 async def test_the_next_silence_raises_another_alarm(stack: Stack, redis: Any) -> None:
-    """And each has its all-clear."""
+    """And each has its end."""
     await stack.submit()
     for _ in range(2):
         await silent_for(stack, redis, SILENT_MS)
@@ -70,7 +77,7 @@ async def test_the_next_silence_raises_another_alarm(stack: Stack, redis: Any) -
         await come(stack, *ROLES)
         await stack.gateway.worker_watch.check()
         await redis.delete(keys.WORKERS)
-    assert await kinds(stack) == ["workers_silent", "workers_back"] * 2
+    assert await alarms(stack) == [RAISED, RESOLVED] * 2
 
 
 async def test_no_workers_are_missed_without_work(stack: Stack, redis: Any) -> None:
@@ -88,7 +95,7 @@ async def test_a_silence_during_an_outage_does_not_count(stack: Stack, redis: An
     assert 0 < left_ms <= FORGET_MS
     await redis.delete(keys.WORKERS_SILENT)  # what the store does by itself then
     await stack.gateway.worker_watch.check()
-    assert await kinds(stack) == []
+    assert await alarms(stack) == []
 
 
 async def test_an_api_listens(stack: Stack, redis: Any) -> None:
@@ -98,8 +105,8 @@ async def test_an_api_listens(stack: Stack, redis: Any) -> None:
         await silent_for(stack, redis, SILENT_MS)
 
         async def rung() -> bool:
-            return bool(await kinds(stack))
+            return bool(await alarms(stack))
 
         await wait_until(rung, "an alarm says that no worker is seen", timeout=20)
         await asyncio.sleep(1.5)  # the other one has checked too
-        assert await kinds(stack) == ["workers_silent"]
+        assert await alarms(stack) == [RAISED]

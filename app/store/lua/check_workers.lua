@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- Raises an alarm when a kind of worker is missing although there is work, and one when all are back. Each is raised
+-- Raises an alarm when a kind of worker is missing although there is work; resolves it when all are back. Each is done
 -- once, however many processes check.
 --
--- USES clock
+-- USES clock alarms
 -- KEYS
 --   workers        zset    `role host:pid` by its last heartbeat (ms)
 --   workers_silent string  since when (ms) a role has no worker; expires without a check
---   raised         string  exists from the alarm until all are back
 --   alarms         stream  alarms, the newest last
+--   active_alarms  hash    those that have a state and are not over
 --   line           zset    jobs in line
 --   later          zset    jobs that wait to join the line
 --   slots          zset    jobs at fal
@@ -28,17 +28,13 @@ end
 for _, role in ipairs(rest) do
   if not alive[role] then missing[#missing + 1] = role end
 end
-local function raise(kind, message)
-  redis.call('XADD', key.alarms, 'MAXLEN', '~', arg.kept, '*',
-    'kind', kind, 'message', message, 'job', '', 'request', '')
-end
 
--- 1. all roles have a worker: end an alarm
+-- 1. all roles have a worker: resolve the alarm
 if #missing == 0 then
   redis.call('DEL', key.workers_silent)
-  if redis.call('DEL', key.raised) == 0 then return {'', ''} end
-  raise('workers_back', 'All kinds of workers are at work again.')
-  return {'back', ''}
+  local over = 'All kinds of workers are at work again.'
+  local back = resolve_state(key.alarms, key.active_alarms, arg.kept, 'workers_silent', over)
+  return {back and 'back' or '', ''}
 end
 
 -- 2. some have none: for how long?
@@ -51,7 +47,7 @@ if now - since < tonumber(arg.grace_ms) then return {'', names} end
 local work = redis.call('ZCARD', key.line) + redis.call('ZCARD', key.later)
   + redis.call('ZCARD', key.slots) + redis.call('ZCARD', key.due_deliver)
 if not arg.expected and work == 0 then return {'', names} end
-if not redis.call('SET', key.raised, '1', 'NX', 'PX', 30 * 86400000) then return {'', names} end
-raise('workers_silent', 'No worker of these kinds has been seen for ' .. digits((now - since) / 1000)
-  .. ' s: ' .. names .. '. What they do waits; start `filmgate worker`, or look at its log.')
-return {'silent', names}
+local message = 'No worker of these kinds has been seen for ' .. digits((now - since) / 1000)
+  .. ' s: ' .. names .. '. What they do waits; start `filmgate worker`, or look at its log.'
+local alarm = {kind = 'workers_silent', about = '', message = message, job = '', request = '', level = #missing}
+return {raise_state(key.alarms, key.active_alarms, arg.kept, alarm) and 'silent' or '', names}
