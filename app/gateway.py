@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from app.crash import arm
 from app.egress import EgressPolicy
@@ -46,6 +47,9 @@ from app.store.witness import Witness
 from app.stores import Stores, open_stores
 from app.webhooks.sender import Sender
 
+if TYPE_CHECKING:
+    from app.media.storage import Storage
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -78,6 +82,7 @@ class Gateway:
     backups: Backups
     fal: FalClient
     sender: Sender
+    storage: "Storage | None"
 
 
 def load_catalog(settings: Settings) -> Catalog:
@@ -170,6 +175,20 @@ async def open_gateway(
             await fal.close()
 
 
+def open_storage(settings: Settings) -> "Storage | None":
+    """The storage of clips and files, None without one; its library is loaded only where there is one."""
+    if settings.storage is None:
+        return None
+    from app.media.storage import Storage  # noqa: PLC0415  5 MB
+
+    key_id, secret = settings.storage_key_id, settings.storage_secret
+    return Storage(
+        settings.storage,
+        key_id=key_id.get_secret_value() if key_id else None,
+        secret=secret.get_secret_value() if secret else None,
+    )
+
+
 def epoch_service(settings: Settings, stores: Stores) -> EpochService:
     """The service that compares the store with this host's witness."""
     return EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms)
@@ -260,6 +279,7 @@ def _gateway(
         backups=Backups(stores.backup),
         fal=fal,
         sender=sender,
+        storage=open_storage(settings),
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, SecretStr
 from app.domain.addresses import is_loopback, is_public, literal_address, plain_host, read_networks, read_origin
 from app.domain.fal_addresses import is_host_name
 from app.domain.secret_strength import MIN_BITS, bits_of
+from app.domain.storage_address import StorageAddress, read_storage_address
 
 MIN_SECRET_CHARACTERS = 16
 MIN_DISTINCT_CHARACTERS = MIN_SECRET_CHARACTERS // 2
@@ -112,3 +113,4 @@ HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names)]
 NoProxyHosts = Annotated[tuple[str, ...], BeforeValidator(_no_proxy_hosts)]
 Proxy = Annotated[SecretStr, BeforeValidator(_proxy)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
+StoragePlace = Annotated[StorageAddress | None, BeforeValidator(read_storage_address)]

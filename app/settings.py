@@ -29,12 +29,16 @@ from app.setting_values import (
     NoProxyHosts,
     Origins,
     Proxy,
+    StoragePlace,
     is_plain_url,
     is_public_host,
     refuse_guessable,
 )
 
-SECRETS = ("FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL")
+SECRETS = (
+    "FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL",
+    "FILMGATE_STORAGE_KEY_ID", "FILMGATE_STORAGE_SECRET",
+)  # fmt: skip
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
 # For `filmgate generate`, not for the gateway.
 CLIENT_NAMES = frozenset({"FILMGATE_KEY", "FILMGATE_URL"})
@@ -87,6 +91,9 @@ class Settings(BaseModel):
     deliverers: int = Field(1, alias="FILMGATE_DELIVERERS", ge=1, le=64)
     trusted_proxies: Networks = Field((), alias="FILMGATE_TRUSTED_PROXIES")
     data_dir: Path = Field(Path(".filmgate"), alias="FILMGATE_DATA_DIR")
+    storage: StoragePlace = Field(None, alias="FILMGATE_STORAGE")
+    storage_key_id: SecretStr | None = Field(None, alias="FILMGATE_STORAGE_KEY_ID")
+    storage_secret: SecretStr | None = Field(None, alias="FILMGATE_STORAGE_SECRET")
     egress_allow: str = Field("", alias="FILMGATE_EGRESS_ALLOW")
     cors_origins: Origins = Field((), alias="FILMGATE_CORS_ORIGINS")
     poll_interval: float = Field(1.0, alias="FILMGATE_POLL_INTERVAL", ge=0.05, le=60)
@@ -298,8 +305,22 @@ def load_settings(environ: Mapping[str, str], *, keep_unknown: bool = False) -> 
     if (made.tls_cert is None) != (made.tls_key is None):
         there, missing = ("CERT", "KEY") if made.tls_cert else ("KEY", "CERT")
         raise SettingsError(f"FILMGATE_TLS_{there} is set without FILMGATE_TLS_{missing}; https needs both.")
+    _check_storage(made)
     made._unknown = tuple(given.unknown)  # noqa: SLF001  a private attribute of ours
     return made
+
+
+def _check_storage(made: Settings) -> None:
+    """SettingsError for settings of the storage that do not fit together."""
+    kind = made.storage.kind if made.storage else "none"
+    if (made.storage_key_id is None) != (made.storage_secret is None):
+        there, missing = ("KEY_ID", "SECRET") if made.storage_key_id else ("SECRET", "KEY_ID")
+        raise SettingsError(f"FILMGATE_STORAGE_{there} is set without FILMGATE_STORAGE_{missing}; set both.")
+    if made.storage_key_id is not None and kind in {"none", "local", "gs"}:
+        remedy = (
+            "Google's key is the file that GOOGLE_APPLICATION_CREDENTIALS names" if kind == "gs" else "remove it"
+        )
+        raise SettingsError(f"FILMGATE_STORAGE_KEY_ID is for s3:// and az://, not for {kind}; {remedy}.")
 
 
 def unknown_setting(name: str) -> SettingsError:

@@ -1,11 +1,18 @@
 """Checks of settings before a role starts."""
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
+
+import structlog
 
 from app.data_dir import NotPrivate, require_private
 from app.domain.addresses import is_loopback
+from app.domain.errors import StorageAway, StoreUnavailable
+from app.gateway import Gateway
 from app.settings import Settings, SettingsError
+
+log = structlog.get_logger()
 
 
 def check_tls(settings: Settings) -> None:
@@ -24,6 +31,29 @@ def check_tls(settings: Settings) -> None:
             remedy = "a certificate and a private key without a password, both as PEM"
             sentence = f"FILMGATE_TLS_CERT and FILMGATE_TLS_KEY cannot be used; they must hold {remedy}."
         raise SettingsError(sentence) from None
+
+
+async def require_storage(gateway: Gateway) -> None:
+    """Try the storage: write, read and delete; SettingsError with a sentence when it cannot be used.
+
+    One that does not answer is an outage, which must not keep the gateway down too: its alarm is raised, and clips
+    are copied when it is back.
+    """
+    if gateway.storage is None:
+        return
+    alarms = gateway.stores.alarms
+    try:
+        await gateway.storage.trial()
+        with suppress(StoreUnavailable):
+            await alarms.resolve_alarm("storage_away", "The storage can be written and read again.")
+    except StorageAway as error:
+        if error.reason != "away":
+            raise SettingsError(f"FILMGATE_STORAGE: {error.sentence}.") from None
+        log.warning(
+            "storage.waiting", why=error.sentence, effect="starts without it; clips are kept when it answers"
+        )
+        with suppress(StoreUnavailable):
+            await alarms.raise_alarm("storage_away", f"{error.sentence}.")
 
 
 def data_dir_warnings(settings: Settings) -> list[str]:

@@ -18,7 +18,7 @@ import uvicorn
 from app import __version__
 from app.api.connections import HEAD_SECONDS, ROOM, Connection
 from app.api.stopping import STOPPING
-from app.cli.preflight import check_tls, data_dir_warnings, warnings
+from app.cli.preflight import check_tls, data_dir_warnings, require_storage, warnings
 from app.domain.errors import StoreUnavailable
 from app.gateway import open_gateway
 from app.settings import KNOWN_NAMES, Settings, load_settings
@@ -67,6 +67,7 @@ async def _refuse_early(settings: Settings) -> None:
     this version's settings, for a later downgrade.
     """
     async with open_gateway(settings, process="check", patience=None) as gateway:
+        await require_storage(gateway)
         with suppress(StoreUnavailable):  # a store that takes no writes now; a later start records them
             await gateway.stores.setting_names.note(__version__, KNOWN_NAMES)
 

@@ -25,7 +25,7 @@ from app.children import Restarts, die_with_parent
 from app.cli.banner import BannerFacts, print_banner
 from app.cli.exits import Failure
 from app.cli.housekeeping import Housekeeping
-from app.cli.preflight import check_tls, warnings
+from app.cli.preflight import check_tls, require_storage, warnings
 from app.cli.progress import StartProgress, WorkersLog, describe_missing
 from app.data_dir import DataDirLock, make_private
 from app.embedded import EmbeddedStore
@@ -129,8 +129,8 @@ def up() -> None:
 
 async def _check_store(settings: Settings, progress: StartProgress) -> None:
     """Open the gateway once, so that faults of settings or store are reported before anything starts."""
-    async with open_gateway(settings, process="up", patience=READY_S, on_wait=progress.report):
-        pass
+    async with open_gateway(settings, process="up", patience=READY_S, on_wait=progress.report) as gateway:
+        await require_storage(gateway)
 
 
 def _stop_flag() -> Callable[[], bool]:

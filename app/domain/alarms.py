@@ -46,6 +46,7 @@ KINDS: dict[str, AlarmKind] = {
         AlarmKind("foreign_task", "ticket", "Another program enqueues tasks in the store"),
         # The store
         AlarmKind("store_memory", "page", "The store's memory is nearly full", "it uses less than three quarters"),
+        AlarmKind("storage_away", "page", "The storage of clips and files cannot be used", "a trial goes well"),
         AlarmKind("disk_low", "page", "The disk of the store is nearly full", "it has room again"),
         # fal and money
         AlarmKind("orphan", "ticket", "fal has a request that no job owns"),

@@ -19,6 +19,7 @@ FilmgateError
     ├── Overloaded               503  overloaded
     ├── StoreUnavailable         503  store_unavailable
     │   └── Unconfirmed          503  outcome_unknown
+    ├── StorageAway              503  storage_unavailable
     └── UpstreamUnavailable      503  upstream_unavailable
 
 `code` is stable and documented, and has an HTTP status and a title. `retryable`: the same request may succeed
@@ -28,7 +29,7 @@ later. The message is a sentence for the customer. Only `app/api/problems.py` re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from app.domain.limits import LimitState
 
@@ -104,6 +105,7 @@ class Code(StrEnum):
     OVERLOADED = "overloaded", 503, "Too much is asked at the moment"
     STORE_UNAVAILABLE = "store_unavailable", 503, "The store does not answer"
     OUTCOME_UNKNOWN = "outcome_unknown", 503, "It may have been written, or not"
+    STORAGE_UNAVAILABLE = "storage_unavailable", 503, "The storage of clips and files does not answer"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable", 503, "fal does not answer"
     INTERNAL_ERROR = "internal_error", 500, "Something went wrong here"
 
@@ -259,6 +261,18 @@ class StoreUnavailable(Unavailable, code=Code.STORE_UNAVAILABLE):
 
 class Unconfirmed(StoreUnavailable, code=Code.OUTCOME_UNKNOWN):
     """It was written, but no replica has confirmed it, so it may be lost with the primary."""
+
+
+StorageReason = Literal["away", "denied", "no_bucket", "full", "unusable", "lied"]
+
+
+class StorageAway(Unavailable, code=Code.STORAGE_UNAVAILABLE):
+    """The storage of clips and files did not do it. `sentence` is for operators: which storage, and why."""
+
+    def __init__(self, reason: StorageReason, sentence: str) -> None:
+        super().__init__("The storage of clips and files does not answer at the moment.", retry_after=10)
+        self.reason: StorageReason = reason
+        self.sentence = sentence
 
 
 class UpstreamUnavailable(Unavailable, code=Code.UPSTREAM_UNAVAILABLE):

@@ -50,6 +50,14 @@ REFUSED = {
     "fal's user with a space": ({"FILMGATE_FAL_WEBHOOK_USER": "user_1 "}, "FILMGATE_FAL_WEBHOOK_USER"),
     "fal's user with a line": ({"FILMGATE_FAL_WEBHOOK_USER": "user_1\n"}, "FILMGATE_FAL_WEBHOOK_USER"),
     "fal's user too long": ({"FILMGATE_FAL_WEBHOOK_USER": "u" * 201}, "FILMGATE_FAL_WEBHOOK_USER"),
+    "storage of another kind": ({"FILMGATE_STORAGE": "ftp://clips"}, "FILMGATE_STORAGE"),
+    "storage without a folder": ({"FILMGATE_STORAGE": "local:"}, "FILMGATE_STORAGE"),
+    "storage key alone": ({"FILMGATE_STORAGE": "s3://clips", "FILMGATE_STORAGE_KEY_ID": "k"}, "STORAGE_KEY_ID"),
+    "storage secret alone": ({"FILMGATE_STORAGE": "s3://clips", "FILMGATE_STORAGE_SECRET": "s"}, "STORAGE_SECRET"),
+    "storage key of a folder": (
+        {"FILMGATE_STORAGE": "local:x", "FILMGATE_STORAGE_KEY_ID": "k", "FILMGATE_STORAGE_SECRET": "s"},
+        "FILMGATE_STORAGE_KEY_ID",
+    ),
     "hook secret short": ({"FILMGATE_HOOK_SECRET": "0123456789abcde"}, "FILMGATE_HOOK_SECRET"),
     "hook secret repeated": ({"FILMGATE_HOOK_SECRET": "abcdefg" * 9}, "FILMGATE_HOOK_SECRET"),
     "both hook secrets": (

@@ -1,0 +1,128 @@
+"""The storage room on a real folder: what is written is there whole, and every fault is one of ours."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import StorageAway
+from app.domain.storage_address import read_storage_address
+from app.media.storage import NothingStored, Storage, Stored
+
+pytestmark = pytest.mark.anyio
+
+KEY = "clips/team_a/job_b/video.mp4"
+LARGE = os.urandom(6_000_000)  # in parts at a bucket
+
+
+def opened(place: str) -> Storage:
+    """The storage at this address."""
+    address = read_storage_address(place)
+    assert address is not None
+    return Storage(address)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """A storage that does not exist yet."""
+    return opened(f"local:{tmp_path}/kept/here")
+
+
+async def read(storage: Storage, key: str, *, start: int = 0, length: int | None = None) -> tuple[Stored, bytes]:
+    """An object, or a part of it."""
+    async with storage.read(key, start=start, length=length) as (stored, chunks):
+        return stored, b"".join([chunk async for chunk in chunks])
+
+
+async def streamed(*, fails: bool = False) -> AsyncIterator[bytes]:
+    """LARGE in three chunks; or two of them and a failure."""
+    third = len(LARGE) // 3
+    for number in range(3):
+        if fails and number == 2:
+            raise ConnectionResetError
+        yield LARGE[number * third : (number + 1) * third]
+
+
+async def keys(storage: Storage, prefix: str) -> list[str]:
+    """The keys below a prefix."""
+    return sorted([stored.key async for page in storage.list(prefix) for stored in page])
+
+
+async def test_what_is_written_is_read_back_whole_and_in_parts(storage: Storage) -> None:
+    """Bytes, a file and a stream; every range; a list; a deletion, also of what is not there."""
+    with tempfile.TemporaryFile() as file:
+        file.write(LARGE)
+        for content in (b"small", LARGE, file, streamed()):
+            stored = await storage.put(KEY, content, content_type="video/mp4")
+            assert stored.size == (5 if content == b"small" else len(LARGE))
+    assert (await storage.head(KEY), (await read(storage, KEY))[1]) == (stored, LARGE)
+    for start, length in ((0, 10), (5, 1), (2_999_999, 1_000_000), (len(LARGE) - 1, None), (7, None)):
+        end = None if length is None else start + length
+        assert (await read(storage, KEY, start=start, length=length))[1] == LARGE[start:end]
+    for number in range(3):
+        await storage.put(f"clips/team_a/job_{number}/video.mp4", b"x", content_type="video/mp4")
+    await storage.put("clips/team_ab/job_9/video.mp4", b"x", content_type="video/mp4")
+    assert await keys(storage, "clips/team_a") == [f"clips/team_a/job_{name}/video.mp4" for name in "012b"]
+    await storage.delete([KEY, "clips/team_a/job_0/video.mp4", "clips/nobody"])
+    assert (await storage.head(KEY), len(await keys(storage, "clips/team_a"))) == (None, 2)
+    for key, start in ((KEY, 0), ("clips/team_a/job_1/video.mp4", 1)):
+        with pytest.raises(NothingStored):
+            await read(storage, key, start=start)
+
+
+async def test_a_stream_that_breaks_leaves_nothing(storage: Storage) -> None:
+    """A reader never sees a part of an object; one that was there before stays."""
+    with pytest.raises(StorageAway):
+        await storage.put(KEY, streamed(fails=True), content_type="video/mp4")
+    assert (await storage.head(KEY), await keys(storage, "clips")) == (None, [])
+    await storage.put(KEY, b"before", content_type="video/mp4")
+    with suppress(StorageAway):
+        await storage.put(KEY, streamed(fails=True), content_type="video/mp4")
+    assert (await read(storage, KEY))[1] == b"before"
+
+
+@pytest.fixture(params=["full", "read-only"])
+def bad_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A disk of 64 MB, less than is kept free; or one on which nothing may be written."""
+    mount = shutil.which("mount")
+    if sys.platform != "linux" or mount is None:
+        pytest.skip("only Linux mounts a small disk like this")
+    options = "ro" if request.param == "read-only" else "size=64m"
+    made = subprocess.run(  # noqa: S603 - a path of ours
+        [mount, "-t", "tmpfs", "-o", options, "tmpfs", str(tmp_path)], check=False, capture_output=True
+    )
+    if made.returncode:
+        pytest.skip("this user may not mount a disk")
+    yield request.param, tmp_path
+    subprocess.run(["umount", "-l", str(tmp_path)], check=True)  # noqa: S603, S607 - as above
+
+
+async def test_a_folder_that_cannot_be_used_is_named_by_the_trial(bad_disk: tuple[str, Path]) -> None:
+    """A full disk, a read-only one: one sentence with the folder and the cause."""
+    kind, disk = bad_disk
+    with pytest.raises(StorageAway) as refused:
+        await opened(f"local:{disk}/kept").trial()
+    assert refused.value.reason == {"full": "full", "read-only": "denied"}[kind]
+    assert str(disk) in refused.value.sentence
+    assert str(disk) not in refused.value.message  # that is the callers' sentence
+
+
+async def test_a_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
+    """The trial says that it cannot be used, and does not touch it."""
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(StorageAway) as refused:
+        await opened(f"local:{tmp_path}/file").trial()
+    assert (refused.value.reason, (tmp_path / "file").read_bytes()) == ("unusable", b"mine")
+
+
+async def test_a_trial_leaves_nothing_and_a_new_folder_is_private(storage: Storage) -> None:
+    """After a trial that went well the folder is empty, and only this user may look into it."""
+    await storage.trial()
+    folder = Path(storage.address.place)
+    assert (list(folder.iterdir()), folder.stat().st_mode & 0o777) == ([], 0o700)  # noqa: ASYNC240  a few files
