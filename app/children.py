@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import pickle
 import select
 import signal
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import FrameType
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeVar, cast
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -22,6 +23,8 @@ FAILED = 1
 PAUSE_S = 0.2  # doubled for each death in a row
 MAX_PAUSE_S = 10.0
 STABLE_S = 10.0  # a child that lived so long begins a new row of deaths
+
+Result = TypeVar("Result")
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -118,6 +121,36 @@ def fork(program: Callable[[], int], *, name: str) -> int:
         _run(program, name, parent, before)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def result_of(program: Callable[[], Result], *, name: str) -> Result:
+    """What `program` returns or raises in a copy of this process (see `fork`); both must be picklable.
+
+    What it loads and leaves behind ends with the copy.
+    """
+    reader, writer = os.pipe()
+
+    def send() -> int:
+        try:
+            sent: tuple[bool, object] = True, program()
+        except Exception as error:  # noqa: BLE001  raised again in the parent
+            error.add_note(traceback.format_exc())  # pickling drops where it was raised
+            sent = False, error
+        with os.fdopen(writer, "wb") as answer:
+            pickle.dump(sent, answer)
+        return 0
+
+    pid = fork(send, name=name)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as answer:
+        received = answer.read()
+    os.waitpid(pid, 0)
+    if not received:
+        raise ChildProcessError(f"The process {name!r} ended without an answer.")
+    succeeded, result = pickle.loads(received)  # noqa: S301  from a copy of ourselves
+    if not succeeded:
+        raise cast("Exception", result)
+    return cast("Result", result)
 
 
 def _run(program: Callable[[], int], name: str, parent: int, mask: set[int]) -> NoReturn:

@@ -131,6 +131,11 @@ class Working:
             answer.raise_for_status()
             return cast("list[dict[str, Any]]", (await answer.json())["requests"])
 
+    async def load_models_of_fal(self) -> None:
+        """Let the emulator read its table of models, for which its first submission would wait."""
+        async with self.web.get(f"{self.fal}/v1/models") as answer:
+            answer.raise_for_status()
+
     async def time_of_fal(self, word: str) -> None:
         """`pause` or `resume` emulated time."""
         async with self.web.post(f"{self.fal}/emulator/{word}") as answer:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 
 import structlog
 from redis.exceptions import RedisError
@@ -71,9 +72,13 @@ async def keep(settings: Settings, pids: WorkerPids) -> None:
 
 
 def preload() -> None:
-    """Read what every child needs, so that they share its memory: the models, the trusted certificates."""
+    """Read what every child needs, so that they share its memory: the models, the trusted certificates.
+
+    httpx loads anyio at its first call; each worker's first submission would wait for it.
+    """
     Catalog.load()
     trusted_roots()
+    import_module("anyio._backends._asyncio")
 
 
 def exit_code(program: Callable[[], None]) -> int:

@@ -3,14 +3,17 @@
 import ssl
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from app.data_dir import NotPrivate, require_private
 from app.domain.addresses import is_loopback
 from app.domain.errors import StorageAway, StoreUnavailable
-from app.gateway import Gateway
 from app.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway  # 35 MB, which `filmgate up` does not need
 
 log = structlog.get_logger()
 
@@ -33,7 +36,7 @@ def check_tls(settings: Settings) -> None:
         raise SettingsError(sentence) from None
 
 
-async def require_storage(gateway: Gateway) -> None:
+async def require_storage(gateway: "Gateway") -> None:
     """Try the storage: write, read and delete; SettingsError with a sentence when it cannot be used.
 
     One that does not answer is an outage, which must not keep the gateway down too: its alarm is raised, and clips

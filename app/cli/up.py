@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import json
 import os
 import secrets
 import signal
@@ -21,16 +20,15 @@ import httpx
 from pydantic import SecretStr
 from rich.console import Console
 
-from app.children import Restarts, die_with_parent
+from app.children import Restarts, die_with_parent, result_of
 from app.cli.banner import BannerFacts, print_banner
 from app.cli.exits import Failure
 from app.cli.housekeeping import Housekeeping
-from app.cli.preflight import check_tls, require_storage, warnings
+from app.cli.preflight import check_tls, warnings
 from app.cli.progress import StartProgress, WorkersLog, describe_missing
 from app.data_dir import DataDirLock, make_private
 from app.embedded import EmbeddedStore
 from app.engines import find_engine
-from app.gateway import open_gateway
 from app.settings import SECRETS, Settings, SettingsError, load_settings
 
 READY_S = 60.0
@@ -110,27 +108,21 @@ def up() -> None:
         emulated = settings.fal_key is None
         if emulated:
             settings = _with_emulator(settings)
-        asyncio.run(_check_store(settings, progress))
+        key = _prepare(settings, progress)
         children = _children(settings, emulated=emulated)
         stack.callback(_stop_all, children)
         workers_log = WorkersLog(settings.data_dir / "logs" / "worker.log")
         url = settings.redis_url.get_secret_value() if store is not None and settings.redis_url else None
         housekeeping = Housekeeping(settings.data_dir, [child.log for child in children], store_url=url)
+        housekeeping.rotate_logs()
         for child in children:
             child.start()
         _wait_ready(settings, children, housekeeping, stop, progress, workers_log)
         if not stop():
-            key = asyncio.run(_key(settings))
             print_banner(console, BannerFacts(settings=settings, key=key, store=store_name, emulated=emulated))
             _watch(children, store, housekeeping, stop, console)
         console.print("Stopping …")
     console.print("Stopped.")
-
-
-async def _check_store(settings: Settings, progress: StartProgress) -> None:
-    """Open the gateway once, so that faults of settings or store are reported before anything starts."""
-    async with open_gateway(settings, process="up", patience=READY_S, on_wait=progress.report) as gateway:
-        await require_storage(gateway)
 
 
 def _stop_flag() -> Callable[[], bool]:
@@ -290,17 +282,15 @@ def _restart_if_dead(child: UpChild, console: Console) -> None:
         child.start()
 
 
-async def _key(settings: Settings) -> str:
-    """The key of this machine's user: made at the first start, kept in the data directory for its owner."""
-    kept = settings.data_dir / "client.json"
-    key = ""
-    async with open_gateway(settings, process="up") as gateway:
-        if kept.exists():
-            key = str(json.loads(kept.read_text(encoding="utf-8"))["key"])
-            if not await gateway.accounts.opens(key):
-                key = ""
-        if not key:
-            key = (await gateway.administration.add_account("me")).key
-    kept.touch(mode=0o600)
-    kept.write_text(json.dumps({"url": settings.base_url, "key": key}), encoding="utf-8")
-    return key
+def _prepare(settings: Settings, progress: StartProgress) -> str:
+    """Check the store, and return this machine's key.
+
+    A copy of this process does it: the gateway takes 35 MB, which are not needed while the children run.
+    """
+
+    def prepare() -> str:
+        from app.cli.installation import prepare_installation  # noqa: PLC0415  only in the copy
+
+        return asyncio.run(prepare_installation(settings, patience=READY_S, on_wait=progress.report))
+
+    return result_of(prepare, name="preparing")

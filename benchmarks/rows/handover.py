@@ -19,6 +19,7 @@ async def measure(folder: Path, options: Options) -> list[Figure]:
     """One submission after the other; fal's own record says when each arrived. Both clocks are this machine's."""
     count = 20 if options.quick else 75
     async with working(folder, emulator=("--queue-seconds", "0", "--run-seconds", "0.01")) as gateway:
+        await gateway.load_models_of_fal()
         sent: dict[str, tuple[float, float]] = {}
         async with gateway.served.client() as web:
             for body in bodies("handover", count):

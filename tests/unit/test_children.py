@@ -39,6 +39,30 @@ with SignalWatch() as watch:
 """
 
 
+ANSWERING = """
+import os, signal, sys
+from app.children import result_of
+from app.domain.errors import StoreUnavailable
+
+def load() -> dict[str, int]:
+    import xml.dom.minidom
+    return {"loaded": "xml.dom.minidom" in sys.modules}
+
+def fail() -> None:
+    raise StoreUnavailable("The store is away.")
+
+print(result_of(load, name="a copy"), "xml.dom.minidom" in sys.modules)
+try:
+    result_of(fail, name="a copy")
+except StoreUnavailable as error:
+    print(error.message, error.status, "in fail" in error.__notes__[0])
+try:
+    result_of(lambda: os.kill(os.getpid(), signal.SIGKILL), name="a copy")
+except ChildProcessError as error:
+    print(error)
+"""
+
+
 def test_a_child_that_always_dies_is_restarted_without_end() -> None:
     """After growing pauses, up to some seconds, even after hours of consecutive deaths."""
     restarts = Restarts()
@@ -65,3 +89,20 @@ def test_a_forked_process_has_no_signal_handler_and_no_random_number_of_its_pare
     assert first.split()[1:] == ["True", "True", "-1"]
     assert (code, failed, terminated, stopping) == ("7", "1", "-15", "True")
     assert "RuntimeError: of the child" in done.stderr
+
+
+def test_a_copy_answers_with_what_it_returns_or_raises() -> None:
+    """What it loaded stays with it; an error says where it was raised; a killed copy is an error."""
+    done = subprocess.run(  # noqa: S603  the script above
+        [sys.executable, "-c", ANSWERING],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        "{'loaded': True} False",
+        "The store is away. 503 True",
+        "The process 'a copy' ended without an answer.",
+    ]

@@ -11,9 +11,14 @@ import importlib, sys
 from app.cli.command import COMMANDS
 print("pydantic" in sys.modules)
 for spec in COMMANDS.values():
-    if spec.module not in ("up", "roles"):
+    if spec.module != "roles":
         importlib.import_module(f"app.cli.{spec.module}")
 print("app.gateway" in sys.modules)
+"""
+UP = """
+import sys
+import app.cli.up
+print([name for name in ("app.gateway", "redis", "obstore", "PIL") if name in sys.modules])
 """
 SUPERVISOR = """
 import os, threading
@@ -35,6 +40,11 @@ def _output(script: str) -> list[str]:
 def test_the_help_of_a_command_loads_no_gateway() -> None:
     """It takes longer to load than the rest; the list of commands loads none of them."""
     assert _output(COMMANDS) == ["False", "False"]
+
+
+def test_up_loads_no_client_of_the_store() -> None:
+    """Its process lives as long as the others, and only restarts them."""
+    assert _output(UP) == ["[]"]
 
 
 def test_a_supervisor_has_one_thread_and_no_open_file_when_it_forks() -> None:

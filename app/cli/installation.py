@@ -1,0 +1,32 @@
+"""What `filmgate up` needs of the store before it starts anything."""
+
+import json
+from collections.abc import Callable
+
+from app.cli.preflight import require_storage
+from app.gateway import Gateway, open_gateway
+from app.settings import Settings
+
+
+async def prepare_installation(settings: Settings, *, patience: float, on_wait: Callable[[str], object]) -> str:
+    """The key of this machine's user, made at the first start; faults of settings or store are reported here.
+
+    It is kept in the data directory for its owner. `patience` is in seconds; `on_wait` gets what is waited for.
+    """
+    async with open_gateway(settings, process="up", patience=patience, on_wait=on_wait) as gateway:
+        await require_storage(gateway)
+        return await _user_key(gateway, settings)
+
+
+async def _user_key(gateway: Gateway, settings: Settings) -> str:
+    kept = settings.data_dir / "client.json"
+    key = ""
+    if kept.exists():
+        key = str(json.loads(kept.read_text(encoding="utf-8"))["key"])
+        if not await gateway.accounts.opens(key):
+            key = ""
+    if not key:
+        key = (await gateway.administration.add_account("me")).key
+    kept.touch(mode=0o600)
+    kept.write_text(json.dumps({"url": settings.base_url, "key": key}), encoding="utf-8")
+    return key
