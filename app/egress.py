@@ -4,7 +4,7 @@ import contextlib
 import re
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Self, TypeAlias
 from urllib.parse import urlsplit
@@ -62,6 +62,10 @@ class EgressPolicy:
         if refuse_wide and wide:
             raise ValueError(f"{wide[0]} opens more than hosts of yours; list the networks that you mean.")
         return cls(allow, blocked=frozenset(host_port for url in blocked for host_port in _host_ports(url)))
+
+    def allowing(self, host: str) -> Self:
+        """The same policy, with this host of the operator's own, by http and on any port too."""
+        return replace(self, allow=(*self.allow, _allow_entry(host)))
 
     def blocks(self, host: str, port: int, addresses: Iterable[Address] = ()) -> bool:
         """True when this is a blocked place, by its name or by an address it resolved to."""

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from app.crash import arm
-from app.egress import EgressPolicy
+from app.domain.errors import Unprocessable
+from app.egress import EgressPolicy, check_url
 from app.embedded import socket_url
 from app.fal.client import FalClient
 from app.fal.signature import Verifier
@@ -18,9 +20,12 @@ from app.registry.files import ModelFilesError, read_directory
 from app.services.accounts import Accounts
 from app.services.administration import Administration
 from app.services.adoption import Adoption
+from app.services.alarm_watch import AlarmWatch
+from app.services.alerts import AlertReceiver, Alerts
 from app.services.answers import Answers
 from app.services.audit import Audit
 from app.services.backup import Backups
+from app.services.checks.buying import BuyingCheck
 from app.services.delivery_log import DeliveryLog
 from app.services.endpoints import Endpoints
 from app.services.epoch import EpochService
@@ -79,6 +84,8 @@ class Gateway:
     delivery_log: DeliveryLog
     epoch: EpochService
     worker_watch: WorkerWatch
+    alarm_watch: AlarmWatch
+    alerts: Alerts
     backups: Backups
     fal: FalClient
     sender: Sender
@@ -153,6 +160,7 @@ async def open_gateway(
     arm(settings.crash)
     catalog = load_catalog(settings)
     policy = egress_policy(settings)
+    alert_receiver(settings, policy)  # refused now, and not at the first alarm
     route = route_to_fal(settings)
     fal = FalClient(
         queue_url=settings.fal_queue_url,
@@ -194,6 +202,35 @@ def epoch_service(settings: Settings, stores: Stores) -> EpochService:
     return EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms)
 
 
+def alert_receiver(settings: Settings, policy: EgressPolicy) -> AlertReceiver | None:
+    """Where alarms are sent; None when the operator has named no receiver.
+
+    The operator has chosen its host, so it may be private without being open to customers' webhooks. SettingsError
+    for what the guard refuses all the same: Filmgate, its store, fal and a cloud's metadata.
+    """
+    if settings.alert_webhook is None:
+        return None
+    url = settings.alert_webhook.get_secret_value()
+    own = policy.allowing(urlsplit(url).hostname or "")
+    try:
+        check_url(url, own)
+    except Unprocessable:
+        raise SettingsError("FILMGATE_ALERT_WEBHOOK is not a URL that may be called.") from None
+    secret = settings.alert_secret.get_secret_value() if settings.alert_secret else None
+    return AlertReceiver(url, secret, settings.alert_form, settings.base_url, own)
+
+
+def alerts_service(settings: Settings, stores: Stores, policy: EgressPolicy) -> Alerts:
+    """The service that sends alarms."""
+    return Alerts(stores.alerts, stores.leases, stores.clock, receiver=alert_receiver(settings, policy))
+
+
+def alarm_watch(stores: Stores) -> AlarmWatch:
+    """The service that raises and resolves the alarms which follow from how things are."""
+    checks = (BuyingCheck(stores.line, stores.quarantine, stores.buying, stores.epoch),)
+    return AlarmWatch(stores.alarms, stores.leases, checks)
+
+
 def _gateway(
     settings: Settings,
     catalog: Catalog,
@@ -217,6 +254,7 @@ def _gateway(
         base_url=settings.base_url,
     )
     live = Live(stores.events)
+    alerts = alerts_service(settings, stores, policy)
     watch = Watch(stores.jobs, stores.events, live)
     jobs = _jobs(settings, catalog, policy, stores, uploads=uploads, fal_uploads=fal_uploads)
     return Gateway(
@@ -257,6 +295,7 @@ def _gateway(
             buying=stores.buying,
             line=stores.line,
             alarms=stores.alarms,
+            alerts=alerts,
             audit=stores.audit,
             fal=fal,
         ),
@@ -276,6 +315,8 @@ def _gateway(
         delivery_log=DeliveryLog(store=stores.delivery_log, endpoints=stores.endpoints, audit=stores.audit),
         epoch=epoch_service(settings, stores),
         worker_watch=WorkerWatch(alarms=stores.alarms, expected=settings.real_money),
+        alarm_watch=alarm_watch(stores),
+        alerts=alerts,
         backups=Backups(stores.backup),
         fal=fal,
         sender=sender,

@@ -84,12 +84,19 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with open_gateway(settings, process="api", patience=None) as gateway:
             app.state.gateway = gateway
-            checks = (gateway.epoch.confirm, gateway.worker_watch.check)
+            checks = (
+                gateway.epoch.confirm,
+                gateway.worker_watch.check,
+                gateway.alarm_watch.check,
+                gateway.alerts.send_due,
+            )
             watches = [asyncio.create_task(every_second(check)) for check in checks]
             try:
                 yield {STOPPING: asyncio.Event()}
             finally:
                 await cancel_and_wait(*watches)
+                await gateway.alarm_watch.close()
+                await gateway.alerts.close()
 
     app = FastAPI(
         title="Filmgate",

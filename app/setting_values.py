@@ -1,6 +1,7 @@
 """How values of settings are read: text from the environment in, a value or ValueError with the rule out."""
 
 import re
+from base64 import b64decode
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from app.domain.secret_strength import MIN_BITS, bits_of
 from app.domain.storage_address import StorageAddress, read_storage_address
 
 MIN_SECRET_CHARACTERS = 16
+ALERT_SECRET_BYTES = range(24, 65)
 MIN_DISTINCT_CHARACTERS = MIN_SECRET_CHARACTERS // 2
 # Not on the public internet: RFC 2606, 6761, 6762 and 8375, .internal, and what routers use.
 PRIVATE_ENDINGS = (
@@ -106,11 +108,39 @@ def _proxy(value: str) -> SecretStr:
     return SecretStr(text.rstrip("/"))
 
 
+def _alert_url(value: str) -> SecretStr:
+    """Where alarms are sent: https, or http to a private host. The path may be a secret, as with Slack."""
+    try:
+        url = urlsplit(value)
+        usable = url.scheme in {"http", "https"} and url.hostname and url.port != 0 and VISIBLE.fullmatch(value)
+    except ValueError:
+        usable = None
+    if not usable or url.username is not None or url.fragment:
+        raise ValueError("must be a URL such as https://alerts.example.com/filmgate")
+    if url.scheme == "http" and is_public_host(url.hostname or ""):
+        raise ValueError("must be https, unless its host is private")
+    return SecretStr(value)
+
+
+def _alert_secret(value: str) -> SecretStr:
+    """`whsec_` and 24 to 64 bytes in base64, as Standard Webhooks have it."""
+    remedy = "must be whsec_ and 24 to 64 bytes in base64; make one with `echo whsec_$(openssl rand -base64 32)`"
+    try:
+        length = len(b64decode(value.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        length = 0
+    if not value.startswith("whsec_") or length not in ALERT_SECRET_BYTES:
+        raise ValueError(remedy)
+    return SecretStr(value)
+
+
 Networks = Annotated[tuple[str, ...], BeforeValidator(read_networks)]
 FalUrl = Annotated[str, BeforeValidator(_fal_url)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names)]
 NoProxyHosts = Annotated[tuple[str, ...], BeforeValidator(_no_proxy_hosts)]
+AlertUrl = Annotated[SecretStr, BeforeValidator(_alert_url)]
+AlertSecret = Annotated[SecretStr, BeforeValidator(_alert_secret)]
 Proxy = Annotated[SecretStr, BeforeValidator(_proxy)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
 StoragePlace = Annotated[StorageAddress | None, BeforeValidator(read_storage_address)]

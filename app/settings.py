@@ -22,6 +22,8 @@ from app.domain.addresses import is_loopback
 from app.domain.store_address import read_store_address
 from app.setting_values import (
     VISIBLE,
+    AlertSecret,
+    AlertUrl,
     FalUrl,
     Flag,
     HostNames,
@@ -38,6 +40,7 @@ from app.setting_values import (
 SECRETS = (
     "FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL",
     "FILMGATE_STORAGE_KEY_ID", "FILMGATE_STORAGE_SECRET",
+    "FILMGATE_ALERT_WEBHOOK", "FILMGATE_ALERT_SECRET",
 )  # fmt: skip
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
 # For `filmgate generate`, not for the gateway.
@@ -101,6 +104,9 @@ class Settings(BaseModel):
     retention_days: int = Field(30, alias="FILMGATE_RETENTION_DAYS", ge=8, le=3650)
     strict_schema: Flag = Field(False, alias="FILMGATE_STRICT_SCHEMA")
     docs: Flag = Field(True, alias="FILMGATE_DOCS")
+    alert_webhook: AlertUrl | None = Field(None, alias="FILMGATE_ALERT_WEBHOOK")
+    alert_secret: AlertSecret | None = Field(None, alias="FILMGATE_ALERT_SECRET")
+    alert_form: Literal["standard", "slack"] = Field("standard", alias="FILMGATE_ALERT_FORM")
     log_format: Literal["auto", "json", "text"] = Field("auto", alias="FILMGATE_LOG_FORMAT")
     crash: Path | None = Field(None, alias="FILMGATE_CRASH")
     _unknown: tuple[str, ...] = PrivateAttr(())
@@ -306,6 +312,7 @@ def load_settings(environ: Mapping[str, str], *, keep_unknown: bool = False) -> 
         there, missing = ("CERT", "KEY") if made.tls_cert else ("KEY", "CERT")
         raise SettingsError(f"FILMGATE_TLS_{there} is set without FILMGATE_TLS_{missing}; https needs both.")
     _check_storage(made)
+    _check_alerts(made)
     made._unknown = tuple(given.unknown)  # noqa: SLF001  a private attribute of ours
     return made
 
@@ -321,6 +328,13 @@ def _check_storage(made: Settings) -> None:
             "Google's key is the file that GOOGLE_APPLICATION_CREDENTIALS names" if kind == "gs" else "remove it"
         )
         raise SettingsError(f"FILMGATE_STORAGE_KEY_ID is for s3:// and az://, not for {kind}; {remedy}.")
+
+
+def _check_alerts(made: Settings) -> None:
+    """SettingsError for a receiver of alarms without the secret that signs."""
+    if made.alert_webhook is not None and made.alert_secret is None and made.alert_form == "standard":
+        remedy = "set it, or FILMGATE_ALERT_FORM=slack, whose messages need no signature"
+        raise SettingsError(f"FILMGATE_ALERT_WEBHOOK is set without FILMGATE_ALERT_SECRET, which signs; {remedy}.")
 
 
 def unknown_setting(name: str) -> SettingsError:

@@ -9,6 +9,7 @@ from app.store.accounts import AccountStore
 from app.store.administration import AdministrationStore
 from app.store.admission import AdmissionStore
 from app.store.alarms import AlarmStore
+from app.store.alerts import AlertStore
 from app.store.audit import AuditStore
 from app.store.backup import BackupStore
 from app.store.buying import BuyingStore
@@ -27,6 +28,7 @@ from app.store.heartbeats import HeartbeatStore
 from app.store.job_indexes import JobIndexStore
 from app.store.jobs import JobStore
 from app.store.lanes import LaneStore
+from app.store.leases import LeaseStore
 from app.store.ledger import LedgerStore
 from app.store.limits import LimitStore
 from app.store.line import LineStore
@@ -51,6 +53,7 @@ class Stores:
     administration: AdministrationStore
     admission: AdmissionStore
     alarms: AlarmStore
+    alerts: AlertStore
     audit: AuditStore
     backup: BackupStore
     buying: BuyingStore
@@ -67,6 +70,7 @@ class Stores:
     jobs: JobStore
     job_indexes: JobIndexStore
     lanes: LaneStore
+    leases: LeaseStore
     ledger: LedgerStore
     limits: LimitStore
     line: LineStore
@@ -109,6 +113,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         administration=AdministrationStore(audit, accounts, ZoneStore(redis, ledger, accounts, clock)),
         admission=AdmissionStore(redis, estimate, retention_ms=kept_ms),
         alarms=AlarmStore(redis),
+        alerts=AlertStore(redis),
         audit=audit,
         backup=BackupStore(redis),
         buying=BuyingStore(redis, audit, concurrency=slots),
@@ -125,6 +130,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         jobs=JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None),
         job_indexes=JobIndexStore(redis),
         lanes=LaneStore(redis),
+        leases=LeaseStore(redis),
         ledger=ledger,
         limits=LimitStore(redis, audit, estimate),
         line=LineStore(redis),

@@ -11,11 +11,12 @@ import structlog
 from redis.exceptions import RedisError
 
 from app.domain.errors import StoreUnavailable
-from app.gateway import epoch_service, open_gateway
+from app.gateway import alarm_watch, alerts_service, egress_policy, epoch_service, open_gateway
 from app.settings import Settings, required_url
 from app.store.connection import REQUEST_TIMEOUT, connect_rq
 from app.store.lanes import ENQUEUED
 from app.stores import Stores
+from app.tasks import cancel_and_wait, every_second
 from workers.epoch import EpochWatch
 from workers.queues import TaskQueue
 from workers.runtime import worker_name
@@ -46,6 +47,8 @@ class Keeper:
         self._task_queue = TaskQueue(
             connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
         )
+        self._alarm_watch = alarm_watch(stores)
+        self._alerts = alerts_service(settings, stores, egress_policy(settings))
         self._ready: set[str] = set()  # workers that have reported
         self._stop = asyncio.Event()
         self._away_since: float | None = None
@@ -59,11 +62,16 @@ class Keeper:
         2. enqueue each lane without a live slice
         3. write a heartbeat every few seconds
         4. wait for a second, or until the first lease of a lane would end
+
+        Beside it, in one process for all hosts: raise and resolve alarms, and send them.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         last_beat = 0.0
+        aside = [
+            asyncio.create_task(every_second(check)) for check in (self._alarm_watch.check, self._alerts.send_due)
+        ]
         while not self._stop.is_set():
             await self._epoch.tick()
             left_s = 0.0
@@ -77,6 +85,9 @@ class Keeper:
                 self._note_store(away=True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._pause_s(left_s))
+        await cancel_and_wait(*aside)
+        await self._alarm_watch.close()
+        await self._alerts.close()
         await self._epoch.close()
 
     async def _keep_lanes(self) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from app.crash import crash_point
-from app.domain.buying import SubmitOutcome
+from app.domain.buying import SubmitOutcome, breaker_sentence
 from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.domain.marker import Marker, make_marker
@@ -184,10 +184,10 @@ async def _report(gateway: Gateway, outcome: SubmitOutcome, reason: str) -> None
     except StoreUnavailable:
         return  # the job's outcome is stored, or the log has it
     if changed == "opened":
-        until = "until an administrator resumes" if outcome == "account" else "and tried again every 30 s"
-        log.error("breaker.opened", reason=reason, until=until)
+        sentence = breaker_sentence(reason, waits_for_person=outcome == "account")
+        log.error("breaker.opened", reason=reason, sentence=sentence)
         with suppress(StoreUnavailable):
-            await gateway.stores.alarms.raise_alarm("breaker_opened", f"Buying is stopped, {until}: {reason}")
+            await gateway.stores.alarms.raise_alarm("breaker_opened", sentence)
     elif changed == "closed":
         log.info("breaker.closed")
         with suppress(StoreUnavailable):

@@ -11,10 +11,12 @@ from app.api.document_responses import refusals
 from app.api.paging import PageCursor, PageSize
 from app.domain.jobs import Status
 from app.views.operations import (
+    AlertTestView,
     BuyingView,
     OperatedJobPage,
     OperatedJobView,
     OverviewView,
+    alert_test_view,
     buying_view,
     operated_job_view,
     overview_view,
@@ -73,6 +75,15 @@ async def resolve_job(
         actor, job_id, body.action, upstream_request_id=body.upstream_request_id, charged=body.charged
     )
     return operated_job_view(job)
+
+
+@router.post("/admin/alerts/test", responses=refusals(409), summary="Try the receiver of alarms")
+async def try_alerts(_: Administrator, gateway: TheGateway) -> AlertTestView:
+    """Sends one message of the type `alarm.test` to `FILMGATE_ALERT_WEBHOOK` and says how it was answered.
+
+    409 when no receiver is set.
+    """
+    return alert_test_view(await gateway.alerts.test())
 
 
 @router.post("/admin/pause", responses=refusals(404), summary="Stop buying")

@@ -45,6 +45,10 @@ def _print_overview(view: OverviewView, *, as_json: bool) -> None:
 def _lines(view: OverviewView) -> list[list[Any]]:
     """The parts that are no lists, one line each."""
     slots, breaker, held, aside = view["slots"], view["breaker"], view["held"], view["aside"]
+    alerts = view["alerts"]
+    sent = "sent" if alerts["sent"] else "not sent anywhere (FILMGATE_ALERT_WEBHOOK)"
+    if alerts["failures"]:
+        sent = f"the receiver fails since {alerts['failing_since']}: {alerts['error']}"
     state = "open" if breaker["open"] else "half open" if breaker["half_open"] else "closed"
     until = f" until {breaker['until']}" if breaker["until"] else ""
     failures = f"{breaker['failures']} failure{'' if breaker['failures'] == 1 else 's'} in a row"
@@ -60,6 +64,7 @@ def _lines(view: OverviewView) -> list[list[Any]]:
         ["workers", workers or "none alive"],
         ["held", f"{held['count']}, the oldest since {held['oldest_at']}" if held["count"] else "none"],
         ["set aside", f"{aside['count']}, the oldest since {aside['oldest_at']}" if aside["count"] else "nothing"],
+        ["alarms", f"{len(view['active_alarms'])} active, {sent}"],
     ]
 
 

@@ -42,6 +42,7 @@ COMMANDS = {
     "ledger": CommandSpec("ledger", "group", "The ledger: every movement of money, credits and corrections."),
     "audit": CommandSpec("audit", "group", "The log of administrative acts."),
     "epoch": CommandSpec("backup", "group", "Has the store gone back in time, and may it buy?"),
+    "alerts": CommandSpec("alerts", "group", "Alarms that are sent out: try the receiver."),
     "webhooks": CommandSpec("webhooks", "group", "Forward events to this machine; show and replay webhooks."),
 }
 RAW_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

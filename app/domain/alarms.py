@@ -33,6 +33,8 @@ KINDS: dict[str, AlarmKind] = {
     row.kind: row
     for row in (
         # Buying
+        AlarmKind("held", "page", "Jobs are held: the outcome of their submission is unknown", "no job is held"),
+        AlarmKind("not_buying", "page", "Nothing is bought although jobs wait", "jobs are bought, or none waits"),
         AlarmKind("breaker_opened", "page", "Buying is stopped: fal refuses or fails", "the breaker is closed"),
         AlarmKind(
             "epoch_stopped", "page", "Buying is stopped: the store has gone back in time", "buying is resumed"

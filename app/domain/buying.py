@@ -13,6 +13,12 @@ SILENT_SENTENCE = "No worker has been seen at work for a while; nothing is bough
 SubmitOutcome = Literal["accepted", "rejected", "busy", "account", "failed", "unknown"]
 
 
+def breaker_sentence(reason: str, *, waits_for_person: bool) -> str:
+    """What the alarm of an open breaker says."""
+    until = "until an administrator resumes" if waits_for_person else "and tried again every 30 s"
+    return f"Buying is stopped, {until}: {reason}"
+
+
 @dataclass(frozen=True, slots=True)
 class Buying:
     """The state of buying: breaker, slots, pauses.
@@ -25,6 +31,7 @@ class Buying:
         slots: how many there may be now; `used` of them are occupied, `held` by jobs whose outcome is unknown.
         configured: the lowest number that a host was given; `hosts` has each one's.
         silent_ms: since a lane last ran; None where none ever did.
+        bought_ms: when fal last accepted a submission, or refused one for its content; None where it never did.
         pauses: administrators' reasons by team, `all` for everybody.
     """
 
@@ -37,6 +44,7 @@ class Buying:
     configured: int
     hosts: dict[str, int]
     silent_ms: int | None
+    bought_ms: int | None
     used: int
     held: int
     pauses: dict[str, str]

@@ -24,6 +24,12 @@ CAUSES: dict[Cause, str] = {
 log = structlog.get_logger()
 
 
+def stopped_sentence(cause: Cause | None) -> str:
+    """What the alarm of a store that has gone back in time says."""
+    why = f" ({CAUSES[cause]})" if cause else ""
+    return f"The store has gone back in time{why}; nothing is bought."
+
+
 @dataclass(frozen=True, slots=True)
 class EpochState:
     """The store's epoch, for administrators.
@@ -71,9 +77,7 @@ class EpochService:
         if found.cause is not None:
             why = CAUSES[found.cause]
             log.error("epoch.stopped", why=why, remedy="fal's history decides, or `filmgate epoch accept`")
-            await self._alarms.raise_alarm(
-                "epoch_stopped", f"The store has gone back in time ({why}); nothing is bought."
-            )
+            await self._alarms.raise_alarm("epoch_stopped", stopped_sentence(found.cause))
         return not found.stopped
 
     def _warn(self, event: str, remedy: str) -> None:

@@ -14,6 +14,7 @@ from app.domain.jobs import Charge, Job, JobError, Status
 from app.domain.line import TeamLoad
 from app.fal.client import FalClient
 from app.fal.protocol import REQUEST_ID
+from app.services.alerts import Alerts, AlertStatus
 from app.store.accounts import AccountStore
 from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore
@@ -46,6 +47,7 @@ class Overview:
     oldest_quarantined_ms: int | None
     active_alarms: list[Alarm]
     alarms: list[Alarm]
+    alerts: AlertStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ class Operations:
     buying: BuyingStore
     line: LineStore
     alarms: AlarmStore
+    alerts: Alerts
     audit: AuditStore
     fal: FalClient
 
@@ -86,6 +89,7 @@ class Operations:
             oldest_quarantined_ms=quarantined[0][2] if quarantined else None,
             active_alarms=await self.alarms.active(),
             alarms=await self.alarms.newest(ALARMS_SHOWN),
+            alerts=await self.alerts.status(),
         )
 
     async def job(self, job_id: str) -> Job:

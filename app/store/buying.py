@@ -79,6 +79,7 @@ class BuyingStore:
             configured=most,
             hosts={name[5:]: int(value.split()[0]) for name, value in hosts.items() if name.startswith("host ")},
             silent_ms=now_ms - int(last_lane) if last_lane else None,
+            bought_ms=int(breaker["bought_ms"]) if "bought_ms" in breaker else None,
             used=used,
             held=held,
             pauses=pauses,

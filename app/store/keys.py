@@ -38,7 +38,8 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
         "limits:tok_", "total:tok_", "period:", "rate:", "token:", "usage:hours:", "idem:", "answers:", "events:",
         "delivery:", "deliveries:", "waiting:", "flying:", "destination:", "outbox:", "dead:", "file:", "upload:",
         "parts", "parts:", "outstanding:", "durations:", "ends:", "absences:", "request:", "suspect:", "wake",
-        "lane:", "workers", "lanes_seen", "silent", "concurrency", "alarm_said:",
+        "lane:", "workers", "lanes_seen", "silent", "concurrency", "alarm_said:", "lease:", "alerts",
+        "alerts:wanted", "alerts:receiver", "waiting_since",
     ),
 }  # fmt: skip
 LIFETIMES = {name: lifetime for lifetime, names in _BY_LIFETIME.items() for name in names}
@@ -73,6 +74,10 @@ SETTING_NAMES = PREFIX + "setting_names"  # hash: version to the names of its se
 USAGE_COUNTED = PREFIX + "usage"  # hash: team to the last ledger entry that is in its usage sums
 ALARMS = PREFIX + "alarms"  # stream: alarms for administrators, as they were raised and resolved
 ACTIVE_ALARMS = PREFIX + "alarms:active"  # hash: alarms with a state that are not over, as JSON by their names
+ALERTS = PREFIX + "alerts"  # list: messages about alarms that are over or have no state, as JSON, the oldest first
+ALERTS_WANTED = PREFIX + "alerts:wanted"  # string: exists while a process sends them
+ALERT_RECEIVER = PREFIX + "alerts:receiver"  # hash: failures of the receiver in a row
+WAITING_SINCE = PREFIX + "waiting_since"  # string: since when (ms) jobs have been waiting to be bought
 AUDIT_HEAD = PREFIX + "audit:head"
 JOB_PREFIX = PREFIX + "job:"
 
@@ -315,6 +320,11 @@ def open_leases(step: str, ref: str) -> str:
 def lane(number: int) -> str:
     """String: the token of the slice that has the lane's lease, or `rung` while a slice is enqueued."""
     return f"{PREFIX}lane:{number}"
+
+
+def lease(name: str) -> str:
+    """String: the token of the process that does this for all hosts."""
+    return f"{PREFIX}lease:{name}"
 
 
 def alarm_raised(name: str) -> str:

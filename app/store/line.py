@@ -9,9 +9,11 @@ from app.domain.jobs import Job
 from app.domain.line import LinePosition, QueueState, TeamLoad, TeamWaiting, UserWaiting, position
 from app.store import keys, scripts
 from app.store.client import Client
+from app.store.clock import milliseconds
 from app.store.connection import store_errors
 from app.store.recent import Recent
 
+WAITING_KEPT_MS = 3_600_000
 CACHE_S = 0.5  # positions are estimates; a list of many jobs reads the line once
 
 
@@ -84,6 +86,30 @@ class LineStore:
             pipe.zrange(keys.HELD, 0, 0, withscores=True)
             count, first = await pipe.execute()
         return count, ((first[0][0], int(first[0][1])) if first else None)
+
+    async def waiting(self, paused: Sequence[str]) -> tuple[int, int | None, int]:
+        """How many jobs wait to be bought, since when (ms) there are some, and the store's time (ms).
+
+        None while there are none but those of the `paused` teams. To be asked every few seconds, by one process.
+        """
+        with store_errors():
+            pipe = self._redis.together()
+            for name in (keys.LINE, keys.LATER, keys.due("submit"), keys.LINE_TEAMS):
+                pipe.zcard(name)
+            for team in paused:
+                pipe.zscore(keys.LINE_TEAMS, team)
+            pipe.get(keys.WAITING_SINCE)
+            pipe.time()
+            in_line, later, granted, teams, *scores, since, now = await pipe.execute()
+            now_ms, count = milliseconds(*now), in_line + later + granted
+            others = teams - sum(score is not None for score in scores)
+            if count == 0 or (in_line == count and others == 0):
+                if since is not None:
+                    await self._redis.delete(keys.WAITING_SINCE)
+                return count, None, now_ms
+            since = since or now_ms
+            await self._redis.set(keys.WAITING_SINCE, since, px=WAITING_KEPT_MS)
+        return count, int(since), now_ms
 
     async def _place(self, queue: QueueState, team: str, user: str, rank: int) -> LinePosition:
         """A job's place; a newcomer's virtual time is computed as by `begin_waiting` in `lua/lib/line.lua`."""

@@ -222,6 +222,9 @@ async def fold_usage(redis: Client, *, ledger: str, days: str, team: str, entrie
 async def grant_slots(redis: Client, *, own_concurrency: int, grant_ms: int, quiet_ms: int, limit: int) -> int:
     """Grants free slots at fal to the team, and in it the user, that was granted the least for its weight."""
 
+async def note_sent(redis: Client, *, kind: str, about: str, id: str, level: int) -> bool:
+    """Records that an active alarm was told to the receiver."""
+
 async def raise_alarm(
     redis: Client,
     *,
@@ -372,6 +375,9 @@ async def take_deliveries(
 
 async def take_due(redis: Client, *, due: str, limit: int, visibility_ms: int) -> tuple[int, *tuple[str, ...]]:
     """Takes what is due in one step, and hides it for the visibility timeout."""
+
+async def take_lease(redis: Client, *, lease: str, token: str, lease_ms: int) -> bool:
+    """Gives a lease to this process, or takes it back, unless another one has it."""
 
 async def take_polls(
     redis: Client, *, limit: int, visibility_ms: int, rest: Iterable[str]

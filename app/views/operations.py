@@ -10,6 +10,7 @@ from app.domain.ids import split_ref
 from app.domain.jobs import Job, Money, Priority, Status
 from app.domain.money import format_usd
 from app.domain.times import iso
+from app.services.alerts import AlertStatus, AlertTest
 from app.services.operations import Overview
 from app.views.fields import Time, Usd
 from app.views.jobs import PausedView, paused_view
@@ -155,6 +156,29 @@ class AlarmView(TypedDict):
     upstream_request_id: str | None
 
 
+class AlertsView(TypedDict):
+    """Whether alarms are sent to the operators' receiver; `waiting` messages are not sent yet.
+
+    While the receiver fails: since when, how often in a row, and its last error.
+    """
+
+    sent: bool
+    waiting: int
+    failing_since: Time | None
+    failures: int
+    error: str | None
+
+
+class AlertTestView(TypedDict):
+    """How the receiver of alarms answered a test message; `status` is null without an answer."""
+
+    delivered: bool
+    status: int | None
+    error: str | None
+    duration_ms: int
+    answer: str
+
+
 class OverviewView(TypedDict):
     """Slots, breaker, pauses, queue by team, workers, held jobs, quarantined steps and alarms.
 
@@ -172,6 +196,7 @@ class OverviewView(TypedDict):
     aside: AsideView
     active_alarms: list[AlarmView]
     alarms: list[AlarmView]
+    alerts: AlertsView
 
 
 def attempt_view(job: Job, held_ms: int | None) -> AttemptAtFal:
@@ -258,6 +283,29 @@ def overview_view(overview: Overview) -> OverviewView:
         "aside": {"count": overview.quarantined, "oldest_at": iso(overview.oldest_quarantined_ms)},
         "active_alarms": [_alarm_view(alarm) for alarm in overview.active_alarms],
         "alarms": [_alarm_view(alarm) for alarm in overview.alarms],
+        "alerts": _alerts_view(overview.alerts),
+    }
+
+
+def _alerts_view(alerts: AlertStatus) -> AlertsView:
+    receiver = alerts.receiver
+    return {
+        "sent": alerts.configured,
+        "waiting": alerts.waiting,
+        "failing_since": iso(receiver.since_ms),
+        "failures": receiver.failures,
+        "error": receiver.error,
+    }
+
+
+def alert_test_view(tried: AlertTest) -> AlertTestView:
+    """How the receiver answered."""
+    return {
+        "delivered": tried.delivered,
+        "status": tried.status,
+        "error": tried.error,
+        "duration_ms": tried.duration_ms,
+        "answer": tried.answer,
     }
 
 

@@ -26,5 +26,5 @@ end
 if tonumber(arg.quiet_ms) > 0 and not redis.call('SET', key.raised, '1', 'NX', 'PX', arg.quiet_ms) then
   return 0
 end
-write_alarm(key.alarms, arg.kept, alarm, 'raised')
+raise_event(key.alarms, arg.kept, alarm)
 return 1

@@ -9,7 +9,7 @@
 -- USES clock concurrency
 -- KEYS
 --   breaker        hash    failures in a row, their weight, the last sentence; until when it is open (ms) and why; the
---                          number of slots for now
+--                          number of slots for now; when (ms) fal last took one
 --   slots          zset    jobs that occupy fal, without the refused one
 --   concurrency    hash    the number that the hosts have agreed on
 -- ARGV
@@ -22,6 +22,7 @@
 -- Returns "opened" | "closed" | ""  opened: it was closed, or waits for an administrator now; closed: it was open
 local state = redis.call('HMGET', key.breaker, 'until_ms', 'slots')
 if arg.outcome == 'accepted' or arg.outcome == 'rejected' then
+  redis.call('HSET', key.breaker, 'bought_ms', digits(now))
   redis.call('HDEL', key.breaker, 'failures', 'weight', 'last')
   if state[1] and state[1] ~= 'inf' then
     redis.call('HDEL', key.breaker, 'until_ms', 'reason', 'probe', 'probe_ms')
