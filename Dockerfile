@@ -1,7 +1,8 @@
 # One image, one user without rights; the command chooses the role: serve, worker, up.
-# A release pins the base by digest; in the repository it is pinned by tag.
+# The base is one exact image: deploy/pin_images.sh renews its digest (docs/deployment.md).
+ARG BASE=python:3.11.17-slim-trixie@sha256:45037981b62b34b44602584fccbc4d884d5f7dc92c7ee86bb38a698a79fe1e51
 
-FROM python:3.11-slim AS build
+FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CACHE=1
 # requirements.lock here adds the emulator and its media libraries, for a demonstration.
 ARG LOCK=requirements-server.lock
@@ -9,7 +10,7 @@ WORKDIR /src
 COPY . .
 RUN deploy/install.sh /opt/filmgate "$LOCK"
 
-FROM python:3.11-slim
+FROM ${BASE}
 LABEL org.opencontainers.image.title="filmgate" \
       org.opencontainers.image.description="A self-hosted gateway in front of fal.ai's queue for Kling image-to-video" \
       org.opencontainers.image.licenses="Apache-2.0"

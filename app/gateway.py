@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from app.crash import arm
 from app.domain.errors import Unprocessable
+from app.domain.store_role import StoreRole
 from app.egress import EgressPolicy, check_url
 from app.embedded import socket_url
 from app.fal.client import FalClient
@@ -143,15 +144,16 @@ async def open_gateway(
     settings: Settings,
     *,
     process: str,
+    role: StoreRole = StoreRole.ADMIN,
     patience: float | None = 0,
     on_wait: Callable[[str], object] | None = None,
     warned: bool = False,
 ) -> AsyncIterator[Gateway]:
     """Build everything, check the store, and close everything at the end.
 
-    `process` is its name in the store's client list. `patience` is how many seconds to wait for a store that is not
-    up yet, None without end; `on_wait` gets a sentence meanwhile, instead of the log. `warned`: the parent process
-    has logged what the store cannot guarantee.
+    `process` is its name in the store's client list, and the rights of `role` are what its user there must have.
+    `patience` is how many seconds to wait for a store that is not up yet, None without end; `on_wait` gets a
+    sentence meanwhile, instead of the log. `warned`: the parent process has logged what the store cannot guarantee.
 
     Raises:
         StoreUnavailable: the store did not come up in time.
@@ -175,7 +177,9 @@ async def open_gateway(
     verifier = Verifier(settings.jwks_url, user_id=settings.fal_webhook_user, route=route)
     async with open_stores(settings, process=process) as stores:
         try:
-            await require_store(settings, stores.redis, patience=patience, on_wait=on_wait, warned=warned)
+            await require_store(
+                settings, stores.redis, role=role, patience=patience, on_wait=on_wait, warned=warned
+            )
             yield _gateway(settings, catalog, policy, stores, fal=fal, sender=sender, verifier=verifier)
         finally:
             await sender.aclose()

@@ -25,6 +25,7 @@ from app.api.reply_headers import HeadIsGet, ReplyHeaders
 from app.api.stopping import STOPPING
 from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
 from app.domain.fal_targets import Terms
+from app.domain.store_role import StoreRole
 from app.gateway import open_gateway
 from app.settings import Settings, load_settings
 from app.tasks import cancel_and_wait, every_second
@@ -82,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with open_gateway(settings, process="api", patience=None) as gateway:
+        async with open_gateway(settings, process="api", role=StoreRole.API, patience=None) as gateway:
             app.state.gateway = gateway
             checks = (
                 gateway.epoch.confirm,

@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 
 from app import __version__
+from app.domain.store_role import StoreRole
 from app.settings import Settings, SettingsError, required_url, unknown_setting
 from app.store.readiness import StoreRefused, wait_for_store
 from app.store.setting_names import SettingNames
@@ -17,6 +18,7 @@ async def require_store(
     settings: Settings,
     redis: Any,
     *,
+    role: StoreRole,
     patience: float | None,
     on_wait: Callable[[str], object] | None = None,
     warned: bool = False,
@@ -28,7 +30,7 @@ async def require_store(
     """
     report = on_wait or (lambda why: log.warning("store.waiting", why=why))
     try:
-        faults = await wait_for_store(redis, required_url(settings), patience=patience, on_wait=report)
+        faults = await wait_for_store(redis, required_url(settings), role=role, patience=patience, on_wait=report)
     except StoreRefused as refused:
         raise SettingsError(f"FILMGATE_REDIS_URL: {refused}.") from None
     await _refuse_unknown(settings.unknown_names, redis)

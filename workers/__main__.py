@@ -14,6 +14,7 @@ from rq.serializers import JSONSerializer
 
 import workers.tasks  # noqa: F401  loaded once, for all children; RQ imports it by name
 from app.domain.errors import StoreUnavailable
+from app.domain.store_role import StoreRole
 from app.gateway import load_catalog
 from app.registry.catalog import Catalog
 from app.settings import Settings, SettingsError, load_settings, required_url
@@ -61,7 +62,7 @@ async def check(settings: Settings) -> None:
     """Wait for the store without a limit. Raises SettingsError for one that cannot be used, and for model files."""
     load_catalog(settings)
     async with open_stores(settings, process="check") as stores:
-        await require_store(settings, stores.redis, patience=None)
+        await require_store(settings, stores.redis, role=StoreRole.WORKER, patience=None)
 
 
 async def keep(settings: Settings, pids: WorkerPids) -> None:

@@ -17,6 +17,7 @@ import structlog
 from rq.timeouts import UnixSignalDeathPenalty
 
 from app.domain.errors import StoreUnavailable
+from app.domain.store_role import StoreRole
 from app.gateway import Gateway, open_gateway
 from app.settings import Settings, required_url
 from app.store.connection import REQUEST_TIMEOUT, connect_rq
@@ -49,7 +50,7 @@ class Runtime:
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
         self._opening: AbstractAsyncContextManager[Gateway] = open_gateway(
-            settings, process=f"worker-{queue}", patience=None, warned=True
+            settings, process=f"worker-{queue}", role=StoreRole.WORKER, patience=None, warned=True
         )
         self.gateway = self._loop.run_until_complete(self._opening.__aenter__())
         self.poll_plans = PollPlans(self.gateway.stores.end_ages, first_s=settings.poll_interval)

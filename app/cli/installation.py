@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 from app.cli.preflight import require_storage
+from app.domain.store_role import StoreRole
 from app.gateway import Gateway, open_gateway
 from app.settings import Settings
 
@@ -13,7 +14,9 @@ async def prepare_installation(settings: Settings, *, patience: float, on_wait: 
 
     It is kept in the data directory for its owner. `patience` is in seconds; `on_wait` gets what is waited for.
     """
-    async with open_gateway(settings, process="up", patience=patience, on_wait=on_wait) as gateway:
+    async with open_gateway(
+        settings, process="up", role=StoreRole.ALL, patience=patience, on_wait=on_wait
+    ) as gateway:
         await require_storage(gateway)
         return await _user_key(gateway, settings)
 

@@ -20,6 +20,7 @@ from app.api.connections import HEAD_SECONDS, ROOM, Connection
 from app.api.stopping import STOPPING
 from app.cli.preflight import check_tls, data_dir_warnings, require_storage, warnings
 from app.domain.errors import StoreUnavailable
+from app.domain.store_role import StoreRole
 from app.gateway import open_gateway
 from app.settings import KNOWN_NAMES, Settings, load_settings
 from app.telemetry import set_up_logs
@@ -60,13 +61,13 @@ class ApiServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _refuse_early(settings: Settings) -> None:
+async def _refuse_early(settings: Settings, role: StoreRole) -> None:
     """Open the gateway once, so that faults of settings or store are reported before a server starts.
 
     Waits for the store without a limit, because a supervisor would only restart the process. Records the names of
     this version's settings, for a later downgrade.
     """
-    async with open_gateway(settings, process="check", patience=None) as gateway:
+    async with open_gateway(settings, process="check", role=role, patience=None) as gateway:
         await require_storage(gateway)
         with suppress(StoreUnavailable):  # a store that takes no writes now; a later start records them
             await gateway.stores.setting_names.note(__version__, KNOWN_NAMES)
@@ -79,7 +80,7 @@ def serve() -> None:
     check_tls(settings)
     for sentence in [*warnings(settings), *data_dir_warnings(settings)]:
         log.warning("api.careless", sentence=sentence)
-    asyncio.run(_refuse_early(settings))
+    asyncio.run(_refuse_early(settings, StoreRole.API))
     config = uvicorn.Config(
         "app.main:from_environment",
         factory=True,
@@ -108,7 +109,7 @@ def worker() -> None:
     set_up_logs(settings.log_format, process="check")
     for sentence in data_dir_warnings(settings):
         log.warning("workers.careless", sentence=sentence)
-    asyncio.run(_refuse_early(settings))
+    asyncio.run(_refuse_early(settings, StoreRole.WORKER))
     os.execv(sys.executable, [sys.executable, "-m", "workers"])  # noqa: S606  our own interpreter, our own module
 
 

@@ -19,6 +19,7 @@ from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionE
 
 from app.domain.errors import StoreUnavailable
 from app.domain.store_address import TLS_FILES, StoreAddress, read_store_address
+from app.domain.store_role import StoreRole
 from app.store.client import Client
 from app.store.connection import CONNECT_TIMEOUT, sentinel_options
 from app.store.replicas import replica_faults
@@ -40,12 +41,13 @@ class StoreRefused(Exception):
 
 
 async def wait_for_store(
-    client: Client, url: str, *, patience: float | None, on_wait: Callable[[str], object]
+    client: Client, url: str, *, role: StoreRole, patience: float | None, on_wait: Callable[[str], object]
 ) -> list[str]:
     """Wait until the store answers; the faults of its durability, one sentence each.
 
-    Waits `patience` seconds, or for ever (None), and calls `on_wait` with the reason every few seconds. Raises
-    StoreRefused for a store that waiting does not help, StoreUnavailable when `patience` has passed.
+    The store's user must have the rights of `role`. Waits `patience` seconds, or for ever (None), and calls
+    `on_wait` with the reason every few seconds. Raises StoreRefused for a store that waiting does not help,
+    StoreUnavailable when `patience` has passed.
     """
     address = read_store_address(url)
     _refuse_unreadable(address)
@@ -53,7 +55,7 @@ async def wait_for_store(
     report_at = began + REPORT_AFTER_S
     while True:
         try:
-            return await _check(client, address)
+            return await _check(client, address, role)
         except StoreUnavailable as away:
             now = time.monotonic()
             if patience is not None and now - began >= patience:
@@ -64,11 +66,11 @@ async def wait_for_store(
         await asyncio.sleep(POLL_S)
 
 
-async def _check(client: Client, address: StoreAddress) -> list[str]:
+async def _check(client: Client, address: StoreAddress, role: StoreRole) -> list[str]:
     """Check once: StoreRefused, StoreUnavailable, or the faults of its durability."""
     try:
         info = await client.info("server")
-        denied = await forbidden(client)
+        denied = await forbidden(client, role)
         config = await _config(client)
     except (RedisError, OSError, RuntimeError) as error:
         await _refuse_permanent(error, address)

@@ -1,11 +1,29 @@
-"""The rights of Filmgate's user at the store: the least that an ACL must allow (docs/store.md)."""
+"""The rights of Filmgate's users at the store: the least that an ACL must allow (docs/store.md).
+
+One user may have all of them. Or each role has a user of its own with what that role needs:
+
+- the API reaches nothing of RQ, so that a stolen API process cannot give the workers something to run;
+- the workers reach no caller's key and no audit line: they can make none, read none and change none;
+- commands (`filmgate keys`, `status`, `backup`) may also scan the store.
+"""
 
 from redis.exceptions import NoPermissionError
 
+from app.domain.store_role import StoreRole
 from app.store.client import Client
 from app.store.keys import PREFIX
 
-KEYS = (PREFIX + "*", "rq:*")
+EVERY_KEY = PREFIX + "*"
+RQ_KEYS = "rq:*"
+# A rule cannot name what it leaves out: these match every name that does not begin with `au`, `key` or `to`, and `tot`.
+ALL_BUT_CALLERS = ("[^akt]*", "a[^u]*", "k[^e]*", "ke[^y]*", "t[^o]*", "tot*")
+NOT_FOR_WORKERS = frozenset({"key:", "keys", "keys:", "token:", "audit", "audit:head"})
+KEYS = {
+    StoreRole.API: (EVERY_KEY,),
+    StoreRole.WORKER: (*(PREFIX + most for most in ALL_BUT_CALLERS), RQ_KEYS),
+    StoreRole.ADMIN: (EVERY_KEY,),
+    StoreRole.ALL: (EVERY_KEY, RQ_KEYS),
+}
 KEY = PREFIX + "right"
 RQ_KEY = "rq:right"
 
@@ -46,11 +64,11 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "pexpireat": (KEY, "1"),
     "ping": (),
     "pttl": (KEY,),
-    "rpush": (RQ_KEY, "v"),
+    "rpush": (KEY, "v"),
     "sadd": (KEY, "v"),
     "scard": (KEY,),
     "set": (KEY, "v"),
-    "smembers": (RQ_KEY,),
+    "smembers": (KEY,),
     "srem": (KEY, "v"),
     "time": (),
     "xadd": (KEY, "*", "f", "v"),
@@ -66,7 +84,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "zintercard": ("1", KEY),
     "zmscore": (KEY, "m"),
     "zrange": (KEY, "0", "0"),
-    "zrangebyscore": (RQ_KEY, "0", "1"),
+    "zrangebyscore": (KEY, "0", "1"),
     "zrank": (KEY, "m"),
     "zrem": (KEY, "m"),
     "zremrangebyscore": (KEY, "0", "1"),
@@ -83,31 +101,40 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
 }
 DURABILITY = ("config|get",)  # without it a start cannot check the store's durability, and reports that
 GREETINGS = ("auth", "hello")  # without these there is no connection
-FOR_BACKUP = ("config|set", "scan")  # only for `filmgate backup` and `filmgate ledger verify`
+FOR_WORKERS = frozenset({"blmove", "blpop", "lmove", "lrem"})  # RQ's queues, and waiting for something to be due
+FOR_COMMANDS = ("config|set", "scan")  # only for `filmgate backup` and `filmgate ledger verify`
 
 
-def acl(user: str) -> str:
+def commands(role: StoreRole) -> set[str]:
+    """The commands that this role calls."""
+    allowed = {*COMMANDS, *TRANSACTIONS, *DURABILITY, *GREETINGS}
+    if role not in {StoreRole.WORKER, StoreRole.ALL}:
+        allowed -= FOR_WORKERS
+    return allowed | set(FOR_COMMANDS) if role in {StoreRole.ADMIN, StoreRole.ALL} else allowed
+
+
+def acl(user: str, role: StoreRole = StoreRole.ALL) -> str:
     """The user's line of an ACL file, without the password."""
-    allowed = [*COMMANDS, *TRANSACTIONS, *DURABILITY, *GREETINGS, *FOR_BACKUP]
     return " ".join(
         (
             f"user {user} on",
-            *(f"~{key}" for key in KEYS),
+            *(f"~{key}" for key in KEYS[role]),
             "resetchannels -@all",
-            *(f"+{c}" for c in sorted(allowed)),
+            *(f"+{command}" for command in sorted(commands(role))),
         )
     )
 
 
-async def forbidden(client: Client) -> str | None:
-    """The first command that the store's user may not call, in capitals, or None.
+async def forbidden(client: Client, role: StoreRole) -> str | None:
+    """The first command of this role that the store's user may not call, in capitals, or None.
 
     Those of transactions first: without them the others would be executed. The others are queued in a transaction
     that is then discarded: the server checks the rights of each and executes none.
     """
     if (denied := await _first_denied(client, [*TRANSACTIONS])) is not None:
         return denied
-    return await _first_denied(client, ["multi", *COMMANDS, "discard"])
+    checked = [name for name in COMMANDS if name in commands(role)]
+    return await _first_denied(client, ["multi", *checked, "discard"])
 
 
 async def _first_denied(client: Client, names: list[str]) -> str | None:

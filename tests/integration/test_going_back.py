@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app import __version__
+from app.domain.store_role import StoreRole
 from app.settings import SettingsError, load_settings
 from app.starting import require_store
 from app.store.connection import connect, disconnect
@@ -53,7 +54,7 @@ async def test_a_name_unknown_to_every_version_is_refused_next_to_a_newer_one(st
         await SettingNames(client).note(NEWER, [NAME])
         given = {"FILMGATE_REDIS_URL": store.url, NAME: "1", "FILMGATE_PROT": "1"}
         with pytest.raises(SettingsError, match="FILMGATE_PROT is not a setting"):
-            await require_store(load_settings(given, keep_unknown=True), client, patience=0)
+            await require_store(load_settings(given, keep_unknown=True), client, role=StoreRole.ADMIN, patience=0)
     finally:
         await disconnect(client)
 

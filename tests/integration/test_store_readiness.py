@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import StoreUnavailable
+from app.domain.store_role import StoreRole
 from app.store.connection import connect, connect_rq, disconnect
 from app.store.readiness import StoreRefused, wait_for_store
 from app.store.rights import COMMANDS, KEY, RQ_KEY, TRANSACTIONS, acl
@@ -110,11 +111,11 @@ async def _first_byte(caller: socket.socket) -> bytes:
         await asyncio.sleep(CHECK_S)
 
 
-async def check(url: str, *, patience: float = 0) -> list[str]:
+async def check(url: str, *, role: StoreRole = StoreRole.ALL, patience: float = 0) -> list[str]:
     """The result of a start's check."""
     client = connect(url)
     try:
-        return await wait_for_store(client, url, patience=patience, on_wait=lambda _: None)
+        return await wait_for_store(client, url, role=role, patience=patience, on_wait=lambda _: None)
     finally:
         await disconnect(client)
 
