@@ -15,7 +15,7 @@ from app.store.keys import PREFIX
 
 EVERY_KEY = PREFIX + "*"
 RQ_KEYS = "rq:*"
-# A rule cannot name what it leaves out: these match every name that does not begin with `au`, `key` or `to`, and `tot`.
+# No rule can name what it leaves out: these match all that begins with neither `au` nor `key` nor `to`, and `tot`.
 ALL_BUT_CALLERS = ("[^akt]*", "a[^u]*", "k[^e]*", "ke[^y]*", "t[^o]*", "tot*")
 NOT_FOR_WORKERS = frozenset({"key:", "keys", "keys:", "token:", "audit", "audit:head"})
 KEYS = {

@@ -185,11 +185,7 @@ def allowed(compose: Composed, role: str) -> list[tuple[str, ...]]:
 
 @pytest.mark.anyio
 async def test_compose_gives_a_clip_to_fals_client_with_the_least_rights(built: Built, tmp_path: Path) -> None:
-    """With read-only files, no capability, one store user for each role, and https by Caddy: nothing is missing.
-
-    fal's own client needs its four variables and nothing else; the store refuses no command of any role, and to
-    each role what is not its own. A second host joins with two settings, and does all the work alone.
-    """
+    """A role lacks no right and has no other; the client needs four variables; a second host needs two settings."""
     reason = no_mounts()
     if reason is not None and not os.environ.get("CI"):
         pytest.skip(reason)

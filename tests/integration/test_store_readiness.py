@@ -120,10 +120,10 @@ async def check(url: str, *, role: StoreRole = StoreRole.ALL, patience: float = 
         await disconnect(client)
 
 
-async def refusal(url: str) -> str:
+async def refusal(url: str, *, role: StoreRole = StoreRole.ALL) -> str:
     """The sentence that refuses the store; it has no secret."""
     with pytest.raises(StoreRefused) as refused:
-        await check(url)
+        await check(url, role=role)
     assert PASSWORD not in str(refused.value)
     assert ENCODED not in str(refused.value)
     return str(refused.value)
@@ -182,6 +182,20 @@ async def test_each_missing_right_is_named(redis_server: RedisServer) -> None:
         assert redis_server.command("EXISTS", KEY, RQ_KEY) == b":0\r\n"
         assert redis_server.command("ACL", "SETUSER", "limited", "resetkeys", "~fg:*") == b"+OK\r\n"
         assert "BLMOVE" in await refusal(url)
+    finally:
+        redis_server.command("ACL", "DELUSER", "limited")
+
+
+async def test_a_start_checks_the_rights_of_its_own_role(redis_server: RedisServer) -> None:
+    """Each role's rule is enough for it; the API's is not enough for workers."""
+    url = f"redis://limited:{ENCODED}@127.0.0.1:{redis_server.port}"
+    try:
+        for role in StoreRole:
+            rule = acl("limited", role).split()[1:]
+            assert redis_server.command("ACL", "SETUSER", rule[0], "reset", *rule[1:], f">{PASSWORD}") == b"+OK\r\n"
+            assert await check(url, role=role) == []
+            if role is StoreRole.API:
+                assert "BLMOVE" in await refusal(url, role=StoreRole.WORKER)
     finally:
         redis_server.command("ACL", "DELUSER", "limited")
 
