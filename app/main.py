@@ -14,6 +14,7 @@ from fastapi.telemetry import TelemetryConfig
 from app import __version__
 from app.api import admin, admin_limits, health, operations, problem_pages, well_known
 from app.api.busy_routes import BusyRoutes
+from app.api.deps import GATEWAY
 from app.api.document import add_documents
 from app.api.event_stream import StreamRest
 from app.api.fal import hooks, hosts, platform, proxy, queue, run, storage
@@ -22,7 +23,7 @@ from app.api.overload import Gate
 from app.api.problems import add_problem_handlers
 from app.api.query import refuse_unknown_parameters
 from app.api.reply_headers import HeadIsGet, ReplyHeaders
-from app.api.stopping import STOPPING
+from app.api.stopping import STOPPING, Stopping
 from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
 from app.domain.fal_targets import Terms
 from app.domain.store_role import StoreRole
@@ -93,7 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
             )
             watches = [asyncio.create_task(every_second(check)) for check in checks]
             try:
-                yield {STOPPING: asyncio.Event()}
+                yield {STOPPING: Stopping(), GATEWAY: gateway}
             finally:
                 await cancel_and_wait(*watches)
                 await gateway.alarm_watch.close()

@@ -88,6 +88,7 @@ class Settings(BaseModel):
     store_replicas_given: int | None = Field(None, alias="FILMGATE_STORE_REPLICAS", ge=0, le=10)
     tls_cert: Path | None = Field(None, alias="FILMGATE_TLS_CERT")
     tls_key: Path | None = Field(None, alias="FILMGATE_TLS_KEY")
+    drain_seconds: float = Field(8, alias="FILMGATE_DRAIN_SECONDS", ge=0, le=600)
     upstream_concurrency: int = Field(10, alias="FILMGATE_UPSTREAM_CONCURRENCY", ge=1, le=10_000)
     lanes: int = Field(1, alias="FILMGATE_LANES", ge=1, le=64)
     workers: int = Field(2, alias="FILMGATE_WORKERS", ge=1, le=64)

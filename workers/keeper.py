@@ -18,7 +18,8 @@ from app.store.lanes import ENQUEUED
 from app.stores import Stores
 from app.tasks import cancel_and_wait, every_second
 from workers.epoch import EpochWatch
-from workers.queues import TaskQueue
+from workers.queues import QUEUES, TaskQueue
+from workers.ready_file import ReadyFile
 from workers.runtime import worker_name
 from workers.supervisor import WorkerPids
 
@@ -50,6 +51,7 @@ class Keeper:
         self._alarm_watch = alarm_watch(stores)
         self._alerts = alerts_service(settings, stores, egress_policy(settings))
         self._ready: set[str] = set()  # workers that have reported
+        self._ready_file = ReadyFile(settings.data_dir)
         self._stop = asyncio.Event()
         self._away_since: float | None = None
         self._back_at = 0.0
@@ -60,7 +62,7 @@ class Keeper:
 
         1. compare the store with the witness, before anything is bought and every second
         2. enqueue each lane without a live slice
-        3. write a heartbeat every few seconds
+        3. write a heartbeat every few seconds, and the file for probes while every queue has a worker
         4. wait for a second, or until the first lease of a lane would end
 
         Beside it, in one process for all hosts: raise and resolve alarms, and send them.
@@ -68,6 +70,7 @@ class Keeper:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        self._ready_file.remove()  # of an earlier start
         last_beat = 0.0
         aside = [
             asyncio.create_task(every_second(check)) for check in (self._alarm_watch.check, self._alerts.send_due)
@@ -85,6 +88,7 @@ class Keeper:
                 self._note_store(away=True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._pause_s(left_s))
+        self._ready_file.remove()
         await cancel_and_wait(*aside)
         await self._alarm_watch.close()
         await self._alerts.close()
@@ -118,6 +122,7 @@ class Keeper:
         now = time.monotonic()
         if away and self._away_since is None:
             self._away_since = now
+            self._ready_file.remove()
             log.warning("supervisor.store_away")
         elif not away and self._away_since is not None:
             log.warning("supervisor.store_back", away_s=round(now - self._away_since, 1))
@@ -136,6 +141,11 @@ class Keeper:
         self._ready = (self._ready | reported) & alive.keys()
         for name in self._ready - reported:
             await self._stores.heartbeats.beat(name, role=alive[name])
+        queues = [alive[name] for name in self._ready]
+        if set(queues) == set(QUEUES):
+            self._ready_file.write(queues)
+        else:
+            self._ready_file.remove()
 
     async def _agree_on_concurrency(self) -> None:
         """Use the smallest concurrency of all hosts, and warn when ours differs."""

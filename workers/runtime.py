@@ -59,7 +59,14 @@ class Runtime:
         self.task_queue = TaskQueue(
             connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
         )
-        self.stopping = False  # set by the signal handler, read between steps
+        self.stopping = False  # read between steps
+
+    def stop(self) -> None:
+        """Begin no further step. For a signal handler: it takes no lock, and may come in the middle of anything."""
+        if not self.stopping:
+            self.stopping = True
+            with suppress(RuntimeError):  # the loop is closed: nothing is on its way
+                self._loop.call_soon_threadsafe(self.gateway.fal.hurry)
 
     def run(self, step: Coroutine[Any, Any, None]) -> None:
         """Run one task's coroutine to its end."""

@@ -18,7 +18,8 @@ import structlog
 
 from app.children import Restarts, SignalWatch, fork
 
-GRACE_S = 40.0
+GRACE_S = 27.0  # from SIGTERM until what still runs is killed: Kubernetes kills all after 30 s
+FIRST_S = 8.0  # for those that buy; then the deliveries are told too
 CHECK, KEEPER = "check", "keeper"
 STOP_ORDER = ((KEEPER, "lanes", "work"), ("deliveries",))  # together, or a worker that waits would continue buying
 
@@ -80,7 +81,8 @@ class Supervisor:
         1. let a child wait for the store and check it; if it refuses, end with its code
         2. start missing children, with a growing pause after crashes in a row
         3. wait for a signal or the death of a child
-        4. on SIGTERM: stop keeper, lanes and work, so that no submission begins, then deliveries
+        4. on SIGTERM: stop keeper, lanes and work, so that no submission begins, then deliveries, which send
+           what has just ended
         """
         gc.collect()
         gc.freeze()  # a collection in a child would write to the pages that it shares
@@ -90,9 +92,10 @@ class Supervisor:
                 self._start_missing()
                 self._signals.wait(self._pause_s())
                 self._reap()
-            end = time.monotonic() + GRACE_S
+            told = time.monotonic()
             for roles in STOP_ORDER:
-                self._stop([child for child in self._children if child.role in roles], end)
+                self._stop([child for child in self._children if child.role in roles], until=told + FIRST_S)
+            self._end_all(until=told + GRACE_S)
         return 0 if self._signals.stopping else refused
 
     def _check(self) -> int:
@@ -140,16 +143,23 @@ class Supervisor:
                 log.warning("worker.died", queue=child.role, exit=code, lived_s=round(lived, 1))
         self._note_pids()
 
-    def _stop(self, group: Sequence[ForkedProcess], end: float) -> None:
-        """Let these finish their current step; kill those that still run when the time is over."""
+    def _stop(self, group: Sequence[ForkedProcess], *, until: float) -> None:
+        """Let these finish their current step, and wait for them until then."""
         for child in group:
             child.send(signal.SIGTERM)
-        while any(child.pid for child in group) and (left := end - time.monotonic()) > 0:
-            self._signals.wait(left)
-            self._reap()
-        for child in group:
+        self._wait_for(group, until)
+
+    def _end_all(self, *, until: float) -> None:
+        """Wait for all children, and kill those that still run when the time is over."""
+        self._wait_for(self._children, until)
+        for child in self._children:
             if child.pid is not None:
                 log.warning("worker.killed", queue=child.role, pid=child.pid)
                 child.send(signal.SIGKILL)
                 os.waitpid(child.pid, 0)
                 child.pid = None
+
+    def _wait_for(self, group: Sequence[ForkedProcess], until: float) -> None:
+        while any(child.pid for child in group) and (left := until - time.monotonic()) > 0:
+            self._signals.wait(left)
+            self._reap()

@@ -27,7 +27,7 @@ RECONNECT_S = 0.5  # between two attempts to connect
 HEARTBEAT_S = 15.0  # each is a write to the store's disk
 SUSPENSION_S = 1.0  # between two looks for `rq suspend`
 LOG_EVERY_S = 60.0  # between two log lines of RQ about a store that is away
-EXIT_WITHIN_S = 42.0  # after SIGTERM; the supervisor kills after 40 s
+EXIT_WITHIN_S = 28.0  # after SIGTERM; the supervisor kills after 27 s
 EXIT_UNFINISHED = 75
 
 log = structlog.get_logger()
@@ -69,7 +69,7 @@ class Worker(SimpleWorker):
 
         Takes no lock and starts no thread: another signal may interrupt this handler, and would wait for it.
         """
-        self.runtime.stopping = True
+        self.runtime.stop()
         os.write(self.exit_pipe, b"!")
         return super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # untyped in RQ
 

@@ -22,6 +22,7 @@ from app.api.one_write import OneWrite
 from app.api.overload import GATE, Gate
 from app.api.problems import problem
 from app.api.shedding import field_lines, plain_head, raw_refusal
+from app.api.stopping import is_draining
 from app.domain.errors import AddressTooLong, Code, FilmgateError, HeadTooLarge, Malformed, TooSlow, Unavailable
 from app.domain.ids import new_nonce
 
@@ -244,6 +245,8 @@ class Connection(HttpToolsProtocol):
         """No line in the log for each caller who asks for a WebSocket."""
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if is_draining(self.app_state):
+            cycle.keep_alive = False  # the reply says so, and a balancer opens its next connection elsewhere
         transport = OneWrite(self.transport)
         cycle.transport = cast("Any", transport)
 

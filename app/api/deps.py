@@ -25,6 +25,7 @@ SCHEMES = ("bearer", "key")
 HEADER_NAMES = {b"authorization": "Authorization", b"x-api-key": "X-API-Key"}
 PLAIN_READS = {"GET", "HEAD"}
 ADMINISTRATOR = "administrator"
+GATEWAY = "gateway"  # of the state that the server shares with the application
 IDEMPOTENCY_LENGTH = 255
 LONGEST_WAIT_S = 60
 EVENT_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,9}")

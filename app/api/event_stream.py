@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.incoming import PLAIN_LIMIT
 from app.api.problems import LONGEST_PATH
+from app.api.stopping import Stopping, parting_frame, stopping_of
 from app.domain.accounts import Caller
 from app.domain.errors import FilmgateError
 from app.domain.events import Event, Notice
@@ -104,18 +105,21 @@ class _EventStream(StreamingResponse):
 class _Rest:
     """The rest of a request's stream, if its answer is one. It is closed however it ends."""
 
-    __slots__ = ("_chunks", "_end")
+    __slots__ = ("_chunks", "_end", "_stopping")
 
-    def __init__(self) -> None:
+    def __init__(self, stopping: Stopping | None) -> None:
+        self._stopping = stopping
         self._chunks: AsyncGenerator[bytes, None] | None = None
         self._end: Callable[[], None] | None = None
 
     def begin(self, chunks: AsyncGenerator[bytes, None], end: Callable[[], None]) -> None:
-        """The answer is a stream of these chunks; `end` ends them."""
+        """The answer is a stream of these chunks; `end` ends them, as does the end of the server."""
         self._chunks, self._end = chunks, end
+        if self._stopping is not None:
+            self._stopping.add_stream(end)
 
     async def send(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the chunks until their end.
+        """Send the chunks until their end; the last one says when to reconnect, if the server stops.
 
         An error ends the stream cleanly: the client reconnects, and gets the error then.
         """
@@ -134,10 +138,14 @@ class _Rest:
             seconds = round(time.monotonic() - began, 1)
             log.info("stream.closed", path=path, seconds=seconds, trace_id=trace_id)
             await cancel_and_wait(leaving)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        is_cut = self._stopping is not None and self._stopping.stopped.is_set()
+        last = parting_frame() if is_cut else b""
+        await send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def close(self) -> None:
         """Close the source."""
+        if self._stopping is not None and self._end is not None:
+            self._stopping.drop_stream(self._end)
         if self._chunks is not None:
             await self._chunks.aclose()
 
@@ -156,7 +164,7 @@ class StreamRest:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        rest = scope[REST] = _Rest()
+        rest = scope[REST] = _Rest(stopping_of(scope.get("state", {})))
         try:
             await self._app(scope, receive, send)
             await rest.send(scope, receive, send)

@@ -1,8 +1,9 @@
 """Probes: is the process alive, and can it serve?"""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from app.api.deps import TheGateway
+from app.api.stopping import is_draining
 from app.domain.errors import StoreUnavailable
 from app.domain.heartbeats import ROLES
 from app.gateway import Gateway
@@ -20,16 +21,18 @@ async def livez() -> LiveView:
 
 @router.get(
     "/readyz",
-    responses={503: {"model": ReadyView, "description": "Not now: what is missing"}},
-    summary="Jobs can be accepted and will be worked on",
+    responses={503: {"model": ReadyView, "description": "Not now, and why"}},
+    summary="This process can do its work",
 )
-async def readyz(gateway: TheGateway, response: Response) -> ReadyView:
-    """Does the store take jobs, and have workers ever run? 503 says what is missing.
+async def readyz(request: Request, gateway: TheGateway, response: Response) -> ReadyView:
+    """For a balancer: 503 while the store is away or accepts no jobs, and `draining` before this process stops.
 
-    Workers that are absent for a while, as during their own deployment, are named and do not make this 503: jobs
-    are accepted and wait.
+    It is about this process alone. Workers that are missing are named and do not make it 503: jobs are accepted and
+    wait. Workers have `filmgate ready worker`.
     """
-    view = await _readiness(gateway)
+    view: ReadyView = {"status": "draining"}
+    if not is_draining(request.scope.get("state", {})):
+        view = await _readiness(gateway)
     response.status_code = 200 if view["status"] == "ready" else 503
     return view
 
@@ -43,11 +46,8 @@ async def _readiness(gateway: Gateway) -> ReadyView:
         buying = await gateway.stores.buying.state()
     except StoreUnavailable:
         return {"status": "not ready", "store": "away"}
-    missing = sorted(set(ROLES) - set(workers.values()))
-    if missing and buying.silent_ms is None:
-        return {"status": "not ready", "store": "ok", "workers_missing": missing}
     view: ReadyView = {"status": "ready", "store": "ok", "workers": len(workers)}
-    if missing:
+    if missing := sorted(set(ROLES) - set(workers.values())):
         view["workers_missing"] = missing
     view["upstream_paused"] = paused_view(buying.reason_for(""))
     return view

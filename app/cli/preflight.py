@@ -1,8 +1,6 @@
 """Checks of settings before a role starts."""
 
-import ssl
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,18 +20,12 @@ def check_tls(settings: Settings) -> None:
     """SettingsError when the certificate and its key cannot be used."""
     if settings.tls_cert is None or settings.tls_key is None:
         return  # both or neither, see Settings
-    for name, path in (("FILMGATE_TLS_CERT", settings.tls_cert), ("FILMGATE_TLS_KEY", settings.tls_key)):
-        _require_readable(name, path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    from app.certificate import CertificateRefused, read_pair  # noqa: PLC0415  10 MB, which `up` seldom needs
+
     try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: "")  # no prompt
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            sentence = "FILMGATE_TLS_KEY is not the key of the certificate in FILMGATE_TLS_CERT."
-        else:
-            remedy = "a certificate and a private key without a password, both as PEM"
-            sentence = f"FILMGATE_TLS_CERT and FILMGATE_TLS_KEY cannot be used; they must hold {remedy}."
-        raise SettingsError(sentence) from None
+        read_pair(settings.tls_cert, settings.tls_key)
+    except CertificateRefused as error:
+        raise SettingsError(str(error)) from None
 
 
 async def require_storage(gateway: "Gateway") -> None:
@@ -85,10 +77,3 @@ def warnings(settings: Settings) -> list[str]:
         fault = "FILMGATE_PUBLIC_URL is a proxy's, and all callers behind it count as one address."
         found.append(f"{fault} Set FILMGATE_TRUSTED_PROXIES to the addresses that the proxy calls from.")
     return found
-
-
-def _require_readable(name: str, path: Path) -> None:
-    try:
-        path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{name} names a file that cannot be read ({error.strerror}).") from None

@@ -32,7 +32,8 @@ from app.engines import find_engine
 from app.settings import SECRETS, Settings, SettingsError, load_settings
 
 READY_S = 60.0
-GRACE_S = {"api": 25.0, "worker": 45.0, "emulator": 5.0}
+GRACE_S = {"api": 25.0, "worker": 35.0, "emulator": 5.0}
+DRAIN = "FILMGATE_DRAIN_SECONDS"
 CHECK_S = 0.25
 EMULATOR_KEY_BYTES = 16
 LOOPBACK = "127.0.0.1"
@@ -111,6 +112,8 @@ def up() -> None:
         key = _prepare(settings, progress)
         children = _children(settings, emulated=emulated)
         stack.callback(_stop_all, children)
+        if settings.tls_cert is not None and not sys.stderr.isatty():
+            signal.signal(signal.SIGHUP, lambda *_: _reload_certificate(children))
         workers_log = WorkersLog(settings.data_dir / "logs" / "worker.log")
         url = settings.redis_url.get_secret_value() if store is not None and settings.redis_url else None
         housekeeping = Housekeeping(settings.data_dir, [child.log for child in children], store_url=url)
@@ -189,7 +192,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "FILMGATE_ADMIN_KEY": settings.admin_key.get_secret_value() if settings.admin_key else "",
         "FILMGATE_FAL_API_URL": settings.fal_api_url,
     }
-    return environment | decided
+    drain = os.environ.get(DRAIN) or "0"  # usually no balancer is in front of it
+    return environment | decided | {DRAIN: drain}
 
 
 def _children(settings: Settings, *, emulated: bool) -> list[UpChild]:
@@ -206,10 +210,17 @@ def _children(settings: Settings, *, emulated: bool) -> list[UpChild]:
     return [UpChild(name, command, environment, logs / f"{name}.log") for name, command in commands.items()]
 
 
+def _reload_certificate(children: list[UpChild]) -> None:
+    """SIGHUP is for the API."""
+    for child in children:
+        if child.name == "api" and child.process is not None:
+            child.process.send_signal(signal.SIGHUP)
+
+
 def _stop_all(children: list[UpChild]) -> None:
     """The API first, so that no new jobs arrive; the emulator last, because workers call it."""
     for child in reversed(children):
-        child.stop(GRACE_S[child.name])
+        child.stop(GRACE_S[child.name] + float(child.environment[DRAIN]))
 
 
 def _wait_ready(

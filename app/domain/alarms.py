@@ -50,6 +50,10 @@ KINDS: dict[str, AlarmKind] = {
         AlarmKind("store_memory", "page", "The store's memory is nearly full", "it uses less than three quarters"),
         AlarmKind("storage_away", "page", "The storage of clips and files cannot be used", "a trial goes well"),
         AlarmKind("disk_low", "page", "The disk of the store is nearly full", "it has room again"),
+        # The API
+        AlarmKind(
+            "certificate_expires", "ticket", "The API's certificate ends soon", "a certificate that lasts is shown"
+        ),
         # fal and money
         AlarmKind("orphan", "ticket", "fal has a request that no job owns"),
         AlarmKind("shared_request", "ticket", "Two jobs have one request of fal's"),

@@ -9,7 +9,7 @@ import io
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO
@@ -49,6 +49,7 @@ from app.fal.web import (
 )
 
 SUBMIT_SECONDS = 30
+LAST_SUBMIT_SECONDS = 20  # for a submission on its way when its process is told to stop
 POLL_SECONDS = 10
 CANCEL_ABANDONED_SECONDS = 3  # the caller has other work
 RESULT_SECONDS = 10
@@ -102,6 +103,7 @@ class FalClient:
         )
         self._kept = KeptConnections(route, connections=MAX_CONNECTIONS, connect_s=CONNECT_SECONDS)
         self._quiet_until: dict[str, float] = {}  # by cause: when it may be logged again
+        self._submitting: set[asyncio.Timeout] = set()
 
     @staticmethod
     def _limits(seconds: float) -> httpx.Timeout:
@@ -139,7 +141,7 @@ class FalClient:
         outgoing = Outgoing()
         try:
             content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-            async with asyncio.timeout(SUBMIT_SECONDS):
+            async with asyncio.timeout(SUBMIT_SECONDS) as limit, self._counted(limit):
                 status, answer, _ = await read_answer(
                     self._once, "POST", url, headers=headers, content=content, outgoing=outgoing
                 )
@@ -151,6 +153,20 @@ class FalClient:
         if isinstance(outcome, SubmitAccepted):
             return replace(outcome, odd_urls=names_odd_urls(answer, queue_url=self.queue_url))
         return outcome
+
+    def hurry(self) -> None:
+        """The process stops: submissions on their way end soon, so that their outcome is still written down."""
+        latest = asyncio.get_running_loop().time() + LAST_SUBMIT_SECONDS
+        for limit in self._submitting:
+            limit.reschedule(min(limit.when() or latest, latest))
+
+    @asynccontextmanager
+    async def _counted(self, limit: asyncio.Timeout) -> AsyncIterator[None]:
+        self._submitting.add(limit)
+        try:
+            yield
+        finally:
+            self._submitting.discard(limit)
 
     async def status(self, model_id: str, request_id: str) -> StatusReport:
         """The status of a request; `unclear` when fal gave no usable answer."""

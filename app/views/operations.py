@@ -23,10 +23,13 @@ class LiveView(TypedDict):
 
 
 class ReadyView(TypedDict):
-    """Whether jobs can be accepted; `workers_missing` are the roles without a live worker."""
+    """Whether this process can do its work: accept jobs, and answer about them.
 
-    status: Literal["ready", "not ready"]
-    store: str
+    `draining`: it stops soon. `workers_missing` are the roles without a live worker on any host.
+    """
+
+    status: Literal["ready", "not ready", "draining"]
+    store: NotRequired[str]
     workers: NotRequired[int]
     workers_missing: NotRequired[list[str]]
     upstream_paused: NotRequired[PausedView | None]

@@ -254,13 +254,13 @@ class CrashInstallation(Installation):
 
         async def heard() -> bool:
             await self._hurry_deliveries()
-            return set(ids) <= set(self._messages(receiver))
+            return set(ids) <= set(self.messages(receiver))
 
         await wait_until(heard, "O4: a message for each end", timeout=END_S, interval=TIGHT_S)
-        several = {job_id: found for job_id, found in self._messages(receiver).items() if len(found) > 1}
+        several = {job_id: found for job_id, found in self.messages(receiver).items() if len(found) > 1}
         assert not several, f"O4: one message has several ids: {several}"
 
-    def _messages(self, receiver: Receiver) -> dict[str, set[str]]:
+    def messages(self, receiver: Receiver) -> dict[str, set[str]]:
         """The ids of the messages about each job's end."""
         found: dict[str, set[str]] = {}
         for request in receiver.requests:

@@ -161,13 +161,14 @@ async def faults(folder: Path, form: str, names: Sequence[str]) -> AsyncIterator
         assert await program.process.wait() == 0, errors.decode()[-4000:]
 
 
-def _end_with_input() -> None:
+def end_with_input() -> None:
+    """For a thread: exit when whoever started this program is gone."""
     while os.read(sys.stdin.fileno(), 1):  # without a lock, for which the exit of the process would wait
         pass
     os._exit(1)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    threading.Thread(target=end_with_input, daemon=True).start()
     with contextlib.redirect_stdout(sys.stderr):  # logs must not mix with the results
         asyncio.run(suffer_all(Path(sys.argv[1]), FORMS[sys.argv[2]], sys.argv[3:], sys.__stdout__ or sys.stdout))

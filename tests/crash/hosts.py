@@ -155,10 +155,11 @@ class Hosts:
 
             async def ready() -> bool:
                 with contextlib.suppress(httpx.TransportError):
-                    return all([(await web.get(f"{self.url(host)}/readyz")).is_success for host in APIS])
+                    replies = [await web.get(f"{self.url(host)}/readyz") for host in APIS]
+                    return all(one.is_success and "workers_missing" not in one.json() for one in replies)
                 return False
 
-            await wait_until(ready, "both APIs are ready", timeout=START_SECONDS, interval=0.2)
+            await wait_until(ready, "both APIs and workers are ready", timeout=START_SECONDS, interval=0.2)
 
     async def whole_store(self) -> None:
         """The primary has its replica, and the Sentinels see both and each other."""

@@ -56,10 +56,11 @@ def test_docker_reads_the_compose_file() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_roles_without_a_port_have_no_check_of_one() -> None:
-    """The image's own check asks the API."""
-    assert "HEALTHCHECK" in DOCKERFILE
-    assert [name for name in OURS if SERVICES[name].get("healthcheck") == {"disable": True}] == ["worker", "admin"]
+def test_each_role_is_asked_what_it_can_answer() -> None:
+    """The image's own check asks the API as it listens, also with TLS; workers have their own, a command none."""
+    assert 'CMD ["filmgate", "alive"]' in DOCKERFILE.split("HEALTHCHECK")[1]
+    assert SERVICES["worker"]["healthcheck"]["test"] == ["CMD", "filmgate", "ready", "worker"]
+    assert SERVICES["admin"]["healthcheck"] == {"disable": True}
 
 
 def test_every_command_and_setting_exists() -> None:

@@ -34,7 +34,7 @@ CUTS = 5
 CUTS_IN_FULL = 200
 IN_FLIGHT = 40
 AT_FAL = 4
-EXIT_SECONDS = 45
+EXIT_SECONDS = 30
 FILES = 80
 
 
@@ -250,9 +250,9 @@ async def test_scripts_that_the_store_forgot_are_sent_again(pipeline: Pipeline) 
 
 
 async def test_workers_without_a_supervisor_exit_in_time(emulator: Emulator, full: bool) -> None:  # noqa: FBT001  a fixture
-    """The supervisor is killed while the store is frozen, and RQ waits for it: each process exits within 45 s."""
+    """The supervisor is killed while the store is frozen, and RQ waits for it: each process exits within 30 s."""
     if not full:
-        pytest.skip("takes 42 s; --full runs it")
+        pytest.skip("takes 28 s; --full runs it")
     with RedisServer() as store:
         async with open_stack(store, emulator) as stack, stack.workers() as workers:
             left = {pid for pid, _ in children(workers.pid)}

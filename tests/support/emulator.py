@@ -53,6 +53,11 @@ class Emulator:
         speed = float(dict(itertools.pairwise(arguments)).get("--speed", "1"))
         return cls(process, line.rsplit(" ", 1)[1], speed=speed)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     async def stop(self) -> int:
         """Stop it cleanly; its exit code."""
         return await self._end(signal.SIGTERM)

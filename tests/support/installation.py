@@ -143,14 +143,15 @@ class Installation:
         return f"jobs {dict(counts)}; {await self.command('status')}"
 
     async def ready(self) -> None:
-        """Wait for a success of `/readyz`."""
+        """Wait until `/readyz` is a success, and misses no worker."""
 
         async def says_so() -> bool:
             with contextlib.suppress(httpx.TransportError):
-                return (await self.api.get("/readyz")).is_success
+                reply = await self.api.get("/readyz")
+                return reply.is_success and "workers_missing" not in reply.json()
             return False
 
-        await wait_until(says_so, "the API is ready", timeout=START_SECONDS, interval=0.1)
+        await wait_until(says_so, "the API and the workers are ready", timeout=START_SECONDS, interval=0.1)
 
     def kill_worker(self, queue: str, which: int = 0) -> int | None:
         """SIGKILL one worker process of this queue; its process id, or None when there is none just now."""

@@ -64,6 +64,7 @@ class Process:
         self, command: Sequence[str], environment: Mapping[str, str], *, log: Path | None = None, cwd: Path = ROOT
     ) -> None:
         self.environment = dict(environment)
+        self.prefix: tuple[str, ...] = ()  # words before the command, from the next start on
         self._command, self._cwd, self._log = command, cwd, log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -71,7 +72,7 @@ class Process:
         """Start it; it is ready a moment later."""
         with contextlib.nullcontext() if self._log is None else self._log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603  our own programs
-                self._command,
+                [*self.prefix, *self._command],
                 cwd=self._cwd,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -35,7 +35,8 @@ class Server(Process):
         self.port = free_port() if port is None else port
         self.url = f"{'https' if 'FILMGATE_TLS_CERT' in settings else 'http'}://127.0.0.1:{self.port}"
         limit = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}"]
-        environment = clean_environment(**settings, FILMGATE_PORT=str(self.port))
+        at_once = {"FILMGATE_DRAIN_SECONDS": "0"}  # no balancer is in front
+        environment = clean_environment(**{**at_once, **settings, "FILMGATE_PORT": str(self.port)})
         super().__init__([*limit, *COMMAND, "serve"], environment, log=log)
 
     async def ready(self) -> Self:
