@@ -167,7 +167,7 @@ def _run(program: Callable[[], int], name: str, parent: int, mask: set[int]) -> 
         die_with(parent)
         code = program()
     except BaseException:  # noqa: BLE001  nothing may get into the parent's code
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())
     finally:
         with suppress(OSError, ValueError):
             sys.stdout.flush()

@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
-from app import __version__
+from app import __version__, tracing
 from app.api import admin, admin_limits, health, operations, problem_pages, well_known
 from app.api.busy_routes import BusyRoutes
 from app.api.deps import GATEWAY
@@ -55,6 +55,7 @@ CORS: dict[str, Any] = {
         "X-Fal-Target-URL",
         "X-Filmgate-New",
         "X-Request-ID",
+        "traceparent",
     ],
     "expose_headers": [
         "Idempotent-Replayed",
@@ -86,6 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with open_gateway(settings, process="api", role=StoreRole.API, patience=None) as gateway:
             app.state.gateway = gateway
+            tracing.start(os.environ, process="api")
             checks = (
                 gateway.epoch.confirm,
                 gateway.worker_watch.check,
@@ -99,6 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
                 await cancel_and_wait(*watches)
                 await gateway.alarm_watch.close()
                 await gateway.alerts.close()
+                await asyncio.to_thread(tracing.stop)
 
     app = FastAPI(
         title="Filmgate",

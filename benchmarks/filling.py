@@ -125,7 +125,7 @@ class Filler:
             jobs = await asyncio.gather(*(self._admit(number) for number in numbers))
             granted = 0
             while granted < len(jobs):
-                granted += (new := await self._slots.grant())
+                granted += (new := len(await self._slots.grant()))
                 if not new:
                     raise NotMeasured(f"Only {granted} of {len(jobs)} jobs were given a slot.")
             await asyncio.gather(*(self._live(job, number) for job, number in zip(jobs, numbers, strict=True)))

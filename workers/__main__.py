@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from rq.serializers import JSONSerializer
 
 import workers.tasks  # noqa: F401  loaded once, for all children; RQ imports it by name
+from app import tracing
 from app.domain.errors import StoreUnavailable
 from app.domain.store_role import StoreRole
 from app.gateway import load_catalog
@@ -38,6 +39,7 @@ log = structlog.get_logger()
 def work(settings: Settings, queue_name: QueueName) -> None:
     """Work on one queue until SIGTERM."""
     set_up_logs(settings.log_format, process=f"worker:{queue_name}")
+    tracing.start(os.environ, process=f"worker:{queue_name}")
     url = required_url(settings)
     runtime = Runtime(settings, queue=queue_name)
     install(runtime)
@@ -55,6 +57,7 @@ def work(settings: Settings, queue_name: QueueName) -> None:
     announce_queues(connection)
     runtime.report_ready(queue_name)
     worker.work(with_scheduler=False, logging_level="WARNING")
+    tracing.stop()
     runtime.close()
 
 
@@ -73,13 +76,14 @@ async def keep(settings: Settings, pids: WorkerPids) -> None:
 
 
 def preload() -> None:
-    """Read what every child needs, so that they share its memory: the models, the trusted certificates.
+    """Load what every child needs, so that they share it: models, trusted certificates, OpenTelemetry if it is on.
 
     httpx loads anyio at its first call; each worker's first submission would wait for it.
     """
     Catalog.load()
     trusted_roots()
     import_module("anyio._backends._asyncio")
+    tracing.preload(os.environ)
 
 
 def exit_code(program: Callable[[], None]) -> int:

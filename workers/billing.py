@@ -70,21 +70,21 @@ async def _settled(gateway: Gateway, job: Job, actual: int) -> bool:
     except StoreUnavailable:
         raise
     except Exception:
-        log.exception("billing.failed", job=job.id)  # a failing job must not delay the others
+        log.exception("billing.failed", **job.names)  # a failing job must not delay the others
         return False
     if outcome is Correction.CORRECTED:
         log.error(
             "billing.differs",
-            job=job.id,
+            **job.names,
             quoted=format_usd(job.quoted_micro),
             billed=format_usd(actual),
             corrected=format_usd(difference),
             billable_units=job.billable_units,
         )
     elif outcome is Correction.BELOW:
-        log.error("billing.below_zero", job=job.id, billed=format_usd(actual))
+        log.error("billing.below_zero", **job.names, billed=format_usd(actual))
     elif outcome is Correction.DECIDED:
-        log.info("dispute.decided", job=job.id, money="spent" if actual else "released", by="fal's bill")
+        log.info("dispute.decided", **job.names, money="spent" if actual else "released", by="fal's bill")
     return outcome is not Correction.OPEN
 
 
@@ -93,7 +93,7 @@ def _is_given_up(job: Job, now_ms: int) -> bool:
         return False
     if job.money is Money.SPENT:
         charged = format_usd(job.charged_micro or 0)
-        log.warning("billing.missing", job=job.id, charged=charged, billable_units=job.billable_units)
+        log.warning("billing.missing", **job.names, charged=charged, billable_units=job.billable_units)
     return True
 
 

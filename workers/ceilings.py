@@ -34,12 +34,12 @@ async def settle_ceiling(gateway: Gateway, job: Job, result: Result, output: Map
         return
     actual = actual_micro(gateway.catalog, job, result.billable_units, output)
     if actual is None:
-        log.info("ceiling.open", job=job.id, quoted=format_usd(job.quoted_micro))
+        log.info("ceiling.open", **job.names, quoted=format_usd(job.quoted_micro))
         return
     reason = f"fal's answer says {format_usd(actual)}"
     outcome, _ = await gateway.stores.ledger.correct(job, actual=actual, reason=reason)
     if outcome in {Correction.CORRECTED, Correction.DECIDED}:
-        log.info("ceiling.settled", job=job.id, quoted=format_usd(job.quoted_micro), charged=format_usd(actual))
+        log.info("ceiling.settled", **job.names, quoted=format_usd(job.quoted_micro), charged=format_usd(actual))
 
 
 def actual_micro(catalog: Catalog, job: Job, units: str | None, output: Mapping[str, Any]) -> int | None:

@@ -8,6 +8,7 @@ from functools import partial
 
 import structlog
 
+from app import tracing
 from app.crash import crash_point
 from app.domain.deliveries import (
     ATTEMPT_LEASE_MS,
@@ -22,6 +23,8 @@ from app.domain.deliveries import (
 )
 from app.domain.events import Event
 from app.domain.ids import split_ref
+from app.domain.jobs import Job
+from app.domain.traces import new_span
 from app.gateway import Gateway
 from app.store.due import ENQUEUED_HIDDEN_MS
 from app.tasks import cancel_and_wait
@@ -149,13 +152,41 @@ async def _deliver(gateway: Gateway, ref: str, destination: str, now_ms: int) ->
         key=await gateway.stores.secrets.of_webhooks() if by_key else None,
     )
     url = delivery.url if endpoint is None else endpoint.url
-    attempt = await gateway.sender.send(url, body=body, signature=signature, now=now)
+    job = delivery.event.job if isinstance(delivery.event, Event) else None
+    began_ns, span = time.time_ns(), new_span()
+    attempt = await gateway.sender.send(
+        url,
+        body=body,
+        signature=signature,
+        now=now,
+        traceparent=None if job is None else job.traceparent(span),
+    )
     crash_point("deliver.sent")
+    if job is not None:
+        _record_span(job, delivery, attempt, began_ns=began_ns, span=span)
     recorded = await _record(gateway, ref, delivery, attempt, now_ms, url=url)
     if attempt.outcome == "delivered" and delivery.style == "fal" and isinstance(delivery.event, Event):
         await gateway.fal_compat.release_dedup(delivery.event.job)
     if endpoint is not None and recorded.failures:
         await _disable_if_due(gateway, destination, attempt, recorded)
+
+
+def _record_span(job: Job, delivery: Delivery, attempt: Attempt, *, began_ns: int, span: str) -> None:
+    tracing.record_step(
+        job,
+        "deliver",
+        began_ns=began_ns,
+        span=span,
+        kind="CLIENT",
+        error=None if attempt.outcome == "delivered" else attempt.error or attempt.outcome,
+        attributes={
+            "filmgate.delivery": delivery.id,
+            "filmgate.endpoint": delivery.endpoint,
+            "filmgate.event": delivery.event.type,
+            "filmgate.attempt": len(delivery.attempts) + 1,
+            "http.response.status_code": attempt.status,
+        },
+    )
 
 
 async def _record(
@@ -187,10 +218,12 @@ async def _record(
     recorded = await gateway.stores.deliveries.record_attempt(
         ref, made, status=status, health=health, delay_ms=delay_ms
     )
+    job = delivery.event.job if isinstance(delivery.event, Event) else None
     log.info(
         "webhook.attempt",
+        **({"team": split_ref(ref)[0]} if job is None else job.names),
         delivery=delivery.id,
-        job=delivery.event.job.id if isinstance(delivery.event, Event) else None,
+        type=delivery.event.type,
         endpoint=delivery.endpoint,
         outcome=attempt.outcome,
         status=attempt.status,

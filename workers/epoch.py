@@ -51,7 +51,7 @@ class EpochWatch:
             async with gateway_context as gateway:
                 await recover_epoch(gateway)
         except StoreUnavailable:
-            log.warning("epoch.store_away")
+            pass  # the outage has its own line
         except Exception:
             log.exception("epoch.failed")  # tried again later; buying stays stopped
 

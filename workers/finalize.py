@@ -1,17 +1,20 @@
 """The step `finalize`: fal's result decides how a job ends; status and money are settled together."""
 
 import json
+import time
 from contextlib import suppress
 from typing import Any, Literal
 
 import structlog
 
+from app import tracing
 from app.crash import crash_point
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_addresses import FalHosts
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.fal.protocol import Result, names_output, read_output
 from app.gateway import Gateway
+from app.telemetry import note
 from workers.ceilings import charge_of, settle_ceiling
 from workers.poll import MISSING_STATUS
 from workers.runtime import Runtime
@@ -53,6 +56,8 @@ async def _finalize(gateway: Gateway, ref: str) -> None:
     if job is None or job.status is not Status.FINALIZING or job.upstream_request_id is None:
         await gateway.stores.due.drop("finalize", [ref])
         return
+    note(**job.names)
+    began_ns = time.time_ns()
     result = await gateway.fal.result(job.model, job.upstream_request_id)
     if result is None or _is_inconclusive(result) or _may_recover(result, job):
         outage = result is None or _is_inconclusive(result)  # not the job's fault, however long it lasts
@@ -63,6 +68,7 @@ async def _finalize(gateway: Gateway, ref: str) -> None:
         return
     crash_point("finalize.read")
     await _settle(gateway, job, result)
+    tracing.record_step(job, "finalize", began_ns=began_ns, attributes={"http.response.status_code": result.status})
     crash_point("finalize.settled")
 
 
@@ -95,7 +101,6 @@ async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
         expires_ms=now_ms + MEDIA_DAYS_MS if output else None,
         billable_units=result.billable_units,
     )
-    log.info("job.ended", job=job.id, status=status.value, money=charge.value, code=error.code if error else None)
     if status is Status.SUCCEEDED:
         with suppress(StoreUnavailable):  # the end is written, and its dispute is decided later
             await settle_ceiling(gateway, job, result, output)
@@ -108,7 +113,7 @@ async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
 
 async def _alarm_bad_result(gateway: Gateway, job: Job, error: JobError) -> None:
     """Alarm for a paid clip that cannot be shown: fal may have changed the shape of its results."""
-    log.error("job.bad_result", job=job.id, upstream_request_id=job.upstream_request_id)
+    log.error("job.bad_result", **job.names)
     with suppress(StoreUnavailable):  # the end is written, and the log has it
         await gateway.stores.alarms.raise_alarm(
             "bad_upstream_result",

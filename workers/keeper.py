@@ -53,7 +53,7 @@ class Keeper:
         self._ready: set[str] = set()  # workers that have reported
         self._ready_file = ReadyFile(settings.data_dir)
         self._stop = asyncio.Event()
-        self._away_since: float | None = None
+        self._away = False
         self._back_at = 0.0
         self._concurrency_differs = False
 
@@ -80,7 +80,7 @@ class Keeper:
             left_s = 0.0
             try:
                 left_s = await self._keep_lanes()
-                if time.monotonic() - last_beat > HEARTBEAT_S or self._away_since is not None:
+                if time.monotonic() - last_beat > HEARTBEAT_S or self._away:
                     await self._beat()
                     last_beat = time.monotonic()
                 self._note_store(away=False)
@@ -107,7 +107,7 @@ class Keeper:
     def _pause_s(self, left_s: float) -> float:
         """Seconds until the next check."""
         soon_after = time.monotonic() - self._back_at < SOON_AFTER_S
-        return AWAY_TICK_S if soon_after or self._away_since is not None else left_s + LATE_S
+        return AWAY_TICK_S if soon_after or self._away else left_s + LATE_S
 
     async def enqueue(self, lane: int) -> None:
         """Enqueue a slice; after a failure clear the lane's mark, so that the next try need not wait."""
@@ -118,15 +118,12 @@ class Keeper:
             raise
 
     def _note_store(self, *, away: bool) -> None:
-        """Log once when the store is lost, and once when it is back."""
-        now = time.monotonic()
-        if away and self._away_since is None:
-            self._away_since = now
+        """Whether the store is away, for the pauses; the outage has its own two lines."""
+        if away and not self._away:
             self._ready_file.remove()
-            log.warning("supervisor.store_away")
-        elif not away and self._away_since is not None:
-            log.warning("supervisor.store_back", away_s=round(now - self._away_since, 1))
-            self._away_since, self._back_at = None, now
+        elif self._away and not away:
+            self._back_at = time.monotonic()
+        self._away = away
 
     async def _beat(self) -> None:
         """Renew the heartbeats of the workers, which write the first one themselves when they are ready.

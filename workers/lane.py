@@ -7,14 +7,15 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from app import tracing
 from app.crash import crash_point
 from app.domain.errors import StoreUnavailable
-from app.domain.ids import new_nonce
+from app.domain.ids import new_nonce, ref_names
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.gateway import Gateway
 from app.store.due import ENQUEUED_HIDDEN_MS
-from app.store.jobs import ref_of
 from app.store.lanes import ENQUEUED
+from app.store.slots import Granted
 from app.stores import Stores
 from app.tasks import cancel_and_wait
 from workers.polling import Polling
@@ -121,8 +122,10 @@ class Slice:
             while time.monotonic() < end and not self._runtime.stopping and not self._lost:
                 self._wake.clear()
                 crash_point("grant.before")
-                if await self._gateway.stores.slots.grant():
+                if granted := await self._gateway.stores.slots.grant():
                     crash_point("grant.after")
+                    for one in granted:
+                        log_grant(one)
                 await self._housekeeping()
                 found = await self._gateway.stores.due.due_steps(STEPS)
                 for step in STEPS:
@@ -189,6 +192,16 @@ class Slice:
         await sweep_slots(self._gateway)
 
 
+def log_grant(granted: Granted) -> None:
+    """The line and the span of a job's wait for its slot."""
+    log.info("job.granted", **granted.names, waited_ms=granted.waited_ms)
+    if tracing.is_on():
+        ended_ns = time.time_ns()
+        began_ns = ended_ns - granted.waited_ms * tracing.MS_NS
+        about_job = {"filmgate.job": granted.names["job"]}
+        tracing.record("queue", granted.trace, began_ns=began_ns, ended_ns=ended_ns, attributes=about_job)
+
+
 async def expire(gateway: Gateway) -> None:
     """End queued jobs whose start deadline or deadline has passed, and jobs at fal that are long past it.
 
@@ -219,7 +232,6 @@ async def _expire(gateway: Gateway, ref: str, job: Job | None, now_ms: int) -> b
         await gateway.stores.jobs.end(
             job, (Status.QUEUED,), Status.FAILED, charge=Charge.RELEASE, error=_deadline_error(job, now_ms)
         )
-        log.info("job.expired", job=ref_of(job))
     return False
 
 
@@ -231,7 +243,7 @@ async def _isolated(gateway: Gateway, step: str, ref: str, now_ms: int) -> Async
     except StoreUnavailable:
         raise
     except Exception:
-        log.exception("step.failed", step=step, ref=ref)
+        log.exception("step.failed", step=step, **ref_names(ref))
         await gateway.stores.due.reschedule(step, {ref: now_ms + RETRY_MS})
 
 
@@ -248,7 +260,7 @@ async def decide_disputes(gateway: Gateway) -> None:
     for ref in refs:
         async with _isolated(gateway, "dispute", ref, now_ms):
             if await gateway.stores.ledger.decide_dispute(ref, spend=spend):
-                log.info("dispute.decided", job=ref, money="spent" if spend else "released")
+                log.info("dispute.decided", **ref_names(ref), money="spent" if spend else "released")
 
 
 async def sum_usage(gateway: Gateway) -> None:

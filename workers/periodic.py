@@ -56,7 +56,7 @@ class PeriodicTask:
             if answer:
                 self._away = False
         except StoreUnavailable:
-            log.warning(self._event("store_away"))
+            pass  # the outage has its own line
         except Exception:
             log.exception(self._event("failed"))
 

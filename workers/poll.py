@@ -1,16 +1,19 @@
 """The step `poll`: one status call for each due running job."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
+from app import tracing
 from app.crash import crash_point
+from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Job, Status
 from app.domain.poll_plan import MAX_INTERVAL_MS, interval_ms
 from app.fal.protocol import StatusReport
 from app.gateway import Gateway
-from app.store.jobs import NOW
+from app.store.jobs import NOW, ref_of
 from workers.poll_plans import PollPlans
 
 MISSING_GRACE_MS = 120_000  # fal may not find a request for a moment after its submit
@@ -38,10 +41,14 @@ async def poll(gateway: Gateway, job: Job, now_ms: int, plans: PollPlans) -> int
     await _cancel_if_due(gateway, job, now_ms)
     progress = await gateway.fal.status(job.model, job.upstream_request_id)
     _log_unknown_status(progress.unknown_status, job)
+    if tracing.is_on():
+        plans.polls.count(job)
     if progress.status == "COMPLETED" or _is_missing(job, progress, now_ms):
         crash_point("poll.completed")
         word = progress.status if progress.status == "COMPLETED" else MISSING_STATUS
         await gateway.stores.jobs.complete_upstream(job, upstream_status=word, logs=progress.logs)
+        if tracing.is_on():
+            await _record_generation(gateway, job, plans.polls.take(job), outcome=word)
         if word == "COMPLETED" and not _is_cancel_due(job, now_ms):
             plans.add_end(job, _age_ms(job, now_ms) + round((time.monotonic() - began) * 1000))
         return None
@@ -49,6 +56,24 @@ async def poll(gateway: Gateway, job: Job, now_ms: int, plans: PollPlans) -> int
     if changed:
         await gateway.stores.jobs.update(job, (Status.RUNNING,), **changed)
     return _wait_ms(gateway, job, progress, now_ms, plans)
+
+
+async def _record_generation(gateway: Gateway, job: Job, polls: int, *, outcome: str) -> None:
+    """The span of the generation, with the number of polls that this process made; a poll reads no trace id."""
+    with suppress(StoreUnavailable):
+        whole = await gateway.stores.jobs.get(ref_of(job))
+        if whole is not None and whole.submitted_ms is not None:
+            began_ns = whole.submitted_ms * tracing.MS_NS
+            ended_ns = (whole.upstream_done_ms or whole.submitted_ms) * tracing.MS_NS
+            error = None if outcome == "COMPLETED" else outcome
+            tracing.record_step(
+                whole,
+                "generate",
+                began_ns=began_ns,
+                ended_ns=ended_ns,
+                error=error,
+                attributes={"filmgate.polls": polls},
+            )
 
 
 def _wait_ms(gateway: Gateway, job: Job, progress: StatusReport, now_ms: int, plans: PollPlans) -> int:
@@ -72,7 +97,7 @@ def _log_unknown_status(word: str, job: Job) -> None:
     """Log a status that this version does not know, once in each process."""
     if word and word not in _logged and len(_logged) < MAX_WORDS_LOGGED:
         _logged.add(word)
-        log.error("upstream.unknown_status", job=job.id, word=word, taken_for="IN_PROGRESS")
+        log.error("upstream.unknown_status", **job.names, word=word, taken_for="IN_PROGRESS")
 
 
 def _is_cancel_due(job: Job, now_ms: int) -> bool:
@@ -85,7 +110,7 @@ async def _cancel_if_due(gateway: Gateway, job: Job, now_ms: int) -> None:
     if wanted and not sent_lately and await gateway.fal.cancel(job.model, job.upstream_request_id or ""):
         crash_point("cancel.sent")
         await gateway.stores.jobs.update(job, (Status.RUNNING,), cancel_sent_ms=NOW)
-        log.info("job.cancel_sent", job=job.id)
+        log.info("job.cancel_sent", **job.names)
 
 
 def _is_missing(job: Job, progress: StatusReport, now_ms: int) -> bool:

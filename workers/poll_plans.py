@@ -10,8 +10,26 @@ from app.store.end_ages import EndAgeStore
 NEW_ENDS_S = 1.0  # until new ends are in the store, and in the plan
 STALE_S = 30.0  # until the ends that other processes have counted are in the plan
 MAX_PLANS = 200
+MAX_COUNTS = 20_000
 
 Kind = tuple[str, int]  # model, length (s)
+
+
+class PollCounts:
+    """How often this process has polled each job; kept for spans, and only while they are recorded."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def count(self, job: Job) -> None:
+        """One more; the job that was first of too many is forgotten."""
+        self._counts[job.id] = self._counts.get(job.id, 0) + 1
+        if len(self._counts) > MAX_COUNTS:
+            del self._counts[next(iter(self._counts))]
+
+    def take(self, job: Job) -> int:
+        """The number, which is forgotten."""
+        return self._counts.pop(job.id, 0)
 
 
 class PollPlans:
@@ -24,6 +42,7 @@ class PollPlans:
         self._new_ends: defaultdict[Kind, list[int]] = defaultdict(list)
         self._read_at: dict[Kind, float] = {}
         self._count_at = 0.0
+        self.polls = PollCounts()
 
     def wait_ms(self, job: Job, age_ms: int) -> int | None:
         """From a poll at this age until the next; None while too little is known."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 import structlog
 
 from app.domain.errors import StoreUnavailable
+from app.domain.ids import ref_names
 from app.gateway import Gateway
 from app.store.jobs import DuePoll
 from app.store.quarantine import Quarantined
@@ -111,8 +112,8 @@ class Polling:
                 due_ms = now_ms + wait_ms + round((time.monotonic() - began) * 1000)
                 self._ended.append((ref, now_ms + VISIBILITY_MS, due_ms))
         except StoreUnavailable:
-            log.warning("poll.store_away", job=ref)
+            pass  # it becomes due again; the outage has its own line
         except Quarantined as error:
             await alarm_quarantined(self._gateway, error)
         except Exception:
-            log.exception("poll.failed", job=ref)  # a failing job must not end the lane
+            log.exception("poll.failed", **ref_names(ref))  # a failing job must not end the lane

@@ -6,7 +6,7 @@ from typing import Literal
 import structlog
 
 from app.domain.errors import StoreUnavailable
-from app.domain.ids import split_ref
+from app.domain.ids import ref_names, split_ref
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.gateway import Gateway
 from app.store.jobs import GIVE_UP_MS
@@ -22,7 +22,7 @@ async def alarm_quarantined(gateway: Gateway, step: Quarantined) -> None:
     if step.step == "deliver":
         remedy = "it is a dead letter until a replay or `filmgate jobs release`"
     sentence = f"The step {step.step} of {name} failed or ended its worker too often; {remedy}."
-    log.error("step.set_aside", step=step.step, ref=step.ref, exc_info=step.__cause__)
+    log.error("step.set_aside", step=step.step, **ref_names(step.ref), exc_info=step.__cause__)
     with suppress(StoreUnavailable):
         count = len(await gateway.stores.quarantine.steps())
         job = name if step.step != "deliver" else ""
@@ -47,7 +47,7 @@ async def give_up(gateway: Gateway, job: Job) -> bool:
         job, (Status.RUNNING, Status.FINALIZING), status, charge=Charge.DISPUTE, error=error
     ):
         return False
-    log.error("job.given_up", job=job.id, was=job.status.value, upstream_request_id=job.upstream_request_id)
+    log.error("job.given_up", **job.names, was=job.status.value)
     with suppress(StoreUnavailable):  # the end is written, and the log has it
         await gateway.stores.alarms.raise_alarm(
             "given_up", sentence, job=job.id, upstream_request_id=job.upstream_request_id or ""

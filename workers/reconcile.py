@@ -11,6 +11,7 @@ import structlog
 
 from app.crash import crash_point
 from app.domain.errors import StoreUnavailable
+from app.domain.ids import ref_names
 from app.domain.jobs import Job, Status
 from app.domain.marker import Marker, read_marker
 from app.fal.errors import UnusableAnswer
@@ -70,7 +71,7 @@ async def resolve_held(gateway: Gateway) -> UnusableAnswer | int:
                 await alarm_quarantined(gateway, error)
                 continue
             except Exception:
-                log.exception("history.failed", job=ref)  # a failing job must not delay the others
+                log.exception("history.failed", **ref_names(ref))  # a failing job must not delay the others
                 continue
             if isinstance(answer, UnusableAnswer):
                 return answer
@@ -194,7 +195,7 @@ def _count_spaced(times_ms: Iterable[int]) -> int:
 
 async def _send_again(gateway: Gateway, job: Job) -> None:
     if await gateway.stores.jobs.requeue(job, nonce=job.nonce or "", wait_ms=0):
-        log.warning("job.resubmitted", job=job.id, attempt=job.attempt)
+        log.warning("job.resubmitted", **job.names, attempt=job.attempt)
         sentence = "fal's history proves that it never took this job's submission; the job is in line again."
         await gateway.stores.alarms.raise_alarm("resubmitted", sentence, job=job.id)
 

@@ -17,11 +17,13 @@ import structlog
 from rq.timeouts import UnixSignalDeathPenalty
 
 from app.domain.errors import StoreUnavailable
+from app.domain.ids import ref_names
 from app.domain.store_role import StoreRole
 from app.gateway import Gateway, open_gateway
 from app.settings import Settings, required_url
 from app.store.connection import REQUEST_TIMEOUT, connect_rq
 from app.store.quarantine import Quarantined
+from app.telemetry import about
 from workers.billing import billing_task
 from workers.poll_plans import PollPlans
 from workers.quarantine import alarm_quarantined
@@ -70,10 +72,8 @@ class Runtime:
 
     def run(self, step: Coroutine[Any, Any, None]) -> None:
         """Run one task's coroutine to its end."""
-        try:
+        with suppress(StoreUnavailable):  # its jobs become due again; the outage has its own line
             self._loop.run_until_complete(step)
-        except StoreUnavailable:
-            log.warning("task.store_away", remedy="its jobs become due again")
 
     async def run_each(
         self,
@@ -102,15 +102,16 @@ class Runtime:
                 await one(ref)
 
     async def attempt(self, step: Callable[[Gateway, str], Awaitable[None]], ref: str) -> None:
-        """Run a step on one ref; failures are logged."""
-        try:
-            await step(self.gateway, ref)
-        except StoreUnavailable:
-            log.warning("step.store_away", ref=ref, remedy="it becomes due again")
-        except Quarantined as error:
-            await alarm_quarantined(self.gateway, error)
-        except Exception:
-            log.exception("step.failed", ref=ref)
+        """Run a step on one ref, a job's or a delivery's; failures are logged."""
+        with about(**ref_names(ref)):
+            try:
+                await step(self.gateway, ref)
+            except StoreUnavailable:
+                pass  # it becomes due again; the outage has its own line
+            except Quarantined as error:
+                await alarm_quarantined(self.gateway, error)
+            except Exception:
+                log.exception("step.failed")
 
     def renew_connections(self) -> None:
         """Drop connections to a former primary: each would cost a step a second."""

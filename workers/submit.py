@@ -9,15 +9,18 @@ from typing import Any
 
 import structlog
 
+from app import tracing
 from app.crash import crash_point
 from app.domain.buying import SubmitOutcome, breaker_sentence
 from app.domain.errors import StoreUnavailable
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.domain.marker import Marker, make_marker
+from app.domain.traces import new_span
 from app.fal.client import SUBMIT_SECONDS
 from app.fal.protocol import SubmitAccepted, SubmitRefused, SubmitReply, SubmitUnknown
 from app.gateway import Gateway
 from app.store.jobs import SUBMIT_LEASE_MS, ref_of
+from app.telemetry import note
 from workers.runtime import Runtime
 
 START_POST_WITHIN_S = SUBMIT_LEASE_MS / 1000 - SUBMIT_SECONDS  # after the claim: the POST ends within its lease
@@ -53,6 +56,8 @@ async def submit(gateway: Gateway, ref: str) -> None:
 
 async def _submit(gateway: Gateway, ref: str) -> None:
     job = await gateway.stores.jobs.get(ref)
+    if job is not None:
+        note(**job.names)
     if job is None:
         await gateway.stores.due.drop("submit", [ref])
     elif job.status is Status.SUBMITTING:
@@ -69,7 +74,7 @@ async def _hold_if_lost(gateway: Gateway, job: Job) -> None:
     if job.nonce is None or job.lease_ms is None or await gateway.stores.clock.now_ms() < job.lease_ms:
         return
     if await gateway.stores.jobs.hold(job, nonce=job.nonce, reason="worker_lost"):
-        log.warning("job.held", job=job.id, reason="worker_lost")
+        log.warning("job.held", **job.names, reason="worker_lost")
 
 
 async def _buy(gateway: Gateway, job: Job) -> None:
@@ -94,20 +99,37 @@ async def _buy(gateway: Gateway, job: Job) -> None:
     if time.monotonic() > latest_s:  # this process was suspended, and another may have taken over
         await _persist(partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0))
         return  # nothing was sent
+    began_ns, span = time.time_ns(), new_span()
     outcome = await gateway.fal.submit(
         job.model,
         marked_input(job, marker),
         start_timeout=start_timeout,
         marker=str(marker),
         webhook_url=_webhook_url(gateway, marker),
+        traceparent=job.traceparent(span),
     )
     crash_point("submit.answered")
+    _log_call(job, outcome, began_ns=began_ns, span=span)
     await _record(gateway, job, nonce, outcome)
-    log.info(
-        "job.submitted",
-        job=job.id,
-        attempt=job.attempt + 1,
-        outcome=type(outcome).__name__.removeprefix("Submit").lower(),
+
+
+def _log_call(job: Job, outcome: SubmitReply, *, began_ns: int, span: str) -> None:
+    """The line and the span of a call, with fal's id of the request: it is in the log before it is in the store."""
+    word = type(outcome).__name__.removeprefix("Submit").lower()
+    request = outcome.request_id if isinstance(outcome, SubmitAccepted) else None
+    if request is not None:
+        note(upstream_request_id=request)
+    names = job.names if request is None else {**job.names, "upstream_request_id": request}
+    ms = round((time.time_ns() - began_ns) / 1_000_000, 1)
+    log.info("job.submitted", **names, attempt=job.attempt + 1, outcome=word, ms=ms)
+    tracing.record_step(
+        job,
+        "submit",
+        began_ns=began_ns,
+        span=span,
+        kind="CLIENT",
+        error=None if request is not None else word,
+        attributes={"filmgate.attempt": job.attempt + 1, "filmgate.upstream_request_id": request},
     )
 
 
@@ -156,7 +178,7 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: SubmitReply) 
             await _persist(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))
             if kind == "busy":  # after it: the report counts the jobs at fal
                 await _report(gateway, kind, message)
-            log.warning("job.refused", job=job.id, code=code, status=outcome.status, cause=outcome.cause or None)
+            log.warning("job.refused", **job.names, code=code, status=outcome.status, cause=outcome.cause or None)
         case SubmitRefused(code=code, message=message, status=status):
             error = JobError(code, message, upstream={"status": status})
             start = (Status.SUBMITTING,)
@@ -166,12 +188,12 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: SubmitReply) 
         case SubmitUnknown(reason):
             await store.hold(job, nonce=nonce, reason=reason)
             await _report(gateway, "unknown", "fal's answers to submissions are unclear; buying waits a moment.")
-            log.warning("job.held", job=job.id, reason=reason)
+            log.warning("job.held", **job.names, reason=reason)
 
 
 async def _alarm_odd_urls(gateway: Gateway, job: Job, request_id: str) -> None:
     """Alarm for URLs that fal does not send: something may sit between fal and us. They are not called."""
-    log.error("upstream.odd_urls", job=job.id, upstream_request_id=request_id)
+    log.error("upstream.odd_urls", **{**job.names, "upstream_request_id": request_id})
     with suppress(StoreUnavailable):
         sentence = "fal's reply to a submission names URLs on another host; they were not called."
         await gateway.stores.alarms.raise_alarm("odd_urls", sentence, job=job.id, upstream_request_id=request_id)
@@ -218,7 +240,8 @@ async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> Non
                 await gateway.adoption.alarm_if_shared(job, request_id)
             return
     except StoreUnavailable:
-        log.error("job.unsaved", job=job.id, upstream_request_id=request_id, remedy="adopt it by hand")  # noqa: TRY400  no trace needed
+        names = {**job.names, "upstream_request_id": request_id}
+        log.error("job.unsaved", **names, remedy="adopt it by hand")  # noqa: TRY400  no traceback needed
         return
     now = await gateway.stores.jobs.get(ref_of(job))
     if now is None or now.upstream_request_id != request_id:

@@ -18,6 +18,7 @@ from rq.job import Job
 from rq.utils import now
 from rq.worker import WorkerStatus
 
+from app.store.connection import OUTAGE
 from workers.runtime import ExitAtOnce, Runtime
 from workers.task import Task
 
@@ -26,7 +27,6 @@ DEQUEUE_TIMEOUT_S = 1  # of a blocking read
 RECONNECT_S = 0.5  # between two attempts to connect
 HEARTBEAT_S = 15.0  # each is a write to the store's disk
 SUSPENSION_S = 1.0  # between two looks for `rq suspend`
-LOG_EVERY_S = 60.0  # between two log lines of RQ about a store that is away
 EXIT_WITHIN_S = 28.0  # after SIGTERM; the supervisor kills after 27 s
 EXIT_UNFINISHED = 75
 
@@ -118,6 +118,7 @@ class Worker(SimpleWorker):
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Every 15 s: RQ would write three times a second. A state that could not be written is written now."""
         if pipeline is None:
+            OUTAGE.worked()  # RQ calls this after each blocking read
             self.set_state(self.get_state())
         if pipeline is None and time.monotonic() < self._beat_at:
             return
@@ -161,26 +162,18 @@ class Worker(SimpleWorker):
         try:
             yield
         except RedisError as error:
-            self.log.warning("Worker %s: the store is away: %s", self.name, type(error).__name__)
+            OUTAGE.failed("no_answer", error=type(error).__name__)
 
 
 class StoreAwayFilter(logging.Filter):
-    """Passes one line a minute about a store that is away."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._next = 0.0
+    """Counts RQ's lines about a store that is away, two a second, instead of passing them on."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for a repeated line."""
-        if "could not connect" not in str(record.msg) and "store is away" not in str(record.msg):
+        """False for such a line."""
+        if "could not connect" not in str(record.msg):
             return True
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + LOG_EVERY_S
-        record.levelno, record.levelname = logging.WARNING, "WARNING"
-        return True
+        OUTAGE.failed("no_answer", error="ConnectionError")
+        return False
 
 
 def start_exit_deadline() -> int:

@@ -269,7 +269,7 @@ class Connection(HttpToolsProtocol):
                 scope[WHOLE] = True
             scope[HANDOVER] = self._reply = ServedReply(self, cycle)
             try:
-                await cast("ASGIApp", app)(scope, receive, send_and_leave)
+                await self._reply.make(cast("ASGIApp", app), scope, receive, send_and_leave)
             finally:
                 scope.pop(HANDOVER, None)  # a reference cycle would live until the collector runs
 

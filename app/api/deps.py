@@ -7,7 +7,6 @@ import re
 import secrets
 from typing import Annotated, cast
 
-import structlog
 from fastapi import Depends, Request
 
 from app.api.incoming import PAYER
@@ -20,6 +19,7 @@ from app.domain.accounts import Caller, Scope, well_formed
 from app.domain.errors import Code, Forbidden, Malformed, Unauthenticated
 from app.domain.jobs import Job
 from app.gateway import Gateway
+from app.telemetry import note
 
 SCHEMES = ("bearer", "key")
 HEADER_NAMES = {b"authorization": "Authorization", b"x-api-key": "X-API-Key"}
@@ -145,7 +145,7 @@ async def _permitted_caller(request: Request, gateway: Gateway, given: str | Non
     _require_origin(request, caller)
     require_known_parameters(request)
     request.scope[PAYER] = caller.key
-    structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
+    note(team=caller.team, user=caller.user, key=caller.key)
     return caller
 
 
@@ -170,7 +170,7 @@ async def administrator(request: Request, gateway: TheGateway) -> str:
         raise Forbidden("Only the administrator's key (FILMGATE_ADMIN_KEY) may do this.")
     require_known_parameters(request)
     request.scope[PAYER] = ADMINISTRATOR
-    structlog.contextvars.bind_contextvars(actor=ADMINISTRATOR)
+    note(actor=ADMINISTRATOR)
     return ADMINISTRATOR
 
 

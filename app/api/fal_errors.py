@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from app.api.limit_headers import limit_headers
 from app.domain.errors import Code, Conflict, FilmgateError, OverLimit, Overloaded, StoreUnavailable, Violation
+from app.telemetry import note
 from app.views.fal_platform import fal_platform_error
 
 REQUEST_ID = "x-fal-request-id"
@@ -97,6 +98,7 @@ def status_of(error: FilmgateError, *, repeatable: bool) -> int:
 
 def not_found(trace_id: str, *, status_word: bool) -> Response:
     """Fal's reply for an unknown id; `status_word` for the routes that reply with a status."""
+    note(code=Code.NOT_FOUND.value)
     body: dict[str, Any] = {"detail": "Request not found", "message": "Request not found"}
     if status_word:
         body = {"status": "NOT_FOUND", **body}

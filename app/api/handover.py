@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.problems import FAILED
 
 HANDOVER = "handover"  # of the scope, by our own server (app/api/connections.py)
 PAUSE_S = 0.02  # between two looks at a buffer that the caller empties slowly
@@ -33,6 +36,20 @@ class ServedReply:
         self._connection = connection
         self._cycle = cycle
         self.has_left = False  # the caller had disconnected before the reply was written
+
+    async def make(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application, without the errors that uvicorn need not log.
+
+        An error that was logged and answered; and a call that is cut off by a server that stops and has waited.
+        """
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            self._cycle.disconnected = True
+            self._connection.transport.close()
+        except Exception as error:
+            if scope.pop(FAILED, None) is not error:
+                raise
 
     @property
     def alive(self) -> bool:

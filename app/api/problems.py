@@ -17,11 +17,13 @@ from starlette.types import Scope
 
 from app.api.fal_errors import CLOSING, fal_error, is_fal_path, is_repeatable
 from app.api.limit_headers import limit_headers
-from app.domain.errors import Code, FilmgateError, Malformed, StoreUnavailable, Unprocessable, Violation
+from app.domain.errors import Code, FilmgateError, Malformed, Unprocessable, Violation
+from app.telemetry import note
 from app.views.problems import problem_view
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_PATH = 256  # characters of a path, in replies and logs
+FAILED = "failed"  # of the scope: the exception that was logged and answered
 # Answered where they are raised; any other exception is a fault, and goes up to Starlette's outermost middleware.
 HANDLED = (FilmgateError, HTTPException, RequestValidationError, ClientDisconnect)
 
@@ -34,6 +36,7 @@ def problem(error: FilmgateError, *, scope: Scope, base_url: str) -> Response:
     Under /fal/, for fal's own clients, it has fal's shape.
     """
     path, trace_id = scope["path"], scope.get("trace_id", "")
+    note(code=error.code.value)
     if is_fal_path(path):
         repeatable = is_repeatable(scope)
         return fal_error(error, path=path, trace_id=trace_id, base_url=base_url, repeatable=repeatable)
@@ -95,8 +98,6 @@ def _translated(request: Request, error: Exception) -> FilmgateError:
     path = request.scope["path"][:LONGEST_PATH]
     match error:
         case FilmgateError():
-            if isinstance(error, StoreUnavailable):
-                log.warning("store.away", path=path)
             return error
         case HTTPException():
             return _from_http(error)
@@ -105,4 +106,5 @@ def _translated(request: Request, error: Exception) -> FilmgateError:
         case ClientDisconnect():
             return Malformed("The connection ended before the body did.")
     log.error("request.failed", path=path, exc_info=error)
+    request.scope[FAILED] = error
     return FilmgateError("Something went wrong here; it has been written to the log.")

@@ -31,3 +31,9 @@ def split_ref(ref: str) -> tuple[str, str]:
     """The team and the item of a ref."""
     team, _, item = ref.partition("/")
     return team, item
+
+
+def ref_names(ref: str) -> dict[str, str]:
+    """What a log line names of a job or a delivery of which only the ref is known."""
+    team, item = split_ref(ref)
+    return {"team": team, "delivery" if item.startswith("msg_") else "job": item}

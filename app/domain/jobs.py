@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.domain.record import record
+from app.domain.traces import TraceParent, span_of, standard_id, write_traceparent
 
 
 class Status(StrEnum):
@@ -115,6 +116,7 @@ class Order:
     webhook_url: str | None = None
     webhook_style: str | None = None  # `fal`: messages have fal's shape; None: ours
     trace_id: str | None = None
+    trace_sampled: bool | None = None  # True when the caller, or this gateway, records the trace
 
 
 @record
@@ -192,3 +194,23 @@ class Job(Order):
     # `periods` has four of them in the form of older versions.
     starts: str = field(default="", compare=False)
     periods: str = field(default="", compare=False)
+
+    @property
+    def trace(self) -> TraceParent | None:
+        """Where its spans belong: below its admission. None for a job of an older version."""
+        if self.trace_id is None:
+            return None
+        return TraceParent(standard_id(self.trace_id), span_of(self.id), bool(self.trace_sampled))
+
+    def traceparent(self, span: str) -> str | None:
+        """The W3C header for a call about the job with this span; None for a job of an older version."""
+        if self.trace_id is None:
+            return None
+        return write_traceparent(self.trace_id, span, sampled=bool(self.trace_sampled))
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What a log line about the job names; none of it is the caller's content."""
+        known = {"trace_id": self.trace_id, "upstream_request_id": self.upstream_request_id}
+        own = {"job": self.id, "team": self.team, "user": self.user, "key": self.key}
+        return own | {name: value for name, value in known.items() if value}

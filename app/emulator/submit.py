@@ -24,7 +24,7 @@ from app.emulator.web import HangingResponse, NginxPage, RefusedRequest, Truncat
 NAMESPACES = frozenset({"workflows", "comfy"})
 OWNERS = frozenset({"fal-ai", "kling", *NAMESPACES})
 EVIL_BASE = "https://queue.evil.example"
-KEPT_HEADERS = re.compile(r"^(x-fal-.*|x-app-fal-.*|x-emulator-scenario|user-agent|content-type)$")
+KEPT_HEADERS = re.compile(r"^(x-fal-.*|x-app-fal-.*|x-emulator-scenario|traceparent|user-agent|content-type)$")
 TAG = re.compile(r"^([a-z0-9._-]{1,64})=(.{0,256})$")
 MAX_TAGS, MAX_TAGS_BYTES = 10, 1024
 OK = 200

@@ -7,7 +7,6 @@ whether $1.40 was spent. Polls and other reads use kept connections (docs/decisi
 import asyncio
 import io
 import json
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -47,6 +46,7 @@ from app.fal.web import (
     plain_transport,
     read_answer,
 )
+from app.outages import Outage
 
 SUBMIT_SECONDS = 30
 LAST_SUBMIT_SECONDS = 20  # for a submission on its way when its process is told to stop
@@ -60,7 +60,6 @@ BILL_SECONDS = HISTORY_SECONDS = 4  # for all pages: less than a lane's slice
 HISTORY_LIMIT = 8_000_000  # bytes; a page has a hundred payloads, whose prompts may be long
 CONNECT_SECONDS = 5
 MAX_CONNECTIONS = 200  # that polls share
-LOG_INTERVAL_S = 30.0  # between two log lines about the same cause
 # Errors of a failed call: httpx's of an upload, aiohttp's of a read.
 NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, TimeoutError, UnicodeError)
 NOT_FOUND = 404
@@ -102,7 +101,7 @@ class FalClient:
             transport=plain_transport(route), timeout=self._limits(SUBMIT_SECONDS), **options
         )
         self._kept = KeptConnections(route, connections=MAX_CONNECTIONS, connect_s=CONNECT_SECONDS)
-        self._quiet_until: dict[str, float] = {}  # by cause: when it may be logged again
+        self._outage = Outage("fal")
         self._submitting: set[asyncio.Timeout] = set()
 
     @staticmethod
@@ -122,8 +121,12 @@ class FalClient:
         start_timeout: float | None,
         marker: str,
         webhook_url: str | None,
+        traceparent: str | None = None,
     ) -> SubmitReply:
-        """Buy one generation: exactly one POST, never repeated here. fal keeps the marker as a tag."""
+        """Buy one generation: exactly one POST, never repeated here. fal keeps the marker as a tag.
+
+        `traceparent` is sent as it is (W3C Trace Context).
+        """
         if not self._can_call:
             sentence = "The gateway has no fal key; the operator must set FAL_KEY."
             return SubmitRefused("upstream_unauthorized", sentence, retryable=True, account_fault=True)
@@ -138,6 +141,8 @@ class FalClient:
             url += f"?fal_webhook={quote(webhook_url, safe='')}"
         if start_timeout is not None:
             headers["X-Fal-Request-Timeout"] = f"{start_timeout:.1f}"
+        if traceparent is not None:
+            headers["traceparent"] = traceparent
         outgoing = Outgoing()
         try:
             content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
@@ -146,9 +151,9 @@ class FalClient:
                     self._once, "POST", url, headers=headers, content=content, outgoing=outgoing
                 )
         except Exception as error:  # noqa: BLE001  any error: what counts is whether a byte was sent
-            outcome = classify_exception(error, begun=outgoing.begun)
-            log.warning("fal.no_answer", call="submit", error=type(error).__name__, cause=cause_of(error))
-            return outcome
+            self._note_failure("submit", error)
+            return classify_exception(error, begun=outgoing.begun)
+        self._outage.worked()
         outcome = classify_answer(status, answer)
         if isinstance(outcome, SubmitAccepted):
             return replace(outcome, odd_urls=names_odd_urls(answer, queue_url=self.queue_url))
@@ -175,8 +180,10 @@ class FalClient:
             async with asyncio.timeout(POLL_SECONDS):
                 status, answer, _ = await self._kept.call("GET", url, headers=self._headers)
         except (*NO_ANSWER, FalAnswerTooLarge) as error:
-            self._log_failure("status", error)
+            self._note_failure("status", error)
             return StatusReport("unclear")
+        if self._outage.on:
+            self._outage.worked()
         if status == NOT_FOUND:
             return StatusReport("missing")
         return read_progress(answer) if status // 100 == 2 else StatusReport("unclear")  # noqa: PLR2004  2xx
@@ -190,8 +197,9 @@ class FalClient:
         except FalAnswerTooLarge as error:
             return Result(error.status, None, None)
         except NO_ANSWER as error:
-            self._log_failure("result", error)
+            self._note_failure("result", error)
             return None
+        self._outage.worked()
         body = parse_json(answer)
         error_type = body.get("error_type") if isinstance(body, dict) else None
         units = read_units(headers.get("x-fal-billable-units"))
@@ -204,7 +212,7 @@ class FalClient:
             async with asyncio.timeout(POLL_SECONDS):
                 await self._kept.call("PUT", url, headers=self._headers)
         except (*NO_ANSWER, FalAnswerTooLarge) as error:
-            self._log_failure("cancel", error)
+            self._note_failure("cancel", error)
             return False
         return True
 
@@ -242,7 +250,7 @@ class FalClient:
                     self._once, "PUT", upload_url, headers=headers, content=_chunks(content)
                 )
         except (*NO_ANSWER, FalAnswerTooLarge) as error:
-            self._log_failure("upload", error)
+            self._note_failure("upload", error)
             reason = unreachable(cause_of(error)).removeprefix("fal ")
             raise UpstreamUnavailable(f"The file was not stored: fal's storage {reason}") from None
         if status // 100 != 2:  # noqa: PLR2004  2xx
@@ -323,16 +331,13 @@ class FalClient:
         except FalAnswerTooLarge:
             return UnusableAnswer("too_large")
         except NO_ANSWER as error:
-            self._log_failure(call, error)
+            self._note_failure(call, error)
             return UnusableAnswer("no_answer")
         return UnusableAnswer("too_long")
 
-    def _log_failure(self, call: str, error: Exception) -> None:
-        """Log why a read failed: each cause at most once in 30 s, however many jobs are polled."""
-        cause, now = cause_of(error), time.monotonic()
-        if now >= self._quiet_until.get(cause, 0.0):
-            self._quiet_until[cause] = now + LOG_INTERVAL_S
-            log.warning("fal.no_answer", call=call, error=type(error).__name__, cause=cause)
+    def _note_failure(self, call: str, error: Exception) -> None:
+        """A call got no answer: one line for each cause until fal answers again, however many jobs are polled."""
+        self._outage.failed(cause_of(error), call=call, error=type(error).__name__)
 
 
 async def _chunks(content: bytes | BinaryIO) -> AsyncIterator[bytes]:

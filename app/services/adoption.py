@@ -51,7 +51,7 @@ class Adoption:
             else:
                 break
             if done:
-                log.info("job.adopted", job=job.id, upstream_request_id=request_id, was=job.status.value)
+                log.info("job.adopted", **_names(job, request_id), was=job.status.value)
                 await self.alarm_if_shared(job, request_id)
                 return True
             now = await self.jobs.get(ref_of(job))
@@ -67,7 +67,7 @@ class Adoption:
         if not await self.alarms.raise_once("orphan", sentence, job=job.id, upstream_request_id=request_id):
             return
         cancelled = await self.fal.cancel(job.model, request_id)
-        log.error("job.orphan", job=job.id, upstream_request_id=request_id, cancel_sent=cancelled)
+        log.error("job.orphan", **_names(job, request_id), cancel_sent=cancelled)
 
     async def alarm_if_shared(self, job: Job, request_id: str) -> None:
         """Raise an alarm when another job has the same request: both show one clip, and both are charged."""
@@ -75,7 +75,7 @@ class Adoption:
         if other is None:
             return
         name = split_ref(other)[1]
-        log.error("job.shared_request", job=job.id, other=name, upstream_request_id=request_id)
+        log.error("job.shared_request", **_names(job, request_id), other=name)
         sentence = f"fal gave the job the request that {name} has already; both continue, and show the same clip."
         await self.alarms.raise_alarm("shared_request", sentence, job=job.id, upstream_request_id=request_id)
 
@@ -84,4 +84,9 @@ class Adoption:
         sentence = "fal's webhook called the request a failure, and its result is a clip; the clip counts."
         request_id = job.upstream_request_id or ""
         if await self.alarms.raise_once("webhook_differs", sentence, job=job.id, upstream_request_id=request_id):
-            log.warning("job.webhook_differs", job=job.id, upstream_request_id=request_id)
+            log.warning("job.webhook_differs", **_names(job, request_id))
+
+
+def _names(job: Job, request_id: str) -> dict[str, str]:
+    """What a log line names of the job, with this request."""
+    return {**job.names, "upstream_request_id": request_id}

@@ -31,6 +31,7 @@ from app.store.events import EventStore
 from app.store.followers import Follower
 from app.store.jobs import JobStore
 from app.store.line import LineStore
+from app.telemetry import note
 
 DEDUP_MS = 150_000  # Python's client waits 120 s for a reply, and up to 30 s before it sends the request again
 FIRST_POLL_S = 0.5
@@ -123,6 +124,7 @@ class FalCompat:
         surface: Surface,
         idempotency_key: str | None,
         trace_id: str | None,
+        trace_sampled: bool | None = None,
         handover: Handover = NOBODY,
     ) -> FalSubmission:
         """Admit a job, or return the one that the same request was admitted as.
@@ -152,6 +154,7 @@ class FalCompat:
             start_deadline_s=None if start_s is None else min(start_s, self.deadline_s),
             idempotency_key=idempotency_key or derived,
             trace_id=trace_id,
+            trace_sampled=trace_sampled,
             dedup_ms=None if derived is None else dedup_ms,
             answer=None if answer is None else answer.id,
         )
@@ -212,6 +215,7 @@ class FalCompat:
         if found is None or not belongs_to_app(found.job, app):
             raise NotFound("Request not found")
         job = found.job
+        note(job=job.id, upstream_request_id=job.upstream_request_id)
         if found.dedup_digest is not None and job.user == caller.user:
             with suppress(StoreUnavailable):
                 await self.admission.acknowledge(job, digest=found.dedup_digest, polled=True)

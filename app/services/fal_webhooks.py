@@ -17,6 +17,7 @@ from app.fal.signature import MIN_INTERVAL_S, KeysUnavailable, NotGenuine, Verif
 from app.services.adoption import Adoption
 from app.store.jobs import JobStore, ref_of
 from app.store.secrets import SecretStore
+from app.telemetry import note
 
 log = structlog.get_logger()
 
@@ -57,7 +58,9 @@ class FalWebhooks:
         if job is None:
             raise NotFound("There is nothing here.")
         request_id = delivery.request_id
-        log.info("fal_webhook.received", job=job.id, upstream_request_id=request_id, status=job.status.value)
+        names = {**job.names, "upstream_request_id": request_id}
+        note(job=job.id, upstream_request_id=request_id)
+        log.info("fal_webhook.received", **names, status=job.status.value)
         adopted = await self.adoption.adopt(job, marker.nonce, request_id)
         if adopted and delivery.failed:
             await self._note_failure(ref_of(job))

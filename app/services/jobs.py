@@ -1,12 +1,14 @@
 """Jobs: submit, quote, read, cancel, delete."""
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import structlog
 
+from app import tracing
 from app.crash import crash_point
 from app.domain.access import require_control, require_scope, visibility_filter
 from app.domain.accounts import Caller, Scope
@@ -23,6 +25,8 @@ from app.domain.errors import (
 from app.domain.ids import join_ref
 from app.domain.jobs import LIVE, Job, Status, Submission
 from app.domain.limits import LimitState, Unit, Window
+from app.domain.money import format_usd
+from app.domain.traces import span_of
 from app.services.answers import Answer, admit
 from app.services.store_disk import StoreDisk
 from app.services.submissions import Submissions
@@ -37,6 +41,7 @@ from app.store.admission import (
 from app.store.jobs import NOW, JobStore, ref_of
 from app.store.limits import LimitStore
 from app.store.line import LineStore
+from app.telemetry import note
 
 WAIT_S = {Window.CONCURRENT: 10, Window.QUEUED: 10, Window.TOTAL: 3600}  # a guess: these have no time of reset
 USUAL_DURATION_MS = 360_000  # of Kling, while none of a model was measured
@@ -99,8 +104,12 @@ class Jobs:
         if embedded and answer is not None and not answer.is_open:
             raise Unavailable("The caller has left.")  # its repeat may have been answered already, and forgotten
         crash_point("admit.before")
+        began_ns = time.time_ns()
         outcome = await admit(self.admission, complete, answer)
         crash_point("admit.after")
+        if tracing.is_on() and isinstance(outcome, Admitted):
+            job = outcome.job
+            tracing.record_step(job, "admit", within=tracing.current(), began_ns=began_ns, span=span_of(job.id))
         return await self._submitted(caller, outcome, complete)
 
     async def _submitted(self, caller: Caller, outcome: AdmissionOutcome, submission: Submission) -> Submitted:
@@ -115,6 +124,8 @@ class Jobs:
         if outcome.alarms:
             log.warning("budget.threshold", owner="gateway", limits=outcome.alarms)
         job = outcome.job
+        note(job=job.id)
+        log.info("job.admitted", model=job.model, quoted_usd=format_usd(job.quoted_micro))
         position = await self.line.position_at(caller.team, caller.user, outcome.rank, micro=job.quoted_micro)
         return Submitted(job, position, repeated=False, limits=outcome.limits)
 
@@ -136,6 +147,7 @@ class Jobs:
         job = await self.jobs.get_visible(join_ref(caller.team, job_id), visibility_filter(caller))
         if job is None:
             raise NotFound("There is no job with this id.")
+        note(job=job.id, upstream_request_id=job.upstream_request_id)
         return job
 
     async def get_with_position(self, caller: Caller, job_id: str) -> tuple[Job, int | None]:
@@ -145,6 +157,7 @@ class Jobs:
         if found is None:
             raise NotFound("There is no job with this id.")
         job = found.job
+        note(job=job.id, upstream_request_id=job.upstream_request_id)
         return job, await self.line.position_at(job.team, job.user, found.rank, micro=job.quoted_micro)
 
     async def position(self, job: Job) -> int | None:
@@ -199,6 +212,7 @@ class Jobs:
         job = await self.jobs.get(join_ref(caller.team, job_id))
         if job is None:
             raise NotFound("The job of this idempotency key has expired; use a new key.")
+        note(job=job.id, repeated=True)
         return Submitted(job, await self.position(job), repeated=True, limits=limits)
 
 

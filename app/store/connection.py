@@ -5,7 +5,6 @@ from contextlib import suppress
 from typing import Any
 
 import redis.asyncio as aredis
-import structlog
 from redis import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 from redis import Redis as SyncRedis
 from redis.asyncio.client import Pipeline as AsyncPipeline
@@ -25,6 +24,7 @@ from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnecti
 
 from app.domain.errors import StoreUnavailable
 from app.domain.store_address import StoreAddress, read_store_address
+from app.outages import Outage
 from app.store.client import Client, Value
 from app.store.shared_connection import SharedConnection, TooManyCalls
 
@@ -36,7 +36,7 @@ MAX_TOGETHER = 16  # commands of one caller that leave together over the shared 
 TURN_TIMEOUT = 2.0  # seconds to wait for a free connection
 TAKES_NO_WRITES = ("OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "BUSY")
 
-log = structlog.get_logger()
+OUTAGE = Outage("store")  # of this process: requests, steps and RQ notice the same one
 
 
 class _SentinelPool(SentinelConnectionPool, aredis.BlockingConnectionPool):
@@ -319,7 +319,11 @@ class store_errors:  # noqa: N801  read as contextlib's are; a generator would c
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         """Raise StoreUnavailable instead of an error that it stands for."""
-        sentence = _sentence(error) if error is not None else None
+        if error is None:
+            if OUTAGE.on:
+                OUTAGE.worked()
+            return
+        sentence = _sentence(error)
         if sentence is not None:
             raise StoreUnavailable(sentence) from (error if isinstance(error, ResponseError) else None)
 
@@ -328,15 +332,16 @@ def _sentence(error: BaseException) -> str | None:
     """What callers read about this error; None for one that is no fault of the store."""
     if isinstance(error, TooManyCalls):
         return "Too many calls wait for the store; try again in a moment."
-    if isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse | OSError):
+    closed = isinstance(error, RuntimeError) and "handler is closed" in str(error)  # uvloop's: by the other side
+    if closed or isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse | OSError):
+        OUTAGE.failed("no_answer", error=type(error).__name__)
         return "The store does not answer; try again in a moment."
-    if isinstance(error, RuntimeError) and "handler is closed" in str(error):
-        return "The store does not answer; try again in a moment."  # uvloop's: the other side has just closed it
     if isinstance(error, NoPermissionError):
-        log.error("store.no_permission", said=str(error), remedy="docs/store.md lists the rights it needs")
+        OUTAGE.failed("no_permission", said=str(error), remedy="docs/store.md lists the rights it needs")
         return "The store refuses us a command; its administrator must allow it."
     if isinstance(error, ResponseError) and _takes_no_writes(error):
         full = isinstance(error, OutOfMemoryError) or str(error).lstrip("-").startswith("OOM")
+        OUTAGE.failed("no_memory" if full else "no_writes", said=str(error))
         why = "has no memory left for something new" if full else "takes no writes at the moment"
         return f"The store {why}; try again shortly."
     return None

@@ -203,7 +203,6 @@ class EventStore:
                     entries = found[0] if found and isinstance(found[0], list) else found
                     await self._publish(name.removeprefix(keys.events("")), entries)
             except StoreUnavailable:
-                log.warning("events.store_away")
                 await asyncio.sleep(RETRY_S)
 
     async def _begin(self, team: str) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import structlog
+
 from app.domain.ids import join_ref, new_id, new_nonce, split_ref
 from app.domain.jobs import CANCELED, TRANSITIONS, Charge, Job, JobError, Status
 from app.domain.limits import DAY_MS
@@ -25,6 +27,8 @@ PAGE = 1000  # records read at once
 BILLING_MS = 60_000  # fal's billing events come a little late
 
 NOW = "@now"  # in a field: the store's time (ms)
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +211,7 @@ class JobStore:
         closes = charge in {Charge.SPEND, Charge.RELEASE}  # disputes are decided by scripts, which read facts
         packed = packed_fields(job, fields or {}, facts=closes) if status.ended else Packed(b"", [], [])
         with store_errors():
-            return await scripts.advance(
+            reached = await scripts.advance(
                 self._redis,
                 job=keys.job(ref),
                 reservations=keys.reservations(job.team),
@@ -231,6 +235,9 @@ class JobStore:
                 packed_facts="\n".join(packed.facts),
                 rest=write_fields(fields or {}),
             )
+        if reached is not None and Status(reached).ended:
+            _log_end(job, reached, charge if status.ended else Charge.RELEASE, (fields or {}).get("error"))
+        return reached is not None
 
     async def update(
         self,
@@ -334,6 +341,12 @@ class JobStore:
             if job is not None:
                 return job
         return None
+
+
+def _log_end(job: Job, status: str, charge: Charge, error: JobError | None) -> None:
+    """The one line about a job's end, however it comes."""
+    code = None if error is None else error.code
+    log.info("job.ended", **job.names, status=status, money=charge.value, code=code)
 
 
 def ref_of(job: Job) -> str:

@@ -39,6 +39,7 @@ FACTS = (
     "upstream_status",
     "starts",
     "basis",
+    "trace_sampled",
 )
 MAX_CHARS = 16_384  # longer records are not packed
 # The first byte is the form of the rest; a form's dictionary never changes.

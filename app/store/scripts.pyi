@@ -100,7 +100,7 @@ async def advance(
     packed_names: str,
     packed_facts: str,
     rest: Iterable[str],
-) -> bool:
+) -> str | None:
     """Moves one job to its next state: status, money, slot, due times, event and outbox change together."""
 
 async def agree_concurrency(redis: Client, *, host: str, number: int, alive_ms: int) -> tuple[int, str]:
@@ -219,7 +219,9 @@ async def finish_upload(
 async def fold_usage(redis: Client, *, ledger: str, days: str, team: str, entries: int, hours_ms: int) -> int:
     """Adds the next entries of a team's ledger to the sums of usage reports, and remembers how far it came."""
 
-async def grant_slots(redis: Client, *, own_concurrency: int, grant_ms: int, quiet_ms: int, limit: int) -> int:
+async def grant_slots(
+    redis: Client, *, own_concurrency: int, grant_ms: int, quiet_ms: int, limit: int
+) -> list[list[str | None]]:
     """Grants free slots at fal to the team, and in it the user, that was granted the least for its weight."""
 
 async def note_sent(redis: Client, *, kind: str, about: str, id: str, level: int) -> bool:

@@ -82,11 +82,19 @@ class Sender:
         self._total = total_timeout
         self._client = guarded_client(GuardedTransport(policy, tls=tls, resolver=resolver), total=total_timeout)
 
-    async def send(self, url: str, *, body: bytes, signature: Mapping[str, str], now: datetime) -> Attempt:
+    async def send(
+        self,
+        url: str,
+        *,
+        body: bytes,
+        signature: Mapping[str, str],
+        now: datetime,
+        traceparent: str | None = None,
+    ) -> Attempt:
         """Posts `body` (JSON) once, within `total_timeout` seconds; never raises for a failure.
 
-        `signature` are the headers that identify and sign this attempt. Redirects are failures. Once a status line
-        has arrived it decides, however the rest of the answer ends.
+        `signature` are the headers that identify and sign this attempt, `traceparent` one more (W3C Trace Context).
+        Redirects are failures. Once a status line has arrived it decides, however the rest of the answer ends.
         """
         began = time.monotonic()
         answer = _Answer()
@@ -98,6 +106,8 @@ class Sender:
             "Accept": "*/*",
             "Accept-Encoding": "identity",  # with a raw read, nothing is ever unpacked
         }
+        if traceparent is not None:
+            headers["traceparent"] = traceparent
         try:
             error = await self._exchange(url, headers, body, answer)
             retry_after = _retry_after(answer, now)

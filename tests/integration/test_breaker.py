@@ -57,7 +57,7 @@ async def half_open(pipeline: Pipeline) -> None:
 
 async def grants(pipeline: Pipeline) -> int:
     """Grant with eight lanes at once; how many were granted."""
-    return sum(await asyncio.gather(*(pipeline.gateway.stores.slots.grant() for _ in range(8))))
+    return sum(map(len, await asyncio.gather(*(pipeline.gateway.stores.slots.grant() for _ in range(8)))))
 
 
 async def alarms(pipeline: Pipeline) -> list[str]:

@@ -21,7 +21,7 @@ UNREACHABLE = "fal cannot be reached at the moment."
 
 async def grants(pipeline: Pipeline) -> int:
     """Grant with eight lanes at once; how many were granted."""
-    return sum(await asyncio.gather(*(pipeline.gateway.stores.slots.grant() for _ in range(8))))
+    return sum(map(len, await asyncio.gather(*(pipeline.gateway.stores.slots.grant() for _ in range(8)))))
 
 
 async def probe_of(pipeline: Pipeline) -> str:

@@ -36,7 +36,7 @@ async def test_grants_never_exceed_what_fal_takes(pipeline: Pipeline) -> None:
         grants = await asyncio.gather(*(pipeline.gateway.stores.slots.grant() for _ in range(8)))
         holders = await granted(pipeline)
         most = max(most, len(holders))
-        assert sum(grants) <= 10
+        assert sum(map(len, grants)) <= 10
         for ref in holders[:3]:
             job = await pipeline.store.get(ref)
             assert job is not None
@@ -56,8 +56,8 @@ async def test_a_smaller_concurrency_is_kept_too(store: RedisServer, emulator: E
         pipeline = Pipeline(stack)
         for _ in range(5):
             await pipeline.admit()
-        assert await stack.gateway.stores.slots.grant() == 2
-        assert await stack.gateway.stores.slots.grant() == 0
+        assert len(await stack.gateway.stores.slots.grant()) == 2
+        assert len(await stack.gateway.stores.slots.grant()) == 0
         assert len(await pipeline.due("submit")) == 2
 
 
@@ -82,7 +82,7 @@ async def test_an_unclaimed_grant_returns_to_its_position_in_line(pipeline: Pipe
     assert await pipeline.slot(lost) == pytest.approx(now_ms + GRANT_MS, abs=5000)
     await pipeline.redis.hset(keys.PAUSES, ALL_TEAMS, "so that it is not granted again at once")
     await pipeline.redis.zadd(keys.SLOTS, {pipeline.ref(lost): 1})
-    assert await pipeline.gateway.stores.slots.grant() == 0
+    assert len(await pipeline.gateway.stores.slots.grant()) == 0
     assert await granted(pipeline) == []
     assert await pipeline.due("submit") == []
     assert await pipeline.redis.zrange(keys.LINE, 0, -1) == [pipeline.ref(lost), pipeline.ref(later)]
@@ -98,9 +98,9 @@ async def test_a_pause_stops_grants_and_says_why(pipeline: Pipeline) -> None:
         await pipeline.redis.hset(keys.PAUSES, team, "We wait for November.")
         state = await pipeline.gateway.stores.buying.state()
         assert (state.reason_for(pipeline.team), state.reason_for("another")) == ("We wait for November.", other)
-        assert await pipeline.gateway.stores.slots.grant() == 0
+        assert len(await pipeline.gateway.stores.slots.grant()) == 0
         await pipeline.redis.delete(keys.PAUSES)
-    assert await pipeline.gateway.stores.slots.grant() == 1
+    assert len(await pipeline.gateway.stores.slots.grant()) == 1
 
 
 async def test_a_waiting_job_returns_to_its_old_position_in_line(pipeline: Pipeline) -> None:

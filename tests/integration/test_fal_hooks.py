@@ -185,7 +185,7 @@ async def test_a_queued_job_that_fal_has_is_not_bought_again(fal: HookSender, wa
     replies = await asyncio.gather(*(fal.send(marker, request_id) for _ in range(10)))
     assert {reply.status_code for reply in replies} == {204}
     assert (await fal.pipeline.job(job_id)).nonce == nonce
-    assert await fal.pipeline.gateway.stores.slots.grant() == 0
+    assert len(await fal.pipeline.gateway.stores.slots.grant()) == 0
     assert await fal.pipeline.redis.zcard(keys.LINE) == await fal.pipeline.redis.zcard(keys.LATER) == 0
     await submit(fal.pipeline.gateway, fal.pipeline.ref(job_id))  # a task enqueued before
     assert await fal.pipeline.due("submit") == []

@@ -173,7 +173,7 @@ async def open_installation(
 ) -> AsyncIterator[Installation]:
     """An installation on this store, ready, with one account; everything ends with the block.
 
-    With `tls` the API speaks https with this certificate, and so do its replies' URLs; `log` gets its output.
+    With `tls` the API speaks https with this certificate, and so do its replies' URLs; `log` gets both outputs.
     """
     port = free_port()
     if tls is not None:
@@ -183,7 +183,7 @@ async def open_installation(
         env = environment(redis, emulator, **settings)
         async with open_gateway(load_settings(env), process="test") as gateway:
             account = await gateway.administration.first_account(team_name="test", user_name="tester")
-        serve, workers = Server(env, port=port, log=log), Workers(env)
+        serve, workers = Server(env, port=port, log=log), Workers(env, log=log)
         async with running(serve, workers, account.key, verify=tls.context if tls else True) as api:
             installation = Installation(env, redis, emulator, serve, workers, api)
             await installation.ready()

@@ -198,3 +198,51 @@ def test_no_text_makes_a_line_too_long(logs: None, capfd: pytest.CaptureFixture[
     assert len(line["path"]) == 2000
     assert len(line["exception"]) == 16_000
     assert line["exception"].endswith("the end")
+
+
+BREAKS = """
+import logging, os, sys, threading, warnings
+from app.children import fork
+from app.telemetry import about, begin_about, note, set_up_logs
+set_up_logs("json", process="api")
+begin_about(trace_id="t1", address="10.0.0.1")
+note(job="job_1", user=None)
+warnings.warn("this is old")
+logging.getLogger("library").warning("%d of %d", "no number")
+with about(job="job_2"):
+    logging.getLogger("rq.worker").error("it failed", exc_info=ValueError("inside\\nof it"))
+def fail(): raise ValueError("in a thread")
+thread = threading.Thread(target=fail, name="helper"); thread.start(); thread.join()
+class Broken:
+    def __del__(self): raise ValueError("in a destructor")
+broken = Broken()
+del broken
+def child():
+    set_up_logs("json", process="worker:work")
+    raise ValueError("in a child")
+os.waitpid(fork(child, name="child"), 0)
+raise ValueError("at the end")
+"""
+
+
+def test_nothing_but_lines_is_written_whatever_breaks(tmp_path: Path) -> None:
+    """Warnings, errors of libraries, of threads, of destructors, of children, and what ends the process."""
+    ended = subprocess.run([sys.executable, "-c", BREAKS], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603  our own
+    assert ended.returncode == 1
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [(line.get("logger"), line["event"].split(":")[0]) for line in lines] == [
+        ("py.warnings", "<string>"),
+        ("library", "log.unformattable"),
+        ("rq.worker", "it failed"),
+        (None, "thread.failed"),
+        (None, "destructor.failed"),
+        (None, "process.failed"),
+        (None, "process.failed"),
+    ]
+    assert [line.get("job") for line in lines] == ["job_1", "job_1", "job_2", None, "job_1", None, "job_1"]
+    assert all(line["trace_id"] == "t1" for line in lines if "job" in line)
+    assert not [line for line in lines if "user" in line]
+    for line, words in zip(lines[2:], ("of it", "thread", "destructor", "child", "end"), strict=True):
+        assert words in line["exception"].splitlines()[-1]
+    assert lines[3]["thread"] == "helper"
+    assert [line["process"] for line in lines] == ["api"] * 5 + ["worker:work", "api"]

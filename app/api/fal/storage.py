@@ -8,7 +8,6 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -27,6 +26,7 @@ from app.domain.errors import Malformed, NotFound, Unprocessable
 from app.domain.times import iso
 from app.domain.uploads import Upload
 from app.services.fal_uploads import TOKEN_PREFIX, UNKNOWN_TYPE
+from app.telemetry import note
 from app.views.fal import FalCompleted, FalFile, FalPart, FalParts, FalUpload, FalUploadToken
 
 MAX_PARTS = 100  # of one upload, 300 KB each for the largest file; fal's clients cut at 10 MB
@@ -95,7 +95,7 @@ async def any_uploader(request: Request, gateway: TheGateway) -> Caller:
     with bad_keys_counted(request, gateway, token):
         caller = await gateway.fal_uploads.token_holder(token)  # made only for keys that may upload
     request.scope[PAYER] = caller.key
-    structlog.contextvars.bind_contextvars(team=caller.team, user=caller.user)
+    note(team=caller.team, user=caller.user, key=caller.key)
     return caller
 
 

@@ -15,6 +15,7 @@ from app.api.deps import IDEMPOTENCY_KEY, current_caller, get_gateway, idempoten
 from app.api.fal_dropped import WARNING, dropped_warning
 from app.api.fal_errors import ALWAYS_NEW, REPEATABLE, REQUEST_ID
 from app.api.handover import PlainReply, ServedReply, handover_of
+from app.api.middleware import TRACE_SAMPLED
 from app.api.query import given_query
 from app.api.reads import Reads, header, query, reads
 from app.domain.accounts import Caller, Reposts
@@ -50,6 +51,7 @@ class IncomingFalSubmission:
     request: FalRequest
     key: str | None
     trace_id: str
+    trace_sampled: bool | None
     handover: ServedReply | PlainReply
 
     async def submit(self, surface: Surface) -> FalSubmission:
@@ -60,6 +62,7 @@ class IncomingFalSubmission:
             surface=surface,
             idempotency_key=self.key,
             trace_id=self.trace_id,
+            trace_sampled=self.trace_sampled,
             handover=self.handover,
         )
 
@@ -102,6 +105,7 @@ async def read_submission(request: Request) -> IncomingFalSubmission:
         ),
         key,
         request.scope["trace_id"],
+        request.scope[TRACE_SAMPLED],
         handover_of(request),
     )
 

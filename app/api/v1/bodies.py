@@ -54,7 +54,12 @@ class JobBody(StrictBody):
     max_usd: Usd | None = Field(None, description="The most it may cost")
 
     def submission(
-        self, *, default_model: str, idempotency_key: str | None = None, trace_id: str | None = None
+        self,
+        *,
+        default_model: str,
+        idempotency_key: str | None = None,
+        trace_id: str | None = None,
+        trace_sampled: bool | None = None,
     ) -> Submission:
         """As a domain value, with what is not in the body."""
         return Submission(
@@ -68,4 +73,5 @@ class JobBody(StrictBody):
             max_usd_micro=self.max_usd,
             idempotency_key=idempotency_key,
             trace_id=trace_id,
+            trace_sampled=trace_sampled,
         )

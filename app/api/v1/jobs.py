@@ -31,6 +31,7 @@ from app.api.document_responses import LIVE, LOCATION, NO_CONTENT, refusals
 from app.api.event_stream import SENT, event_stream, sent_event
 from app.api.limit_headers import limit_headers
 from app.api.long_poll import long_poll
+from app.api.middleware import TRACE_SAMPLED
 from app.api.paging import PageCursor, PageSize, link_to_next
 from app.api.reads import Reads, query, reads
 from app.api.v1.bodies import JobBody
@@ -127,7 +128,10 @@ async def submit_job(request: Request, incoming: ReadSubmission) -> Response:
     """Checks, prices and stores a job: `202`, or `200` when it ended within `Prefer: wait=N`."""
     gateway, wait = incoming.gateway, incoming.wait
     submission = incoming.body.submission(
-        default_model=gateway.catalog.default.id, idempotency_key=incoming.key, trace_id=request.scope["trace_id"]
+        default_model=gateway.catalog.default.id,
+        idempotency_key=incoming.key,
+        trace_id=request.scope["trace_id"],
+        trace_sampled=request.scope[TRACE_SAMPLED],
     )
     submitted = await gateway.jobs.submit(incoming.caller, submission)
     release_body(request, incoming.body.input)

@@ -49,22 +49,22 @@
 --   packed_facts   str     the facts in it: lines of name and value
 -- REST str  field, value, …; a value of "@now" is the store's time
 --
--- Returns bool  false when it was refused
+-- Returns str | None  the state that the job has now: `status`, or `canceled` (2.); None when it was refused
 local before = redis.call('HMGET', key.job, 'status', 'nonce', 'webhook_url', 'webhook_style', 'id',
   'cancel_requested_ms')
 local status = before[1]
 if not status or not string.find(',' .. arg.from_states .. ',', ',' .. status .. ',', 1, true) then
-  return 0
+  return nil
 end
 if arg.nonce ~= '' and before[2] ~= arg.nonce then
-  return 0
+  return nil
 end
 local id = before[5]
 local owner = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms', 'line_score')
 if arg.status == 'submitting'
   and (not redis.call('ZSCORE', key.slots, arg.ref) or not may_claim(owner[1], arg.ref)) then
   redis.call('ZADD', key.slots, 'XX', digits(now), arg.ref)
-  return 0
+  return nil
 end
 if arg.status == 'queued' and before[6] then
   count_grant(owner[1], owner[2], -tonumber(owner[3]))
@@ -157,4 +157,4 @@ if publish_job_event(next_event(key.job), key.job, arg.ref, key.events, 'job.' .
   wake_lane(key.wake)
 end
 pack_record(key.job, arg.packed_names, arg.packed_facts, arg.packed, arg.retention_ms)
-return 1
+return arg.status

@@ -25,7 +25,8 @@
 --   quiet_ms       int     without a 429, until one slot is added
 --   limit          int     grants at most in one call
 --
--- Returns int  how many were granted
+-- Returns list[list[str | None]]  the granted jobs: ref, user, key, trace id, whether the trace is recorded, and how
+--   long (ms) they have waited since their admission
 local function rejoin_line(ref, was_granted)
   local job_key = prefix .. 'job:' .. ref
   local job = redis.call('HMGET', job_key, 'status', 'team', 'user', 'quoted_micro', 'line_score')
@@ -58,7 +59,7 @@ if breaker[2] and slots >= max then
 end
 local too_many_unknown = redis.call('ZINTERCARD', 2, key.held, key.slots) * 2 > slots
 if too_many_unknown or redis.call('HEXISTS', key.pauses, 'all') == 1 or claims_stopped() or breaker[1] == 'inf' then
-  return 0
+  return {}
 end
 local free = math.min(slots - redis.call('ZCARD', key.slots), tonumber(arg.limit))
 if breaker[1] then
@@ -66,7 +67,7 @@ if breaker[1] then
   local probing = probe and breaker[5] + arg.grant_ms > now
     and redis.call('ZSCORE', key.slots, probe) and not redis.call('ZSCORE', key.held, probe)
   if probing or tonumber(breaker[1]) > now then
-    return 0
+    return {}
   end
   free = math.min(free, 1)
 end
@@ -87,8 +88,8 @@ local function next_team()
   end
 end
 
-local granted = 0
-while granted < free do
+local granted = {}
+while #granted < free do
   local team = next_team()
   if not team then
     break
@@ -97,12 +98,13 @@ while granted < free do
   local ref = redis.call('ZRANGE', user_line(user[1]), 0, 0)[1]
   redis.call('HSET', VIRTUAL_TIMES, 'now:teams', digits(tonumber(team[2])),
     'now:' .. team[1], digits(tonumber(user[2])))
-  local job = redis.call('HMGET', prefix .. 'job:' .. ref, 'status', 'quoted_micro')
+  local job = redis.call('HMGET', prefix .. 'job:' .. ref, 'status', 'quoted_micro', 'key', 'trace_id',
+    'trace_sampled', 'created_ms')
   if job[1] == 'queued' then
     count_grant(team[1], user[1], tonumber(job[2]))
     redis.call('ZADD', key.slots, digits(now + arg.grant_ms), ref)
     redis.call('ZADD', key.due_submit, digits(now), ref)
-    granted = granted + 1
+    granted[#granted + 1] = {ref, user[1], job[3], job[4], job[5], digits(now - job[6])}
     if breaker[1] then
       redis.call('HSET', key.breaker, 'probe', ref, 'probe_ms', digits(now))
     end
