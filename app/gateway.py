@@ -39,6 +39,7 @@ from app.services.ledger import Ledger
 from app.services.limits import Limits
 from app.services.listing import JobListing
 from app.services.live import Live
+from app.services.migration import Migrator
 from app.services.operations import Operations
 from app.services.store_disk import StoreDisk
 from app.services.submissions import SubmissionRules, Submissions
@@ -88,6 +89,7 @@ class Gateway:
     alarm_watch: AlarmWatch
     alerts: Alerts
     backups: Backups
+    migrator: Migrator
     fal: FalClient
     sender: Sender
     storage: "Storage | None"
@@ -322,6 +324,7 @@ def _gateway(
         alarm_watch=alarm_watch(stores),
         alerts=alerts,
         backups=Backups(stores.backup),
+        migrator=Migrator(stores.data_format, stores.leases),
         fal=fal,
         sender=sender,
         storage=open_storage(settings),

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -93,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
                 gateway.worker_watch.check,
                 gateway.alarm_watch.check,
                 gateway.alerts.send_due,
+                partial(gateway.migrator.note, "api"),
             )
             watches = [asyncio.create_task(every_second(check)) for check in checks]
             try:

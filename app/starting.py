@@ -6,8 +6,10 @@ from typing import Any
 import structlog
 
 from app import __version__
+from app.domain.data_format import FORMAT, refusal
 from app.domain.store_role import StoreRole
 from app.settings import Settings, SettingsError, required_url, unknown_setting
+from app.store.data_format import DataFormatStore
 from app.store.readiness import StoreRefused, wait_for_store
 from app.store.setting_names import SettingNames
 
@@ -26,19 +28,31 @@ async def require_store(
     """Wait for the store; refuse one that may lose purchases, or only warn if purchases cost nothing.
 
     `warned`: the parent process has logged the warnings already. SettingsError also for a setting that is unknown
-    to this version and to every newer one that has started on this store.
+    to this version and to every newer one that has started on this store, and for a data format that this version
+    cannot read.
     """
     report = on_wait or (lambda why: log.warning("store.waiting", why=why))
     try:
         faults = await wait_for_store(redis, required_url(settings), role=role, patience=patience, on_wait=report)
     except StoreRefused as refused:
         raise SettingsError(f"FILMGATE_REDIS_URL: {refused}.") from None
+    await _refuse_format(redis)
     await _refuse_unknown(settings.unknown_names, redis)
     mode = settings.store_check or ("refuse" if settings.real_money else "warn")
     if faults and mode == "refuse":
         raise SettingsError(faults[0])
     for fault in () if warned else faults:
         log.warning("store.not_durable", fault=fault)
+
+
+async def _refuse_format(redis: Any) -> None:
+    """SettingsError for a store whose data this version cannot read; a warning for one that is a format newer."""
+    number = (await DataFormatStore(redis).state()).number
+    sentence = refusal(number, version=__version__)
+    if sentence is not None:
+        raise SettingsError(sentence)
+    if number > FORMAT:
+        log.warning("format.newer", number=number, own=FORMAT, effect="it can be read; upgrade this program soon")
 
 
 async def _refuse_unknown(names: tuple[str, ...], redis: Any) -> None:

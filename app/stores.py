@@ -16,6 +16,7 @@ from app.store.buying import BuyingStore
 from app.store.client import Client
 from app.store.clock import ClockEstimate, StoreClock
 from app.store.connection import connect, disconnect
+from app.store.data_format import DataFormatStore
 from app.store.deliveries import DeliveryStore
 from app.store.delivery_log import DeliveryLogStore
 from app.store.due import DueStore
@@ -58,6 +59,7 @@ class Stores:
     backup: BackupStore
     buying: BuyingStore
     clock: StoreClock
+    data_format: DataFormatStore
     deliveries: DeliveryStore
     delivery_log: DeliveryLogStore
     due: DueStore
@@ -115,9 +117,10 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         alarms=AlarmStore(redis),
         alerts=AlertStore(redis),
         audit=audit,
-        backup=BackupStore(redis),
+        backup=BackupStore(redis, url=required_url(settings)),
         buying=BuyingStore(redis, audit, concurrency=slots),
         clock=clock,
+        data_format=DataFormatStore(redis),
         deliveries=DeliveryStore(redis),
         delivery_log=DeliveryLogStore(redis, retention_ms=kept_ms),
         due=DueStore(redis, blocking=blocking),

@@ -39,5 +39,5 @@ async def every_second(check: Callable[[], Awaitable[object]]) -> None:
         except StoreUnavailable:
             pass
         except Exception:
-            log.exception("check.failed", check=check.__qualname__)
+            log.exception("check.failed", check=getattr(check, "__qualname__", repr(check)))
         await asyncio.sleep(CHECK_EVERY_S)

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from app.domain.errors import StoreUnavailable
 from app.gateway import alarm_watch, alerts_service, egress_policy, epoch_service, open_gateway
+from app.services.migration import Migrator
 from app.settings import Settings, required_url
 from app.store.connection import REQUEST_TIMEOUT, connect_rq
 from app.store.lanes import ENQUEUED
@@ -30,6 +31,7 @@ LATE_S = 0.01  # after the end of a lease
 HEARTBEAT_S = 3.0
 MEMORY_LEVELS = (0.8, 0.9, 1.0)
 MEMORY_FREE = 0.75  # below it the alarm is over
+MIGRATE_S = 0.05  # of each second: a million jobs take an hour or two, and nothing waits for it
 
 log = structlog.get_logger()
 
@@ -50,6 +52,8 @@ class Keeper:
         )
         self._alarm_watch = alarm_watch(stores)
         self._alerts = alerts_service(settings, stores, egress_policy(settings))
+        self._migrator = Migrator(stores.data_format, stores.leases)
+        self._migrated = False
         self._ready: set[str] = set()  # workers that have reported
         self._ready_file = ReadyFile(settings.data_dir)
         self._stop = asyncio.Event()
@@ -65,7 +69,7 @@ class Keeper:
         3. write a heartbeat every few seconds, and the file for probes while every queue has a worker
         4. wait for a second, or until the first lease of a lane would end
 
-        Beside it, in one process for all hosts: raise and resolve alarms, and send them.
+        Beside it, in one process for all hosts: raise and resolve alarms, and send them; migrate the store.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,7 +77,7 @@ class Keeper:
         self._ready_file.remove()  # of an earlier start
         last_beat = 0.0
         aside = [
-            asyncio.create_task(every_second(check)) for check in (self._alarm_watch.check, self._alerts.send_due)
+            asyncio.create_task(every_second(check)) for check in (self._alarm_watch.check, self._alerts.send_due, self._migrate)
         ]
         while not self._stop.is_set():
             await self._epoch.tick()
@@ -143,6 +147,12 @@ class Keeper:
             self._ready_file.write(queues)
         else:
             self._ready_file.remove()
+
+    async def _migrate(self) -> None:
+        """Bring the store's data to this version's format; nothing is left to do after it has it."""
+        await self._migrator.note("worker")
+        if not self._migrated:
+            self._migrated = await self._migrator.advance(MIGRATE_S)
 
     async def _agree_on_concurrency(self) -> None:
         """Use the smallest concurrency of all hosts, and warn when ours differs."""

@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from app.gateway import Gateway  # slow to load: see store_command
 
 BY_HAND = (
-    "On the store's machine: `redis-cli config set auto-aof-rewrite-percentage 0`; wait until `redis-cli info "
-    "persistence` says aof_rewrite_in_progress:0; copy appendonlydir; set the percentage back (docs/backup.md)"
+    "Give its user +sync and +replconf (docs/store.md); or on the store's machine: `redis-cli config set "
+    "auto-aof-rewrite-percentage 0`; wait until `redis-cli info persistence` says aof_rewrite_in_progress:0; "
+    "copy appendonlydir; set the percentage back (docs/backup.md)"
 )
 
 Target = Annotated[Path, typer.Argument(metavar="DIR", help="A new directory.")]
 Source = Annotated[Path, typer.Argument(metavar="DIR", help="A directory of `filmgate backup`.")]
+Drill = Annotated[
+    bool,
+    typer.Option("--drill", help="Only rehearse: restore into a scratch store, verify its ledger, and delete it."),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Move existing data to another folder.")]
 
 group = typer.Typer(no_args_is_help=True)
@@ -51,12 +56,21 @@ def backup(target: Target, *, as_json: AsJson = False) -> None:
     print_view(_view(made, target), as_json=as_json)
 
 
-def restore(source: Source, *, replace: Replace = False, as_json: AsJson = False) -> None:
+def restore(source: Source, *, replace: Replace = False, drill: Drill = False, as_json: AsJson = False) -> None:
     """Replace the embedded store's data by a backup.
 
-    Nothing is bought until fal's history was compared, or an operator accepts the store.
+    Nothing is bought until fal's history was compared, or an operator accepts the store. With --drill the data
+    stays as it is, and the gateway may run.
     """
-    settings = load_settings(os.environ)
+    settings = load_settings(os.environ, keep_unknown=drill)
+    if drill and replace:
+        raise typer.BadParameter("they cannot go together.", param_hint=["--drill", "--replace"])
+    if drill:
+        from app.cli.drill import rehearse  # noqa: PLC0415  loads the gateway, which takes a second
+
+        say = _say_nothing if as_json else _say
+        print_view(rehearse(source.absolute(), settings, say), as_json=as_json)
+        return
     if settings.redis_url is not None:
         raise Failure(
             "FILMGATE_REDIS_URL names a store that is not Filmgate's own: stop that server, put the backup's "
@@ -77,6 +91,7 @@ def _view(made: Backup, where: Path) -> dict[str, Any]:
         "store": made.store_id,
         "claims": made.claims,
         "server": made.server,
+        "way": made.way,
         "files": len(made.files),
         "bytes": made.size,
     }

@@ -58,12 +58,12 @@ def store_command(
     return decorate
 
 
-def with_gateway(ask: Callable[["Gateway"], Awaitable[Result]]) -> Result:
-    """Open a gateway on that store, call `ask`, close it."""
+def with_gateway(ask: Callable[["Gateway"], Awaitable[Result]], *, patience: float = 0) -> Result:
+    """Open a gateway on that store, which may take `patience` seconds to come up; call `ask`, close it."""
     from app.gateway import open_gateway  # noqa: PLC0415  see above
 
     async def run() -> Result:
-        async with open_gateway(settings_with_store(), process="cli") as gateway:
+        async with open_gateway(settings_with_store(), process="cli", patience=patience) as gateway:
             return await ask(gateway)
 
     return asyncio.run(run())

@@ -1,10 +1,12 @@
 """The audit log: who did what, and whether the log was changed afterwards."""
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 from app.domain.audit import AuditLine, chain
+from app.domain.export_range import ExportRange
 from app.store.audit import AuditStore
 
 
@@ -44,6 +46,16 @@ class Audit:
     async def page(self, *, before: str | None, count: int) -> list[Act]:
         """Up to `count` actions, newest first, older than the one with the id `before`."""
         return [_act(line) for line in await self.audit.page(before=before, count=count)]
+
+    async def export(self, span: ExportRange) -> AsyncIterator[Act]:
+        """Every action in the span, oldest first; ValueError when `span.after` is no cursor of the log."""
+        team, line_id = span.position()
+        if team:
+            raise ValueError("is a cursor of a ledger, not of the audit log.")
+        async for line in self.audit.lines(from_ms=span.from_ms, after=line_id):
+            if span.ends_before(line.id):
+                return
+            yield _act(line)
 
     async def verify(self) -> Verdict:
         """Whether no line was changed, removed, inserted or cut off at either end.

@@ -1,7 +1,8 @@
-"""Backups of a running store: copies of its append-only file, with a description.
+"""Backups of a running store: its append-only file, or a snapshot in the form of one, with a description.
 
 A backup is a directory: `appendonlydir/` as the server wrote it, `engine.json` (which server that was), and
-`backup.json`, written last: the time, the store, and every file with its size and SHA-256.
+`backup.json`, written last: the time, the store, and every file with its size and SHA-256. Where the server's files
+cannot be read, `appendonlydir/` has a snapshot that the server sent, as the base of a file of commands.
 """
 
 import asyncio
@@ -15,12 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app import __version__
 from app.domain.errors import Conflict, NotFound, Unavailable
 from app.store.backup import AofLocation, BackupStore
+from app.store.snapshot import SnapshotRefused
 from app.store.witness import sync_directory
 
 DESCRIPTION = "backup.json"
@@ -33,6 +36,14 @@ POLL_S = 0.05
 MAX_TRIES = 3
 
 Announce = Callable[[str], None]
+
+
+BASE_FILE, INCREMENT_FILE, MANIFEST = (
+    "appendonly.aof.1.base.rdb",
+    "appendonly.aof.1.incr.aof",
+    "appendonly.aof.manifest",
+)
+MANIFEST_TEXT = f"file {BASE_FILE} seq 1 type b\nfile {INCREMENT_FILE} seq 1 type i\n"
 
 
 class StoreNotLocal(Unavailable):
@@ -48,7 +59,10 @@ class BackupFile(BaseModel):
 
 
 class Backup(BaseModel):
-    """The content of `backup.json`; the store has at least `claims`. `filmgate` is the version that wrote it."""
+    """The content of `backup.json`; the store has at least `claims`. `filmgate` is the version that wrote it.
+
+    `way`: its server's files were copied, or it sent a snapshot.
+    """
 
     model_config = ConfigDict(frozen=True)
     format: int = FORMAT
@@ -58,6 +72,7 @@ class Backup(BaseModel):
     claims: int
     filmgate: str
     server: str
+    way: Literal["files", "snapshot"] = "files"
     files: dict[str, BackupFile]
 
     @property
@@ -75,51 +90,102 @@ class Backups:
     async def make(self, target: Path, say: Announce) -> Backup:
         """Copy the store into `target`, a directory that does not exist yet.
 
-        1. prevent rewrites, so that the append-only file only grows
-        2. write a signature into the store, and find it in the file: the file is this store's
-        3. copy the files of the server's manifest into a directory next to the target
-        4. the copy must contain the signature, and the manifest must not have changed; or try again
-        5. describe the copy, and rename the directory to the target
+        Copies its files where this user can read them on this machine, and asks for a snapshot elsewhere. Describes
+        the copy, and renames its directory to the target.
 
         Raises:
             Conflict: the target exists.
-            StoreNotLocal: the files cannot be read here.
+            StoreNotLocal: the files cannot be read here, and the store gives no snapshot.
             Unavailable: the store is away, or its files changed during each of MAX_TRIES copies.
         """
         if await asyncio.to_thread(target.exists):
             raise Conflict(f"{target} is there already; a backup overwrites nothing.")
         place = await self.store.location()
-        folder = place.folder
-        if folder is None:
-            raise StoreNotLocal("The store keeps no append-only file, so there is nothing to copy.")
         draft = target.with_name(f"{target.name}.part-{secrets.token_hex(4)}")
+        way: Literal["files", "snapshot"] = "files"
         try:
-            async with self.store.no_rewrites():
-                for _ in range(MAX_TRIES):
-                    token = secrets.token_hex(16)
-                    await self.store.sign(token)
-                    await _wait_for_signature(folder, token)
-                    say(f"Copying {folder} …")
-                    files = await asyncio.to_thread(_copy, folder, draft, token)
-                    if files is not None:
-                        break
-                else:
-                    raise Unavailable("The store's file changed while it was copied; try again.")
-            backup = Backup(
-                made_at=datetime.fromtimestamp(place.at_ms // 1000, UTC).isoformat().replace("+00:00", "Z"),
-                at_ms=place.at_ms,
-                store_id=place.store_id,
-                claims=place.claims,
-                filmgate=__version__,
-                server=f"{place.kind.capitalize()} {'.'.join(map(str, place.version))}",
-                files=files,
-            )
+            try:
+                files = await self._copy_files(place, draft, say)
+            except StoreNotLocal as error:
+                say(f"{error.message} Asking the store for a snapshot …")
+                way, files = "snapshot", await self._ask_for_snapshot(draft)
+            backup = described(place, way, files)
             await asyncio.to_thread(_finish, draft, target, backup, place)
         except OSError as error:
             raise Unavailable(f"{target} cannot be written ({error.strerror}).") from None
         finally:
             await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
         return backup
+
+    async def _copy_files(self, place: AofLocation, draft: Path, say: Announce) -> dict[str, BackupFile]:
+        """Copy the server's files.
+
+        1. prevent rewrites, so that the append-only file only grows
+        2. write a signature into the store, and find it in the file: the file is this store's
+        3. copy the files of the server's manifest into a directory next to the target
+        4. the copy must contain the signature, and the manifest must not have changed; or try again
+
+        StoreNotLocal: the files cannot be read here.
+        """
+        folder = place.folder
+        if folder is None or not await asyncio.to_thread(folder.is_dir):
+            raise StoreNotLocal("The store's files are not on this machine.")
+        async with self.store.no_rewrites():
+            for _ in range(MAX_TRIES):
+                token = secrets.token_hex(16)
+                await self.store.sign(token)
+                await _wait_for_signature(folder, token)
+                say(f"Copying {folder} …")
+                files = await asyncio.to_thread(_copy, folder, draft, token)
+                if files is not None:
+                    return files
+        raise Unavailable("The store's file changed while it was copied; try again.")
+
+    async def _ask_for_snapshot(self, draft: Path) -> dict[str, BackupFile]:
+        """The files of a snapshot; StoreNotLocal when the store gives none."""
+        try:
+            return await asyncio.to_thread(self._write_snapshot, draft)
+        except SnapshotRefused as error:
+            raise StoreNotLocal(error.message) from None
+
+    def _write_snapshot(self, draft: Path) -> dict[str, BackupFile]:
+        """Write what the store sends as the base of an append-only file that has nothing more."""
+        inner = draft / FOLDER
+        inner.mkdir(mode=0o700, parents=True)
+        draft.chmod(0o700)
+        digest = hashlib.sha256()
+        fd = os.open(inner / BASE_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "wb") as writer:
+
+            def write(piece: bytes) -> None:
+                digest.update(piece)
+                writer.write(piece)
+
+            size = self.store.snapshot(write)
+            writer.flush()
+            os.fsync(writer.fileno())
+        write_private(inner / INCREMENT_FILE, "")
+        write_private(inner / MANIFEST, MANIFEST_TEXT)
+        return {BASE_FILE: BackupFile(bytes=size, sha256=digest.hexdigest()), **small_files(inner)}
+
+
+def small_files(inner: Path) -> dict[str, BackupFile]:
+    """The files beside the base of a snapshot."""
+    return {name: _facts(inner / name) for name in (INCREMENT_FILE, MANIFEST)}
+
+
+def described(place: AofLocation, way: Literal["files", "snapshot"], files: dict[str, BackupFile]) -> Backup:
+    """The description of a copy of the store at this place."""
+    return Backup(
+        made_at=datetime.fromtimestamp(place.at_ms // 1000, UTC).isoformat().replace("+00:00", "Z"),
+        at_ms=place.at_ms,
+        store_id=place.store_id,
+        claims=place.claims,
+        filmgate=__version__,
+        server=f"{place.kind.capitalize()} {'.'.join(map(str, place.version))}",
+        way=way,
+        files=files,
+    )
 
 
 def read_manifest(folder: Path) -> tuple[str, list[str]]:

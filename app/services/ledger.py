@@ -1,8 +1,10 @@
 """The ledger: entries, credits and corrections."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from app.domain.errors import Code, Conflict, NotFound
+from app.domain.export_range import ExportRange
 from app.domain.ids import join_ref
 from app.domain.ledger import Correction, Entry
 from app.domain.money import format_usd
@@ -30,6 +32,24 @@ class Ledger:
     async def page(self, team_id: str, *, before: str | None, count: int) -> list[Entry]:
         """Up to `count` entries of a team, newest first, older than the entry with the id `before`."""
         return await self.ledger.page(team_id, before=before, count=count)
+
+    async def export(self, span: ExportRange, *, team: str | None) -> AsyncIterator[tuple[str, Entry]]:
+        """Team and entry of every movement in the span, of all teams or one: team by team, oldest first.
+
+        ValueError when `span.after` is no cursor of a ledger.
+        """
+        first, entry_id = span.position()
+        if entry_id is not None and not first:
+            raise ValueError("is a cursor of the audit log, not of the ledger.")
+        teams = await self.ledger.teams() if team is None else [team]
+        for one in teams:
+            if one < first:
+                continue
+            after = entry_id if one == first else None
+            async for entry in self.ledger.read(one, from_ms=span.from_ms, after=after):
+                if span.ends_before(entry.id):
+                    break
+                yield one, entry
 
     async def verify(self) -> VerificationReport:
         """Rebuild every counter from the entries, and every index from the jobs' records; report differences.

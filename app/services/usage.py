@@ -122,9 +122,9 @@ class Usage:
         A date is the beginning of a day in `zone`; a time has an offset. Unprocessable for anything else, and for
         a span that is empty or longer than MAX_DAYS.
         """
-        to_ms = await self.clock.now_ms() if end is None else _moment("to", end, zone)
+        to_ms = await self.clock.now_ms() if end is None else read_moment("to", end, zone)
         month_ms = periods(max(0, to_ms - 1), zone)[Window.MONTH].start_ms if start is None else 0
-        from_ms = month_ms if start is None else _moment("from", start, zone)
+        from_ms = month_ms if start is None else read_moment("from", start, zone)
         if from_ms >= to_ms:
             raise invalid_at("/query/from", "out_of_range", "The time in `from` must be before the one in `to`.")
         if to_ms - from_ms > MAX_SPAN_MS:
@@ -212,7 +212,7 @@ def _report(groups: _Groups, span: Span, names: Mapping[str, Mapping[str, str] |
     return Report(groups.group_by, span, zone, rows, total, groups.credits)
 
 
-def _moment(name: str, text: str, zone: str) -> int:
+def read_moment(name: str, text: str, zone: str) -> int:
     """The time (ms) of a date in `zone`, or of a time with its offset."""
     try:
         if len(text) <= len("2026-11-22"):

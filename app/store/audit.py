@@ -80,9 +80,10 @@ class AuditStore:
             rows = await self._redis.xrevrange(keys.AUDIT, max=highest, count=count)
         return [_line(line_id, row) for line_id, row in rows]
 
-    async def lines(self) -> AsyncIterator[AuditLine]:
-        """Every line, oldest first."""
-        async for page in read_stream(self._redis, keys.AUDIT, count=PAGE):
+    async def lines(self, *, from_ms: int = 0, after: str | None = None) -> AsyncIterator[AuditLine]:
+        """Every line from this time on, or after the line with this id, oldest first."""
+        start = str(from_ms) if after is None else f"({after}"
+        async for page in read_stream(self._redis, keys.AUDIT, start=start, count=PAGE):
             for line_id, row in page:
                 yield _line(line_id, row)
 

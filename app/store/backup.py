@@ -1,20 +1,21 @@
-"""Where the store's append-only file is, and how to copy it while it is written."""
+"""What a backup needs of the store: its append-only file, how to copy that while it is written, or a snapshot."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
 from app.domain.errors import Unavailable
 from app.store import keys
 from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.connection import store_errors
+from app.store.snapshot import read_snapshot
 
 POLL_S = 0.1
 MAX_REWRITE_S = 600.0  # a large store takes minutes to rewrite its file
@@ -24,7 +25,8 @@ MAX_REWRITE_S = 600.0  # a large store takes minutes to rewrite its file
 class AofLocation:
     """What a backup must copy: the folder of the append-only file on the server's machine, and the server.
 
-    `folder` is None where the server has no append-only file; the copy contains at least `claims` claims.
+    `folder` is None where the server has no append-only file, or does not tell; the copy contains at least `claims`
+    claims.
     """
 
     folder: Path | None
@@ -36,19 +38,24 @@ class AofLocation:
 
 
 class BackupStore:
-    """What a backup needs of the server."""
+    """What a backup needs of the server at `url`."""
 
-    def __init__(self, redis: Client) -> None:
+    def __init__(self, redis: Client, *, url: str) -> None:
         self._redis = redis
+        self._url = url
+
+    def snapshot(self, write: Callable[[bytes], object]) -> int:
+        """Write the store as it is at one moment, in the form of a server's file; its size (`read_snapshot`)."""
+        return read_snapshot(self._url, write)
 
     async def location(self) -> AofLocation:
-        """Where the file is, and the store's present state; Unavailable when CONFIG GET is not allowed."""
+        """Where the file is, and the store's present state."""
         with store_errors():
             info = await self._redis.info("server")
             try:
                 config = await self._redis.config_get("dir", "appendonly", "appenddirname")
-            except RedisError:
-                raise Unavailable("The store does not allow CONFIG GET, so its file cannot be found.") from None
+            except ResponseError:  # not allowed, or no such command
+                config = {}
             store_id, claims = await self._redis.hmget(keys.EPOCH, "id", "claims")
             now_ms = milliseconds(*await self._redis.time())
         is_valkey = info.get("server_name") == "valkey"

@@ -71,9 +71,10 @@ class LedgerStore:
             rows = await self._redis.hgetall(keys.reservations(team))
         return {job: int(amount) for job, amount in rows.items()}
 
-    async def read(self, team: str, *, from_ms: int = 0) -> AsyncIterator[Entry]:
-        """Every movement from this time on, oldest first; read by pages."""
-        async for page in read_stream(self._redis, keys.ledger(team), start=str(from_ms), count=PAGE):
+    async def read(self, team: str, *, from_ms: int = 0, after: str | None = None) -> AsyncIterator[Entry]:
+        """Every movement from this time on, or after the entry with this id, oldest first; read by pages."""
+        start = str(from_ms) if after is None else f"({after}"
+        async for page in read_stream(self._redis, keys.ledger(team), start=start, count=PAGE):
             with store_errors():
                 entries = await read_entries(self._redis, {team: page})
             for entry in entries[team]:
@@ -109,6 +110,11 @@ class LedgerStore:
                 async for name in self._redis.scan_iter(match=pattern, count=PAGE)
             }
         return milliseconds(seconds, micro), names
+
+    async def teams(self) -> list[str]:
+        """The ids of every team, deleted ones too, in order."""
+        with store_errors():
+            return sorted(await self._redis.smembers(keys.TEAMS))
 
     async def owners(self) -> tuple[set[str], dict[str, str]]:
         """Every team, and every user with its team; deleted ones too."""

@@ -62,6 +62,8 @@ DICTIONARY = (
     b"fal-ai/kling-video/v2.5-turbo/pro/image-to-video\t2800000\t10\t700000\t5\t1400000\t5\tnormal\t1\tCOMPLETED\n"
 ) + _TEXTS_DICTIONARY
 START = "start:"  # before a window's name: the start of its period, in a field of older versions
+# Of live jobs only; `lib/packing.lua` has the same list.
+DROPPED = frozenset({"line_score", "start_timeout_ms", "misses", "cancel_sent_ms", "told_failed"})
 
 
 def pack(texts: Mapping[str, str], facts: Mapping[str, str]) -> bytes:
@@ -102,3 +104,24 @@ def _inflated(packed: str) -> dict[str, str]:
     content = base64.b64decode(text) if old else text.encode("utf-8", "surrogateescape")
     lines = inflate.decompress(content, 4 * MAX_CHARS).decode().split("\n")
     return pairs(lines)
+
+
+def is_old_form(record: Mapping[str, str]) -> bool:
+    """True for the record of an ended job that was not packed, or was packed in the form of an older version."""
+    return "erased" not in record and ("gateway_periods" in record or not record.get("z0", "").startswith(FORM))
+
+
+def repacked(record: Mapping[str, str]) -> tuple[bytes, list[str]] | None:
+    """An ended job's record, packed: the bytes, and `field, value, …` of the rest; None where it is too long.
+
+    Its facts are packed too, so its money must be decided: scripts read a dispute's facts.
+    """
+    whole = {name: text for name, text in unpacked(record).items() if not name.startswith((START, "gateway_"))}
+    if "starts" in whole:
+        whole.pop("periods", None)
+    facts = {name: whole.pop(name) for name in FACTS if name in whole}
+    texts = {name: whole.pop(name) for name in FIELDS if name in whole}
+    content = pack(texts, facts)
+    if not content:
+        return None
+    return content, [part for name, text in whole.items() if name not in DROPPED for part in (name, text)]

@@ -102,7 +102,8 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
 DURABILITY = ("config|get",)  # without it a start cannot check the store's durability, and reports that
 GREETINGS = ("auth", "hello")  # without these there is no connection
 FOR_WORKERS = frozenset({"blmove", "blpop", "lmove", "lrem"})  # RQ's queues, and waiting for something to be due
-FOR_COMMANDS = ("config|set", "scan")  # only for `filmgate backup` and `filmgate ledger verify`
+# Only for `filmgate backup` and `filmgate ledger verify`. The last two show all data: they ask for a snapshot.
+FOR_COMMANDS = ("config|set", "scan", "replconf", "sync")
 
 
 def commands(role: StoreRole) -> set[str]:

@@ -224,6 +224,9 @@ async def grant_slots(
 ) -> list[list[str | None]]:
     """Grants free slots at fal to the team, and in it the user, that was granted the least for its weight."""
 
+async def note_program(redis: Client, *, program: str, alive_ms: int) -> str:
+    """Records that a process is alive, with its version and its data format; and forgets those that are gone."""
+
 async def note_sent(redis: Client, *, kind: str, about: str, id: str, level: int) -> bool:
     """Records that an active alarm was told to the receiver."""
 
@@ -242,6 +245,9 @@ async def raise_alarm(
     quiet_ms: int,
 ) -> bool:
     """Raises an alarm, even when memory is used up: that may be its subject."""
+
+async def raise_format(redis: Client, *, unnumbered: int, before: int, to: int, version: str) -> bool:
+    """Raises the number of the store's data format at the end of a migration, once."""
 
 async def read_credential(
     redis: Client, *, credential: str
@@ -319,6 +325,9 @@ async def register_part(
     all_max: int,
 ) -> Literal["taken", "too_large", "finished", "missing", "elsewhere", "too_many", "full"]:
     """Registers one part of an upload before it is written to disk."""
+
+async def repack_record(redis: Client, *, job: str, digest: str, packed: bytes, rest: Iterable[str]) -> bool:
+    """Writes the record of an ended job in the present form, if it is still as it was read."""
 
 async def replay_deliveries(
     redis: Client,

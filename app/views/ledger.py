@@ -1,6 +1,6 @@
 """Ledger entries, and lines of the audit log."""
 
-from typing import Literal, NotRequired
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -73,6 +73,16 @@ class AuditVerdict(TypedDict):
     lines: int
     intact: bool
     broken_at: int | None
+
+
+def exported_entry(team: str, entry: Entry) -> dict[str, Any]:
+    """An entry in an export: with its team, and the cursor after which the export goes on."""
+    return {"cursor": f"{team}/{entry.id}", "team": team, **entry_view(entry)}
+
+
+def exported_act(act: Act) -> dict[str, Any]:
+    """A line of the audit log in an export, likewise."""
+    return {"cursor": act.id, **act_view(act)}
 
 
 def entry_view(entry: Entry) -> EntryView:

@@ -13,7 +13,10 @@ from zoneinfo import ZoneInfo
 
 from redis import Redis
 
-FIXTURE = Path(__file__).parent / "data/old_store.json.gz"
+DATA = Path(__file__).parent / "data"
+FIXTURE = (
+    DATA / "old_store.json.gz"
+)  # whole records, entries and events; each worker's heartbeat in a key of its own
 WINDOW = re.compile(r"^fg:period:(\w+):(\d{13}):")
 MOMENT = re.compile(
     r"(?<![0-9A-Za-z])(?:(?P<micro>1[78]\d{14})|(?P<ms>1[78]\d{11})|(?P<s>1[78]\d{8}(?:\.\d+)?)"
@@ -28,8 +31,8 @@ class OldStore:
     and days become the current ones, so limits have the same use. `now_ms` is the current time.
     """
 
-    def __init__(self, addresses: dict[str, str], now_ms: int) -> None:
-        content = json.loads(gzip.decompress(FIXTURE.read_bytes()))
+    def __init__(self, addresses: dict[str, str], now_ms: int, fixture: Path = FIXTURE) -> None:
+        content = json.loads(gzip.decompress(fixture.read_bytes()))
         self._at_ms: int = content["at_ms"]
         self._now_ms = now_ms
         self._zone = ZoneInfo(content["zone"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from app.data_dir import DataDirLock
 from app.embedded import EmbeddedStore
@@ -138,11 +139,43 @@ async def test_a_backup_is_private_whole_and_never_written_over(store: RedisServ
     assert b"100" in store.command("CONFIG", "GET", "auto-aof-rewrite-percentage")
 
 
-async def test_a_store_on_another_machine_is_told_the_commands(store: RedisServer, tmp_path: Path) -> None:
-    """Its directory is missing, or not this store's: nothing is written, and the sentence says what to do."""
+async def test_a_store_on_another_machine_sends_a_snapshot(store: RedisServer, tmp_path: Path) -> None:
+    """Its files are not here: it sends what a replica gets. The drill verifies it, and leaves nothing."""
+    async with store.client() as redis:
+        await redis.hset("fg:epoch", mapping={"id": "the-store", "claims": "0"})
+        await redis.xadd("fg:events:team_1", {"type": "job.queued"})
+        await redis.set("fg:hook_secret", b"\xff\x00 as it is")
+        await redis.set("fg:wake", "soon gone", px=3_600_000)
+        names = set(await redis.keys("*"))
     (store.dir / "appendonlydir").rename(store.dir / "elsewhere")
-    ended = await filmgate("backup", str(tmp_path / "copy"), FILMGATE_REDIS_URL=store.url)
+    copy, data = tmp_path / "copy", tmp_path / "data"
+    ended = await filmgate("backup", str(copy), "--json", FILMGATE_REDIS_URL=store.url)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["way"] == "snapshot"
+    modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in [copy, *copy.rglob("*")]}
+    assert modes == {(True, 0o700), (False, 0o600)}
+    rehearsed = await filmgate("restore", str(copy), "--drill", "--json", data=data)
+    assert rehearsed.returncode == 0, rehearsed.stderr
+    found = json.loads(rehearsed.stdout)
+    assert (found["store"], found["differences"], found["audit_intact"]) == ("the-store", [], True)
+    assert names_in(data) == []
+    assert (await filmgate("restore", str(copy), data=data)).returncode == 0
+    restored = EmbeddedStore(data)
+    async with Redis.from_url(restored.start(), decode_responses=True, encoding_errors="surrogateescape") as redis:
+        assert set(await redis.keys("*")) == names
+        assert await redis.get("fg:hook_secret") == "\udcff\x00 as it is"
+        assert 0 < await redis.pttl("fg:wake") <= 3_600_000
+    assert restored.stop()
+
+
+async def test_a_store_that_gives_no_snapshot_says_what_to_do(store: RedisServer, tmp_path: Path) -> None:
+    """Its user lacks the right: nothing is written, and the sentence has the right and the commands by hand."""
+    (store.dir / "appendonlydir").rename(store.dir / "elsewhere")
+    store.apply("ACL", "SETUSER", "filmgate", "on", ">secret-of-a-test", "~*", "&*", "+@all", "-sync", "-replconf")
+    url = f"redis://filmgate:secret-of-a-test@127.0.0.1:{store.port}/0"
+    ended = await filmgate("backup", str(tmp_path / "copy"), FILMGATE_REDIS_URL=url)
     assert ended.returncode == 1
+    assert "+sync and +replconf" in ended.stderr
     assert "auto-aof-rewrite-percentage 0" in ended.stderr
     assert names_in(tmp_path) == []
     ended = await filmgate("restore", str(tmp_path), FILMGATE_REDIS_URL=store.url)

@@ -1,4 +1,4 @@
-"""An installation of the previous version, with jobs and money in every state, is taken over by this one."""
+"""An installation of an earlier version, with jobs and money in every state, is taken over by this one."""
 
 import json
 import time
@@ -13,10 +13,13 @@ import pytest
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
+from app.domain.data_format import FORMAT, UNNUMBERED
 from app.embedded import EmbeddedStore
 from app.gateway import Gateway
 from app.settings import load_settings
-from tests.e2e.old_store import OldStore
+from app.store import keys
+from app.store.packing import FORM
+from tests.e2e.old_store import DATA, OldStore
 from tests.e2e.old_store_maker import SETTINGS
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.processes import run_command
@@ -61,12 +64,13 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {old!r} is now {new!r}"
 
 
-async def test_an_older_store_is_read_as_the_older_version_read_it(store: RedisServer) -> None:
-    """Every list, figure, limit and job is unchanged; the ledger verifies; keys and repeats work."""
+@pytest.mark.parametrize("fixture", sorted(DATA.glob("*.json.gz")), ids=lambda path: path.name.split(".")[0])
+async def test_an_older_store_is_read_as_the_older_version_read_it(store: RedisServer, fixture: Path) -> None:
+    """Every list, figure, limit and job is unchanged, also after the migration; the ledger verifies; keys work."""
     await wait_until(
         lambda: time.time() % 3600 < 3570, "limits by the hour stay as they are meanwhile", timeout=40, interval=0.5
     )
-    old = OldStore(NOWHERE, int(time.time() * 1000))
+    old = OldStore(NOWHERE, int(time.time() * 1000), fixture)
     with BlockingRedis.from_url(store.url) as redis:
         old.put(redis)
     settings = load_settings(
@@ -83,15 +87,28 @@ async def test_an_older_store_is_read_as_the_older_version_read_it(store: RedisS
     async with application(settings) as app:
         gateway: Gateway = app.state.gateway
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=NOWHERE["gateway"]) as api:
-            found = []
-            for name, reply in old.replies.items():
-                who, _, path = name.partition(" ")
-                answer = await api.get(f"/v1/{path.format(**old.ids)}", headers=bearer(old.keys[who]))
-                found += [f"{name}: {answer.status_code}"] if answer.status_code != 200 else []
-                found += [f"{name} {line}" for line in differences(reply, answer.json())]
-            assert found == []
+            assert await changed_replies(api, old) == []
+            assert (await gateway.migrator.state()).number == UNNUMBERED
+            assert await gateway.migrator.advance(30)
+            assert await changed_replies(api, old) == []
             assert (await gateway.ledger.verify()).differences == []
             await keys_open_what_they_opened(api, old)
+    with BlockingRedis.from_url(store.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
+        records = [redis.hgetall(name) for name in redis.scan_iter(match=keys.JOB_PREFIX + "*")]
+    ended = [one for one in records if one.get("money") in {"spent", "released"} and "erased" not in one]
+    assert ended
+    assert [one for one in ended if not one.get("z0", "").startswith(FORM)] == []
+
+
+async def changed_replies(api: httpx.AsyncClient, old: OldStore) -> list[str]:
+    """What the older version answered and this one does not."""
+    found = []
+    for name, reply in old.replies.items():
+        who, _, path = name.partition(" ")
+        answer = await api.get(f"/v1/{path.format(**old.ids)}", headers=bearer(old.keys[who]))
+        found += [f"{name}: {answer.status_code}"] if answer.status_code != 200 else []
+        found += [f"{name} {line}" for line in differences(reply, answer.json())]
+    return found
 
 
 async def keys_open_what_they_opened(api: httpx.AsyncClient, old: OldStore) -> None:
@@ -215,6 +232,8 @@ async def test_an_older_installation_continues_completely(upgraded: Upgraded) ->
     ended = {name: upgraded.old.replies[f"lead jobs/{{{name}}}"]["status"] for name in ENDED}
     assert await upgraded.statuses(*ENDED) == ended
     assert json.loads(await upgraded.command("ledger", "verify", "--json"))["differences"] == []
+    migrated = json.loads(await upgraded.command("migrate", "--json"))
+    assert (migrated["before"], migrated["format"]) == (FORMAT, FORMAT), "the workers have done it meanwhile"
     address = f"unix://{upgraded.up.data_dir}/redis.sock"
     async with Redis.from_url(address, decode_responses=True, encoding_errors="surrogateescape") as redis:
         assert await immortal_keys(redis) == []

@@ -67,6 +67,10 @@ MAY_READ_WHOLE = {
     "app/store/uploads.py find hgetall": "one upload",
     "app/store/usage.py _read hgetall": "one day of a team: its users, keys and models",
     "app/store/usage.py counted hgetall": "teams, which administrators make",
+    "app/store/data_format.py _repack hgetall": "one job",
+    "app/store/data_format.py programs zrangebyscore": "processes that are alive",
+    "app/store/data_format.py teams smembers": "teams, which administrators make",
+    "app/store/ledger.py teams smembers": "teams, which administrators make",
     "app/store/deliveries.py get hgetall": "one delivery",
     "app/store/admission.py answers_owed hgetall": "equal submissions whose answers were lost, or are on their way",
 }
@@ -80,6 +84,7 @@ LUA_MAY_READ_WHOLE = {
     "lib/event.lua HGETALL": "one job",
     "lib/limits.lua HGETALL": "one owner's limits",
     "lib/packing.lua HGETALL": "one job",
+    "repack_record.lua HGETALL": "one job",
     "scan_jobs.lua HGETALL": "one job each, of a page",
     "lib/sums.lua HGETALL": "one job",
     "lib/outbox.lua HGETALL": "a team's endpoints, which have a cap",

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
 from app.children import die_with_parent
@@ -62,6 +63,10 @@ class RedisServer:
         """A client with text replies, which redis-py's types cannot express; `async with` closes it."""
         return Redis.from_url(self.url, decode_responses=True, encoding_errors="surrogateescape", **options)
 
+    def blocking(self) -> Any:
+        """The same without asyncio; `with` closes it."""
+        return BlockingRedis.from_url(self.url, decode_responses=True, encoding_errors="surrogateescape")
+
     @property
     def pid(self) -> int:
         """The process id of the running server."""
@@ -85,6 +90,7 @@ class RedisServer:
             "appendonly": "yes",
             "appendfsync": "always",
             "save": "",
+            "repl-diskless-sync-delay": "0",  # a snapshot comes at once
             "maxmemory-policy": "noeviction",
             **self._options,
         }

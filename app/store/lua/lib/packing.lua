@@ -14,6 +14,15 @@ local PIECE = 64
 local MAX_PIECES = 40
 local DROPPED = {line_score = true, start_timeout_ms = true, misses = true, cancel_sent_ms = true, told_failed = true}
 
+-- Adds the fields `z0`, `z1`, … with the pieces of `packed` to a list of fields and values; none for "".
+local function add_pieces(list, packed)
+  local size = #packed <= PIECE * MAX_PIECES and PIECE or #packed
+  for i = 1, #packed, size do
+    list[#list + 1] = 'z' .. digits((i - 1) / size)
+    list[#list + 1] = string.sub(packed, i, i + size - 1)
+  end
+end
+
 -- Writes the record with `packed` in place of the fields `names`, which have commas between them; not for "".
 -- `facts`, lines of name and value, are packed too. A fact that has changed since keeps its field, which counts; when
 -- one is gone, the record stays as it is.
@@ -49,10 +58,7 @@ local function pack_record(job_key, names, facts, packed, kept_ms)
       keep(name, value)
     end
   end
-  local size = #packed <= PIECE * MAX_PIECES and PIECE or #packed
-  for i = 1, #packed, size do
-    keep('z' .. digits((i - 1) / size), string.sub(packed, i, i + size - 1))
-  end
+  add_pieces(kept, packed)
   redis.call('DEL', job_key)
   redis.call('HSET', job_key, unpack(kept))
   redis.call('PEXPIRE', job_key, kept_ms)

@@ -1,0 +1,161 @@
+"""`filmgate export`: the ledger and the audit log for accounting and archives, streamed."""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.exits import Failure
+from app.cli.options import OfTeam
+from app.cli.store_command import with_gateway
+from app.cli.usage import DAY_HELP
+from app.domain.accounts import NO_TEAM
+from app.domain.errors import FilmgateError, NotFound
+from app.domain.export_range import ExportRange
+from app.services.usage import read_moment
+from app.views.ledger import ActView, EntryView, exported_act, exported_entry
+
+if TYPE_CHECKING:
+    from app.gateway import Gateway  # slow to load: see store_command
+
+LEDGER_COLUMNS = ("cursor", "team", *EntryView.__annotations__)
+AUDIT_COLUMNS = ("cursor", *ActView.__annotations__)
+FLUSH_ROWS = 1000
+
+group = typer.Typer(no_args_is_help=True)
+
+
+class ExportForm(Enum):
+    """How rows are written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+From = Annotated[str | None, typer.Option("--from", metavar="DAY", help=f"{DAY_HELP} by default the beginning.")]
+To = Annotated[str | None, typer.Option("--to", metavar="DAY", help=f"{DAY_HELP} exclusive; by default the end.")]
+After = Annotated[
+    str | None, typer.Option("--after", metavar="CURSOR", help="Go on after the row with this `cursor`.")
+]
+Form = Annotated[ExportForm, typer.Option("--format", help="JSON lines, or CSV with a head line.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="A new file; with --after, an existing one is continued."),
+]
+
+
+@group.command("ledger")
+def export_ledger(
+    *,
+    team: OfTeam = None,
+    start: From = None,
+    end: To = None,
+    after: After = None,
+    form: Form = ExportForm.JSONL,
+    output: Output = None,
+) -> None:
+    """Write every movement of money, of all teams or one: team by team, the oldest first."""
+    span = _span(start, end, after)
+
+    async def rows(gateway: "Gateway") -> AsyncIterator[dict[str, Any]]:
+        if team is not None and await gateway.accounts.team(team) is None:
+            raise NotFound(NO_TEAM)
+        async for owner, entry in gateway.ledger.export(span, team=team):
+            yield exported_entry(owner, entry)
+
+    _write(rows, LEDGER_COLUMNS, form, output, after)
+
+
+@group.command("audit")
+def export_audit(
+    *, start: From = None, end: To = None, after: After = None, form: Form = ExportForm.JSONL, output: Output = None
+) -> None:
+    """Write every administrative act, the oldest first; each line's `hash` chains it to the one before."""
+    span = _span(start, end, after)
+
+    async def rows(gateway: "Gateway") -> AsyncIterator[dict[str, Any]]:
+        async for act in gateway.audit.export(span):
+            yield exported_act(act)
+
+    _write(rows, AUDIT_COLUMNS, form, output, after)
+
+
+def _span(start: str | None, end: str | None, after: str | None) -> ExportRange:
+    """The rows that are wanted; wrong usage for a time or a cursor that is none. Days are in UTC."""
+    bounds: list[int | None] = []
+    for name, text in (("from", start), ("to", end)):
+        try:
+            bounds.append(None if text is None else read_moment(name, text, "UTC"))
+        except FilmgateError:
+            sentence = f"{text!r} is no day or time, such as 2026-11-01 or 2026-11-01T12:00:00Z."
+            raise typer.BadParameter(sentence, param_hint=f"--{name}") from None
+    span = ExportRange(bounds[0] or 0, bounds[1], after)
+    try:
+        span.position()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--after") from None
+    return span
+
+
+def _write(rows: Any, columns: Iterable[str], form: ExportForm, output: Path | None, after: str | None) -> None:
+    """Write the rows as they are read, and print where a later export goes on."""
+    target = sys.stdout if output is None else _open(output, again=after is not None)
+    head = after is None
+
+    async def write(gateway: "Gateway") -> tuple[int, str | None]:
+        count, cursor = 0, after
+        table = csv.DictWriter(target, tuple(columns), lineterminator="\n")
+        if form is ExportForm.CSV and head:
+            table.writeheader()
+        async for row in rows(gateway):
+            if form is ExportForm.CSV:
+                table.writerow({name: _csv_cell(value) for name, value in row.items()})
+            else:
+                target.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count, cursor = count + 1, row["cursor"]
+            if count % FLUSH_ROWS == 0:
+                target.flush()
+        target.flush()
+        return count, cursor
+
+    try:
+        count, cursor = with_gateway(write)
+    except BrokenPipeError:  # `| head`
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--after") from None
+    except OSError as error:
+        raise Failure(f"{output or 'The output'} cannot be written ({error.strerror}).") from None
+    finally:
+        if output is not None:
+            target.close()
+    typer.echo(f"{count} rows; go on with --after {cursor}" if cursor else f"{count} rows", err=True)
+
+
+def _open(output: Path, *, again: bool) -> IO[str]:
+    """The file, private to this user; Failure when it exists already, or cannot be written."""
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if again else os.O_EXCL)
+    try:
+        return os.fdopen(os.open(output, flags, 0o600), "w", encoding="utf-8", newline="")
+    except FileExistsError:
+        raise Failure(f"{output} is there already; an export overwrites nothing.") from None
+    except OSError as error:
+        raise Failure(f"{output} cannot be written ({error.strerror}).") from None
+
+
+def _csv_cell(value: Any) -> Any:
+    """A value for CSV. A text that a spreadsheet would take for a formula begins with an apostrophe."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and value[:1] in {"=", "+", "@", "\t", "\r"}:
+        return f"'{value}"
+    return value
