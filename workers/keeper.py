@@ -77,7 +77,8 @@ class Keeper:
         self._ready_file.remove()  # of an earlier start
         last_beat = 0.0
         aside = [
-            asyncio.create_task(every_second(check)) for check in (self._alarm_watch.check, self._alerts.send_due, self._migrate)
+            asyncio.create_task(every_second(check))
+            for check in (self._alarm_watch.check, self._alerts.send_due, self._migrate)
         ]
         while not self._stop.is_set():
             await self._epoch.tick()

@@ -28,20 +28,24 @@ class OldStore:
     """The fixture's content, with every time moved by its age and every address replaced.
 
     `addresses` are new ones for "gateway", "fal" and "receiver0" to "receiver3". The fixture's calendar windows
-    and days become the current ones, so limits have the same use. `now_ms` is the current time.
+    and days become the current ones, so limits have the same use. `now_ms` is the current time. Without the two,
+    everything stays as it was: newer versions pack times and addresses.
     """
 
-    def __init__(self, addresses: dict[str, str], now_ms: int, fixture: Path = FIXTURE) -> None:
+    def __init__(
+        self, addresses: dict[str, str] | None = None, now_ms: int | None = None, fixture: Path = FIXTURE
+    ) -> None:
         content = json.loads(gzip.decompress(fixture.read_bytes()))
         self._at_ms: int = content["at_ms"]
-        self._now_ms = now_ms
+        self._now_ms = self._at_ms if now_ms is None else now_ms
+        self.addresses: dict[str, str] = addresses or content["addresses"]
         self._zone = ZoneInfo(content["zone"])
         self._windows = self._moved_windows(content["store"], content["zone"])
         self._texts: dict[str, str] = {}
         for name, old in content["addresses"].items():
             self._texts |= {
-                old: addresses[name],
-                old.removeprefix("http://"): addresses[name].removeprefix("http://"),
+                old: self.addresses[name],
+                old.removeprefix("http://"): self.addresses[name].removeprefix("http://"),
             }
         self._words = self._pattern()
         file = content["ids"]["file"]  # stored under the digest of its URL
@@ -98,6 +102,8 @@ class OldStore:
         return value
 
     def _text(self, text: str) -> str:
+        if self._now_ms == self._at_ms:
+            return text
         there = self._words.sub(lambda found: self._texts[found[0]], text)
         return MOMENT.sub(self._new_moment, there)
 
@@ -135,7 +141,8 @@ def _begins(window: str, at_ms: int, zone: str) -> int:
     minute = datetime.fromtimestamp(at_ms // 60_000 * 60, UTC).astimezone(ZoneInfo(zone))
     hour = minute.replace(minute=0)
     day = hour.replace(hour=0)
-    begins = {"minute": minute, "hour": hour, "day": day, "month": day.replace(day=1)}
+    week = day - timedelta(days=day.weekday())
+    begins = {"minute": minute, "hour": hour, "day": day, "week": week, "month": day.replace(day=1)}
     return int(begins[window].timestamp()) * 1000
 
 

@@ -1,6 +1,7 @@
 """An installation of an earlier version, with jobs and money in every state, is taken over by this one."""
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -19,7 +20,7 @@ from app.gateway import Gateway
 from app.settings import load_settings
 from app.store import keys
 from app.store.packing import FORM
-from tests.e2e.old_store import DATA, OldStore
+from tests.e2e.old_store import DATA, FIXTURE, OldStore
 from tests.e2e.old_store_maker import SETTINGS
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.processes import run_command
@@ -42,6 +43,8 @@ GOING = ("running", "running_lead", "held", "submitting", "finalizing")
 TO_BUY = ("granted", "queued_high", "queued_low", "queued_token", "queued_once")
 ONCE = {"input": {"prompt": "a road", "image_url": "https://images.example/road.jpg"}}
 # Members that depend on the time of reading: ends of windows and of reports, rates, current workers.
+PASSED = re.compile(r"/(upstream_paused|queue_position): ")
+BY_THE_CLOCK = (" me", "usage", "limits", "status", "secret")
 PASSING = {"resets_at", "workers", "next_cursor", "from", "to", "last_used_at"}
 
 
@@ -70,16 +73,17 @@ async def test_an_older_store_is_read_as_the_older_version_read_it(store: RedisS
     await wait_until(
         lambda: time.time() % 3600 < 3570, "limits by the hour stay as they are meanwhile", timeout=40, interval=0.5
     )
-    old = OldStore(NOWHERE, int(time.time() * 1000), fixture)
+    moved = fixture == FIXTURE
+    old = OldStore(NOWHERE, int(time.time() * 1000), fixture) if moved else OldStore(fixture=fixture)
     with BlockingRedis.from_url(store.url) as redis:
         old.put(redis)
     settings = load_settings(
         {
             "FILMGATE_REDIS_URL": store.url,
             **SETTINGS,
-            "FILMGATE_PUBLIC_URL": NOWHERE["gateway"],
-            "FILMGATE_FAL_QUEUE_URL": NOWHERE["fal"],
-            "FILMGATE_FAL_REST_URL": NOWHERE["fal"],
+            "FILMGATE_PUBLIC_URL": old.addresses["gateway"],
+            "FILMGATE_FAL_QUEUE_URL": old.addresses["fal"],
+            "FILMGATE_FAL_REST_URL": old.addresses["fal"],
             "FILMGATE_DATA_DIR": str(store.dir / "data"),
             "FAL_KEY": "a-key-of-nobody",
         }
@@ -87,12 +91,13 @@ async def test_an_older_store_is_read_as_the_older_version_read_it(store: RedisS
     async with application(settings) as app:
         gateway: Gateway = app.state.gateway
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=NOWHERE["gateway"]) as api:
-            assert await changed_replies(api, old) == []
+            assert await changed_replies(api, old, moved=moved) == []
             assert (await gateway.migrator.state()).number == UNNUMBERED
             assert await gateway.migrator.advance(30)
-            assert await changed_replies(api, old) == []
+            assert await changed_replies(api, old, moved=moved) == []
             assert (await gateway.ledger.verify()).differences == []
-            await keys_open_what_they_opened(api, old)
+            if moved:
+                await keys_open_what_they_opened(api, old)
     with BlockingRedis.from_url(store.url, decode_responses=True, encoding_errors="surrogateescape") as redis:
         records = [redis.hgetall(name) for name in redis.scan_iter(match=keys.JOB_PREFIX + "*")]
     ended = [one for one in records if one.get("money") in {"spent", "released"} and "erased" not in one]
@@ -100,14 +105,17 @@ async def test_an_older_store_is_read_as_the_older_version_read_it(store: RedisS
     assert [one for one in ended if not one.get("z0", "").startswith(FORM)] == []
 
 
-async def changed_replies(api: httpx.AsyncClient, old: OldStore) -> list[str]:
-    """What the older version answered and this one does not."""
+async def changed_replies(api: httpx.AsyncClient, old: OldStore, *, moved: bool) -> list[str]:
+    """What the older version answered and this one does not; without what depends on times that were not moved."""
     found = []
     for name, reply in old.replies.items():
+        if not moved and any(word in name for word in BY_THE_CLOCK):
+            continue
         who, _, path = name.partition(" ")
         answer = await api.get(f"/v1/{path.format(**old.ids)}", headers=bearer(old.keys[who]))
         found += [f"{name}: {answer.status_code}"] if answer.status_code != 200 else []
-        found += [f"{name} {line}" for line in differences(reply, answer.json())]
+        lines = differences(reply, answer.json())
+        found += [f"{name} {line}" for line in lines if moved or not PASSED.search(line)]
     return found
 
 
