@@ -1,14 +1,15 @@
 """The gateway: everything a process owns, built in one place."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from app.crash import arm
-from app.domain.errors import Unprocessable
+from app.domain.errors import StoreUnavailable, Unprocessable
 from app.domain.store_role import StoreRole
 from app.egress import EgressPolicy, check_url
 from app.embedded import socket_url
@@ -16,6 +17,7 @@ from app.fal.client import FalClient
 from app.fal.signature import Verifier
 from app.fal.web import OutboundRoute, ca_file_context
 from app.media.parts import PartFolder
+from app.metrics.port import serve_port
 from app.registry.catalog import Catalog
 from app.registry.files import ModelFilesError, read_directory
 from app.services.accounts import Accounts
@@ -39,6 +41,7 @@ from app.services.ledger import Ledger
 from app.services.limits import Limits
 from app.services.listing import JobListing
 from app.services.live import Live
+from app.services.metrics import Metrics
 from app.services.migration import Migrator
 from app.services.operations import Operations
 from app.services.store_disk import StoreDisk
@@ -52,6 +55,7 @@ from app.settings import Settings, SettingsError, required_url
 from app.starting import require_store
 from app.store.witness import Witness
 from app.stores import Stores, open_stores
+from app.tasks import cancel_and_wait, every_second
 from app.webhooks.sender import Sender
 
 if TYPE_CHECKING:
@@ -80,6 +84,7 @@ class Gateway:
     listing: JobListing
     uploads: Uploads
     operations: Operations
+    metrics: Metrics
     adoption: Adoption
     fal_webhooks: FalWebhooks
     endpoints: Endpoints
@@ -237,6 +242,33 @@ def alarm_watch(stores: Stores) -> AlarmWatch:
     return AlarmWatch(stores.alarms, stores.leases, checks)
 
 
+def metrics_service(stores: Stores, **of_host: Any) -> Metrics:
+    """The service that makes the page of /metrics; `of_host` says what its host's processes have counted."""
+    return Metrics(
+        figures=stores.figures,
+        leases=stores.leases,
+        alarms=stores.alarms,
+        buying=stores.buying,
+        line=stores.line,
+        **of_host,
+    )
+
+
+@asynccontextmanager
+async def serving_metrics(settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
+    """While entered: stay the process that answers for the installation; listen on FILMGATE_METRICS_PORT if set."""
+    tasks = [asyncio.create_task(every_second(metrics.keep_elected))]
+    if settings.metrics_port is not None:
+        token, page = settings.metrics_token, metrics.page
+        tasks.append(asyncio.create_task(serve_port(settings.host, settings.metrics_port, token=token, page=page)))
+    try:
+        yield
+    finally:
+        await cancel_and_wait(*tasks)
+        with suppress(StoreUnavailable):
+            await metrics.leave()
+
+
 def _gateway(
     settings: Settings,
     catalog: Catalog,
@@ -305,6 +337,7 @@ def _gateway(
             audit=stores.audit,
             fal=fal,
         ),
+        metrics=metrics_service(stores),
         adoption=adoption,
         fal_webhooks=FalWebhooks(jobs=stores.jobs, adoption=adoption, verifier=verifier, secrets=stores.secrets),
         endpoints=Endpoints(

@@ -13,7 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__, tracing
-from app.api import admin, admin_limits, health, operations, problem_pages, well_known
+from app.api import admin, admin_limits, health, metrics, operations, problem_pages, well_known
 from app.api.busy_routes import BusyRoutes
 from app.api.deps import GATEWAY
 from app.api.document import add_documents
@@ -28,7 +28,7 @@ from app.api.stopping import STOPPING, Stopping
 from app.api.v1 import deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
 from app.domain.fal_targets import Terms
 from app.domain.store_role import StoreRole
-from app.gateway import open_gateway
+from app.gateway import open_gateway, serving_metrics
 from app.settings import Settings, load_settings
 from app.tasks import cancel_and_wait, every_second
 from app.telemetry import set_up_logs
@@ -98,7 +98,8 @@ def create_app(settings: Settings) -> FastAPI:
             )
             watches = [asyncio.create_task(every_second(check)) for check in checks]
             try:
-                yield {STOPPING: Stopping(), GATEWAY: gateway}
+                async with serving_metrics(settings, gateway.metrics):
+                    yield {STOPPING: Stopping(), GATEWAY: gateway}
             finally:
                 await cancel_and_wait(*watches)
                 await gateway.alarm_watch.close()
@@ -133,6 +134,7 @@ def create_app(settings: Settings) -> FastAPI:
         usage,
         events,
         health,
+        metrics,
         problem_pages,
         hooks,
         queue,

@@ -40,7 +40,7 @@ from app.setting_values import (
 SECRETS = (
     "FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL",
     "FILMGATE_STORAGE_KEY_ID", "FILMGATE_STORAGE_SECRET",
-    "FILMGATE_ALERT_WEBHOOK", "FILMGATE_ALERT_SECRET",
+    "FILMGATE_ALERT_WEBHOOK", "FILMGATE_ALERT_SECRET", "FILMGATE_METRICS_TOKEN",
 )  # fmt: skip
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
 # For `filmgate generate`, not for the gateway.
@@ -108,11 +108,13 @@ class Settings(BaseModel):
     alert_webhook: AlertUrl | None = Field(None, alias="FILMGATE_ALERT_WEBHOOK")
     alert_secret: AlertSecret | None = Field(None, alias="FILMGATE_ALERT_SECRET")
     alert_form: Literal["standard", "slack"] = Field("standard", alias="FILMGATE_ALERT_FORM")
+    metrics_token: SecretStr | None = Field(None, alias="FILMGATE_METRICS_TOKEN")
+    metrics_port: int | None = Field(None, alias="FILMGATE_METRICS_PORT", ge=1, le=65535)
     log_format: Literal["auto", "json", "text"] = Field("auto", alias="FILMGATE_LOG_FORMAT")
     crash: Path | None = Field(None, alias="FILMGATE_CRASH")
     _unknown: tuple[str, ...] = PrivateAttr(())
 
-    @field_validator("fal_key", "fal_admin_key", "admin_key")
+    @field_validator("fal_key", "fal_admin_key", "admin_key", "metrics_token")
     @classmethod
     def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and value.get_secret_value().strip().lower() in PLACEHOLDERS:
@@ -127,7 +129,7 @@ class Settings(BaseModel):
             raise ValueError("must be printable ASCII without white space, also around it; it travels in a header")
         return value
 
-    @field_validator("admin_key")
+    @field_validator("admin_key", "metrics_token")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         """The operator chooses it, so it must be hard to guess."""
@@ -314,6 +316,8 @@ def load_settings(environ: Mapping[str, str], *, keep_unknown: bool = False) -> 
         raise SettingsError(f"FILMGATE_TLS_{there} is set without FILMGATE_TLS_{missing}; https needs both.")
     _check_storage(made)
     _check_alerts(made)
+    if made.metrics_port == made.port:
+        raise SettingsError("FILMGATE_METRICS_PORT must be another port than FILMGATE_PORT.")
     made._unknown = tuple(given.unknown)  # noqa: SLF001  a private attribute of ours
     return made
 

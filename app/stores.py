@@ -24,6 +24,7 @@ from app.store.end_ages import EndAgeStore
 from app.store.endpoints import EndpointStore
 from app.store.epoch import EpochStore
 from app.store.events import EventStore
+from app.store.figures import FigureStore
 from app.store.health import HealthStore
 from app.store.heartbeats import HeartbeatStore
 from app.store.job_indexes import JobIndexStore
@@ -67,6 +68,7 @@ class Stores:
     endpoints: EndpointStore
     epoch: EpochStore
     events: EventStore
+    figures: FigureStore
     health: HealthStore
     heartbeats: HeartbeatStore
     jobs: JobStore
@@ -128,6 +130,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         endpoints=EndpointStore(redis, audit, retention_ms=kept_ms),
         epoch=EpochStore(redis, audit),
         events=EventStore(redis, blocking=blocking),
+        figures=FigureStore(redis),
         health=HealthStore(redis),
         heartbeats=HeartbeatStore(redis),
         jobs=JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None),

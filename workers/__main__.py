@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -16,7 +17,9 @@ import workers.tasks  # noqa: F401  loaded once, for all children; RQ imports it
 from app import tracing
 from app.domain.errors import StoreUnavailable
 from app.domain.store_role import StoreRole
-from app.gateway import load_catalog
+from app.gateway import load_catalog, metrics_service, serving_metrics
+from app.metrics.cells import SharedCells
+from app.metrics.table import MODEL
 from app.registry.catalog import Catalog
 from app.settings import Settings, SettingsError, load_settings, required_url
 from app.starting import require_store
@@ -68,19 +71,32 @@ async def check(settings: Settings) -> None:
         await require_store(settings, stores.redis, role=StoreRole.WORKER, patience=None)
 
 
-async def keep(settings: Settings, pids: WorkerPids) -> None:
-    """Keep the lanes and the heartbeats until SIGTERM."""
+async def keep(settings: Settings, pids: WorkerPids, cells: SharedCells) -> None:
+    """Keep the lanes and the heartbeats until SIGTERM; answer for this host's metrics."""
     set_up_logs(settings.log_format, process="keeper")
     async with open_stores(settings, process="keeper") as stores:
-        await Keeper(settings, stores, pids).run()
+        metrics = metrics_service(stores, totals=cells.totals, processes=partial(host_processes, pids))
+        async with serving_metrics(settings, metrics):
+            await Keeper(settings, stores, pids).run()
+
+
+def host_processes(pids: WorkerPids) -> dict[str, int]:
+    """The processes of this host by name, the workers of a queue with numbers: `work-1`, `work-2`."""
+    found = {"supervisor": os.getppid(), KEEPER: os.getpid()}
+    numbers: Counter[str] = Counter()
+    for pid, queue in pids.running().items():
+        numbers[queue] += 1
+        found[f"{queue}-{numbers[queue]}"] = pid
+    return found
 
 
 def preload() -> None:
     """Load what every child needs, so that they share it: models, trusted certificates, OpenTelemetry if it is on.
 
-    httpx loads anyio at its first call; each worker's first submission would wait for it.
+    httpx loads anyio at its first call; each worker's first submission would wait for it. In metrics, models of an
+    operator's own files count as `other`: these may change while the host runs.
     """
-    Catalog.load()
+    MODEL.give(model.id for model in Catalog.load())
     trusted_roots()
     import_module("anyio._backends._asyncio")
     tracing.preload(os.environ)
@@ -111,13 +127,17 @@ def supervisor(settings: Settings) -> Supervisor:
     }
     queues = [queue for queue in QUEUES for _ in range(counts[queue])]
     pids = WorkerPids(queues)
+    cells = SharedCells(1 + len(queues))
     programs: dict[str, Callable[[], None]] = {
         CHECK: lambda: asyncio.run(check(settings)),
-        KEEPER: lambda: asyncio.run(keep(settings, pids)),
+        KEEPER: lambda: asyncio.run(keep(settings, pids, cells)),
         **{queue: partial(work, settings, queue) for queue in QUEUES},
     }
     return Supervisor(
-        {role: partial(exit_code, program) for role, program in programs.items()}, queues=queues, pids=pids
+        {role: partial(exit_code, program) for role, program in programs.items()},
+        queues=queues,
+        pids=pids,
+        cells=cells,
     )
 
 

@@ -26,6 +26,7 @@ from app.domain.ids import split_ref
 from app.domain.jobs import Job
 from app.domain.traces import new_span
 from app.gateway import Gateway
+from app.metrics.table import ATTEMPTS, DELIVERY
 from app.store.due import ENQUEUED_HIDDEN_MS
 from app.tasks import cancel_and_wait
 from app.views.message import message_body
@@ -218,6 +219,9 @@ async def _record(
     recorded = await gateway.stores.deliveries.record_attempt(
         ref, made, status=status, health=health, delay_ms=delay_ms
     )
+    ATTEMPTS.add(attempt.outcome)
+    if status == "delivered" and not any(earlier.outcome == "delivered" for earlier in delivery.attempts):
+        DELIVERY.observe((now_ms + attempt.duration_ms - delivery.event.at_ms) / 1000)
     job = delivery.event.job if isinstance(delivery.event, Event) else None
     log.info(
         "webhook.attempt",

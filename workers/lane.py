@@ -13,6 +13,7 @@ from app.domain.errors import StoreUnavailable
 from app.domain.ids import new_nonce, ref_names
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.gateway import Gateway
+from app.metrics.table import STEP_FAULTS
 from app.store.due import ENQUEUED_HIDDEN_MS
 from app.store.lanes import ENQUEUED
 from app.store.slots import Granted
@@ -243,6 +244,7 @@ async def _isolated(gateway: Gateway, step: str, ref: str, now_ms: int) -> Async
     except StoreUnavailable:
         raise
     except Exception:
+        STEP_FAULTS.add(step)
         log.exception("step.failed", step=step, **ref_names(ref))
         await gateway.stores.due.reschedule(step, {ref: now_ms + RETRY_MS})
 

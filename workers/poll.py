@@ -13,6 +13,7 @@ from app.domain.jobs import Job, Status
 from app.domain.poll_plan import MAX_INTERVAL_MS, interval_ms
 from app.fal.protocol import StatusReport
 from app.gateway import Gateway
+from app.metrics.table import DETECTION_LAG, GENERATION
 from app.store.jobs import NOW, ref_of
 from workers.poll_plans import PollPlans
 
@@ -50,7 +51,10 @@ async def poll(gateway: Gateway, job: Job, now_ms: int, plans: PollPlans) -> int
         if tracing.is_on():
             await _record_generation(gateway, job, plans.polls.take(job), outcome=word)
         if word == "COMPLETED" and not _is_cancel_due(job, now_ms):
-            plans.add_end(job, _age_ms(job, now_ms) + round((time.monotonic() - began) * 1000))
+            ended_ms = now_ms + round((time.monotonic() - began) * 1000)
+            plans.add_end(job, _age_ms(job, ended_ms))
+            GENERATION.observe(_age_ms(job, ended_ms) / 1000, job.model)
+            DETECTION_LAG.observe((ended_ms - (job.polled_ms or job.submitted_ms or ended_ms)) / 1000)
         return None
     changed = _changes(job, progress)
     if changed:

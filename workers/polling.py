@@ -10,6 +10,7 @@ import structlog
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import ref_names
 from app.gateway import Gateway
+from app.metrics.table import STEP_FAULTS
 from app.store.jobs import DuePoll
 from app.store.quarantine import Quarantined
 from app.tasks import cancel_and_wait
@@ -116,4 +117,5 @@ class Polling:
         except Quarantined as error:
             await alarm_quarantined(self._gateway, error)
         except Exception:
+            STEP_FAULTS.add("poll")
             log.exception("poll.failed", **ref_names(ref))  # a failing job must not end the lane

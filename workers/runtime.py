@@ -20,6 +20,7 @@ from app.domain.errors import StoreUnavailable
 from app.domain.ids import ref_names
 from app.domain.store_role import StoreRole
 from app.gateway import Gateway, open_gateway
+from app.metrics.table import STEP_FAULTS
 from app.settings import Settings, required_url
 from app.store.connection import REQUEST_TIMEOUT, connect_rq
 from app.store.quarantine import Quarantined
@@ -111,6 +112,7 @@ class Runtime:
             except Quarantined as error:
                 await alarm_quarantined(self.gateway, error)
             except Exception:
+                STEP_FAULTS.add(getattr(step, "func", step).__name__)
                 log.exception("step.failed")
 
     def renew_connections(self) -> None:

@@ -19,6 +19,7 @@ from app.domain.traces import new_span
 from app.fal.client import SUBMIT_SECONDS
 from app.fal.protocol import SubmitAccepted, SubmitRefused, SubmitReply, SubmitUnknown
 from app.gateway import Gateway
+from app.metrics.table import PURCHASED, QUEUE_WAIT, SUBMISSION
 from app.store.jobs import SUBMIT_LEASE_MS, ref_of
 from app.telemetry import note
 from workers.runtime import Runtime
@@ -91,6 +92,8 @@ async def _buy(gateway: Gateway, job: Job) -> None:
     nonce = await gateway.stores.jobs.claim(job, start_timeout_ms=round((start_timeout or 0) * 1000))
     if nonce is None:
         return  # another worker was faster, the caller cancelled, or buying has stopped
+    if job.attempt == 0:
+        QUEUE_WAIT.observe((now_ms - job.created_ms) / 1000)
     crash_point("submit.after_claim")
     if not await _is_epoch_confirmed(gateway):
         await _persist(partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0))
@@ -111,6 +114,7 @@ async def _buy(gateway: Gateway, job: Job) -> None:
     crash_point("submit.answered")
     _log_call(job, outcome, began_ns=began_ns, span=span)
     await _record(gateway, job, nonce, outcome)
+    SUBMISSION.observe(time.monotonic() + START_POST_WITHIN_S - latest_s)
 
 
 def _log_call(job: Job, outcome: SubmitReply, *, began_ns: int, span: str) -> None:
@@ -201,6 +205,7 @@ async def _alarm_odd_urls(gateway: Gateway, job: Job, request_id: str) -> None:
 
 async def _report(gateway: Gateway, outcome: SubmitOutcome, reason: str) -> None:
     """Report to the breaker; its alarm is active while it is open, because nothing is bought then."""
+    PURCHASED.add(outcome)
     try:
         changed = await gateway.stores.buying.report(outcome, reason)
     except StoreUnavailable:

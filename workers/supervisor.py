@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from app.children import Restarts, SignalWatch, fork
+from app.metrics.cells import SharedCells
+from app.metrics.table import STARTS
 
 GRACE_S = 27.0  # from SIGTERM until what still runs is killed: Kubernetes kills all after 30 s
 FIRST_S = 8.0  # for those that buy; then the deliveries are told too
@@ -63,13 +65,20 @@ class ForkedProcess:
 class Supervisor:
     """Keeps one process for each of `queues` and the keeper alive.
 
-    `programs` are by role what a child runs: `check`, `keeper` and the queues; each returns an exit code.
+    `programs` are by role what a child runs: `check`, `keeper` and the queues; each returns an exit code. A child
+    counts in its own part of `cells`, bound before the fork: it goes on where the one before it ended.
     """
 
     def __init__(
-        self, programs: Mapping[str, Callable[[], int]], *, queues: Sequence[str], pids: WorkerPids
+        self,
+        programs: Mapping[str, Callable[[], int]],
+        *,
+        queues: Sequence[str],
+        pids: WorkerPids,
+        cells: SharedCells,
     ) -> None:
         self._programs = programs
+        self._cells = cells
         self._pids = pids
         self._workers = [ForkedProcess(queue) for queue in queues]
         self._children = [ForkedProcess(KEEPER), *self._workers]
@@ -115,8 +124,10 @@ class Supervisor:
         child.pid = fork(self._programs[child.role], name=child.role)
 
     def _start_missing(self) -> None:
-        for child in self._children:
+        for part, child in enumerate(self._children):
             if child.pid is None and child.restarts.due:
+                self._cells.use(part)
+                STARTS.add(child.role)
                 self._start(child)
         self._note_pids()
 

@@ -11,6 +11,7 @@ from app import tracing
 from app.api.fal_dropped import with_query_warning
 from app.api.incoming import INCOMING, ON_DISK, Bodies, BodyLimit, Incoming, Pace, limit_of, too_large
 from app.api.problems import LONGEST_PATH, problem
+from app.api.reply_counts import ERROR_CODE, count_reply
 from app.domain.errors import Code, FilmgateError, Malformed
 from app.domain.ids import new_nonce
 from app.domain.traces import TraceParent, new_span, read_traceparent, standard_id
@@ -57,9 +58,10 @@ class RequestMiddleware:
         headers = dict(scope["headers"])
         request_id, span = _begin_trace(scope, headers)
         status, incoming = 0, None
+        headers_sent: list[tuple[bytes, bytes]] = []
 
         async def send_with_trace(message: Message) -> None:
-            nonlocal status
+            nonlocal status, headers_sent
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = with_query_warning(
@@ -67,6 +69,7 @@ class RequestMiddleware:
                 )
                 if incoming is not None and incoming.refused and CLOSE[0] not in dict(message["headers"]):
                     message["headers"].append(CLOSE)  # the rest of the body is not read
+                headers_sent = message["headers"]
             await send(message)
 
         try:
@@ -84,11 +87,14 @@ class RequestMiddleware:
         except Exception:
             status = status or Code.INTERNAL_ERROR.status  # as it will be answered; the error has a line of its own
             note(code=Code.INTERNAL_ERROR.value)
+            scope[ERROR_CODE] = Code.INTERNAL_ERROR
             raise
         finally:
             if incoming is not None:
                 incoming.let_go()
                 scope.pop(INCOMING, None)  # a reference cycle would live until the collector runs
+            if scope["path"] not in UNLOGGED_PATHS:
+                count_reply(scope, status, headers_sent)
             self._log_request(scope, status, began, span)
 
     def _log_request(self, scope: Scope, status: int, began: float, span: "RequestSpan | None") -> None:

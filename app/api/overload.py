@@ -23,6 +23,7 @@ from app.api.problems import LONGEST_PATH, problem
 from app.api.reply_headers import NO_SNIFFING
 from app.domain.errors import Overloaded
 from app.domain.ids import new_nonce
+from app.metrics.table import OVERLOADS
 
 PERMIT = "permit"  # of the scope
 GATE = "gate"  # of the state that the server shares with the application
@@ -33,7 +34,7 @@ RETRY_S = (1, 2, 3)  # in turn, so that not all callers come back at once
 LOG_INTERVAL_S = 1.0
 
 FIRST_PATHS = re.compile(
-    r"/readyz|/v1/jobs/[^/]+(/(cancel|video|events))?|/v1/admin/(status|pause|resume)|/fal/hooks/.+"
+    r"/readyz|/metrics|/v1/jobs/[^/]+(/(cancel|video|events))?|/v1/admin/(status|pause|resume)|/fal/hooks/.+"
     r"|/fal/queue/.+/requests/.+"
 )
 PATH, TRACE = b"/the-path-of-the-request", b"the-trace-id-of-this-one-request"  # replaced in each reply
@@ -328,6 +329,7 @@ class Gate:
     def _refused_now(self, queue: _Queue) -> int:
         """Count a refusal, log once a second; the seconds until the next attempt."""
         queue.refused += 1
+        OVERLOADS.add(next(str(kind) for kind, each in self._queues.items() if each is queue))
         if time.monotonic() >= self._logged + LOG_INTERVAL_S:
             self._logged = time.monotonic()
             refusing = {str(kind): each for kind, each in self._queues.items() if each.refused}

@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from app.api.fal_errors import CLOSING, fal_error, is_fal_path, is_repeatable
 from app.api.limit_headers import limit_headers
+from app.api.reply_counts import ERROR_CODE
 from app.domain.errors import Code, FilmgateError, Malformed, Unprocessable, Violation
 from app.telemetry import note
 from app.views.problems import problem_view
@@ -37,6 +38,7 @@ def problem(error: FilmgateError, *, scope: Scope, base_url: str) -> Response:
     """
     path, trace_id = scope["path"], scope.get("trace_id", "")
     note(code=error.code.value)
+    scope[ERROR_CODE] = error.code
     if is_fal_path(path):
         repeatable = is_repeatable(scope)
         return fal_error(error, path=path, trace_id=trace_id, base_url=base_url, repeatable=repeatable)

@@ -142,23 +142,33 @@ def _stop_flag() -> Callable[[], bool]:
 
 def _refuse_used_ports(settings: Settings) -> None:
     """Try every address that a child will listen on, so that a fault is reported before anything starts."""
-    _refuse_used_port(settings.host, settings.port, "FILMGATE_PORT")
+    listeners = [(settings.host, settings.port, "FILMGATE_PORT", "")]
     if settings.fal_key is None:
-        if settings.port == LAST_PORT:
-            raise SettingsError(f"FILMGATE_PORT must be below {LAST_PORT}: the emulator takes the port after it.")
-        _refuse_used_port(_emulator_host(settings), settings.port + 1, "the emulator's port, FILMGATE_PORT + 1")
+        listeners.append((_emulator_host(settings), settings.port + 1, "FILMGATE_PORT", "the emulator's"))
+    if settings.metrics_port is not None:
+        name = "FILMGATE_METRICS_PORT"
+        listeners.append((settings.host, settings.metrics_port, name, ""))
+        listeners.append((settings.host, settings.metrics_port + 1, name, "the workers'"))
+    ports: set[int] = set()
+    for host, port, setting, user in listeners:
+        if port > LAST_PORT:
+            raise SettingsError(f"{setting} must be below {LAST_PORT}: the port after it is {user}.")
+        if port in ports:
+            raise SettingsError(f"{setting}: port {port} has another use already; the port after each is used too.")
+        ports.add(port)
+        _refuse_used_port(host, port, setting, f"{user} port, {setting} + 1" if user else setting)
 
 
-def _refuse_used_port(host: str, port: int, what: str) -> None:
+def _refuse_used_port(host: str, port: int, setting: str, what: str) -> None:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise Failure(f"Port {port} is taken ({what}); set FILMGATE_PORT to a free one.") from None
+                raise Failure(f"Port {port} is taken ({what}); set {setting} to a free one.") from None
             where = f"this machine cannot listen on {host}, port {port}"
-            raise SettingsError(f"FILMGATE_HOST, FILMGATE_PORT: {where} ({error.strerror}).") from None
+            raise SettingsError(f"FILMGATE_HOST, {setting}: {where} ({error.strerror}).") from None
 
 
 def _emulator_host(settings: Settings) -> str:
@@ -207,7 +217,13 @@ def _children(settings: Settings, *, emulated: bool) -> list[UpChild]:
         where = ["--host", _emulator_host(settings), "--port", str(settings.port + 1)]
         state = ["--state-file", str(settings.data_dir / "emulator.jsonl")]
         commands = {"emulator": [*python, "app.emulator", *where, *state], **commands}
-    return [UpChild(name, command, environment, logs / f"{name}.log") for name, command in commands.items()]
+    of_workers = {}
+    if settings.metrics_port is not None:
+        of_workers["FILMGATE_METRICS_PORT"] = str(settings.metrics_port + 1)  # the API has the port itself
+    return [
+        UpChild(name, command, environment | (of_workers if name == "worker" else {}), logs / f"{name}.log")
+        for name, command in commands.items()
+    ]
 
 
 def _reload_certificate(children: list[UpChild]) -> None:

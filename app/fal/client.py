@@ -24,6 +24,7 @@ from app.domain.foreign_json import read_error_type, read_units
 from app.fal.billing import BILL_PAGE, MAX_BILL_PAGES, MAX_IDS_PER_BILL, Bill, events_query, read_page, sum_up
 from app.fal.errors import Outgoing, UnusableAnswer, cause_of, classify_answer, classify_exception, unreachable
 from app.fal.history import HISTORY_PAGE, MAX_HISTORY_PAGES, RequestListing, history_query, read_history
+from app.fal.measured import measured
 from app.fal.protocol import (
     REQUEST_ID,
     Item,
@@ -146,15 +147,16 @@ class FalClient:
         outgoing = Outgoing()
         try:
             content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-            async with asyncio.timeout(SUBMIT_SECONDS) as limit, self._counted(limit):
-                status, answer, _ = await read_answer(
-                    self._once, "POST", url, headers=headers, content=content, outgoing=outgoing
-                )
+            with measured("submit") as call:
+                async with asyncio.timeout(SUBMIT_SECONDS) as limit, self._counted(limit):
+                    call.status, answer, _ = await read_answer(
+                        self._once, "POST", url, headers=headers, content=content, outgoing=outgoing
+                    )
         except Exception as error:  # noqa: BLE001  any error: what counts is whether a byte was sent
             self._note_failure("submit", error)
             return classify_exception(error, begun=outgoing.begun)
         self._outage.worked()
-        outcome = classify_answer(status, answer)
+        outcome = classify_answer(call.status, answer)
         if isinstance(outcome, SubmitAccepted):
             return replace(outcome, odd_urls=names_odd_urls(answer, queue_url=self.queue_url))
         return outcome
@@ -177,23 +179,25 @@ class FalClient:
         """The status of a request; `unclear` when fal gave no usable answer."""
         url = request_url(self.queue_url, model_id, request_id, "/status?logs=1")
         try:
-            async with asyncio.timeout(POLL_SECONDS):
-                status, answer, _ = await self._kept.call("GET", url, headers=self._headers)
+            with measured("status") as call:
+                async with asyncio.timeout(POLL_SECONDS):
+                    call.status, answer, _ = await self._kept.call("GET", url, headers=self._headers)
         except (*NO_ANSWER, FalAnswerTooLarge) as error:
             self._note_failure("status", error)
             return StatusReport("unclear")
         if self._outage.on:
             self._outage.worked()
-        if status == NOT_FOUND:
+        if call.status == NOT_FOUND:
             return StatusReport("missing")
-        return read_progress(answer) if status // 100 == 2 else StatusReport("unclear")  # noqa: PLR2004  2xx
+        return read_progress(answer) if call.status // 100 == 2 else StatusReport("unclear")  # noqa: PLR2004  2xx
 
     async def result(self, model_id: str, request_id: str) -> Result | None:
         """The result's HTTP status and body, or None without an answer. The body of a too large answer is None."""
         url = request_url(self.queue_url, model_id, request_id)
         try:
-            async with asyncio.timeout(RESULT_SECONDS):
-                status, answer, headers = await self._kept.call("GET", url, headers=self._headers)
+            with measured("result") as call:
+                async with asyncio.timeout(RESULT_SECONDS):
+                    call.status, answer, headers = await self._kept.call("GET", url, headers=self._headers)
         except FalAnswerTooLarge as error:
             return Result(error.status, None, None)
         except NO_ANSWER as error:
@@ -203,14 +207,15 @@ class FalClient:
         body = parse_json(answer)
         error_type = body.get("error_type") if isinstance(body, dict) else None
         units = read_units(headers.get("x-fal-billable-units"))
-        return Result(status, body, read_error_type(error_type, headers.get("x-fal-error-type")), units)
+        return Result(call.status, body, read_error_type(error_type, headers.get("x-fal-error-type")), units)
 
     async def cancel(self, model_id: str, request_id: str) -> bool:
         """Ask fal to cancel; True when fal answered. The next poll shows the outcome."""
         url = request_url(self.queue_url, model_id, request_id, "/cancel")
         try:
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._kept.call("PUT", url, headers=self._headers)
+            with measured("cancel") as call:
+                async with asyncio.timeout(POLL_SECONDS):
+                    call.status, _, _ = await self._kept.call("PUT", url, headers=self._headers)
         except (*NO_ANSWER, FalAnswerTooLarge) as error:
             self._note_failure("cancel", error)
             return False
@@ -234,26 +239,27 @@ class FalClient:
         url = f"{self._rest_url}/storage/upload/initiate?storage_type=fal-cdn-v3"
         try:
             size = len(content) if isinstance(content, bytes) else content.seek(0, io.SEEK_END)
-            async with asyncio.timeout(UPLOAD_SECONDS + size / UPLOAD_BYTES_A_SECOND):
-                headers = {**self._headers, "Content-Type": "application/json"}
-                status, answer, _ = await read_answer(
-                    self._once, "POST", url, headers=headers, content=json.dumps(ask).encode()
-                )
-                target = parse_json(answer)
-                if status != OK or not isinstance(target, dict):
-                    raise UpstreamUnavailable("fal's storage does not take files at the moment.")
-                upload_url, file_url = (self._fal_url(target, name) for name in ("upload_url", "file_url"))
-                # The upload URL is signed; the key is not sent to it.
-                headers = {"Content-Type": content_type, "Accept-Encoding": "identity"}
-                headers["Content-Length"] = str(size)  # else a body from an iterator is sent chunked
-                status, _, _ = await read_answer(
-                    self._once, "PUT", upload_url, headers=headers, content=_chunks(content)
-                )
+            with measured("upload") as call:
+                async with asyncio.timeout(UPLOAD_SECONDS + size / UPLOAD_BYTES_A_SECOND):
+                    headers = {**self._headers, "Content-Type": "application/json"}
+                    call.status, answer, _ = await read_answer(
+                        self._once, "POST", url, headers=headers, content=json.dumps(ask).encode()
+                    )
+                    target = parse_json(answer)
+                    if call.status != OK or not isinstance(target, dict):
+                        raise UpstreamUnavailable("fal's storage does not take files at the moment.")
+                    upload_url, file_url = (self._fal_url(target, name) for name in ("upload_url", "file_url"))
+                    # The upload URL is signed; the key is not sent to it.
+                    headers = {"Content-Type": content_type, "Accept-Encoding": "identity"}
+                    headers["Content-Length"] = str(size)  # else a body from an iterator is sent chunked
+                    call.status, _, _ = await read_answer(
+                        self._once, "PUT", upload_url, headers=headers, content=_chunks(content)
+                    )
         except (*NO_ANSWER, FalAnswerTooLarge) as error:
             self._note_failure("upload", error)
             reason = unreachable(cause_of(error)).removeprefix("fal ")
             raise UpstreamUnavailable(f"The file was not stored: fal's storage {reason}") from None
-        if status // 100 != 2:  # noqa: PLR2004  2xx
+        if call.status // 100 != 2:  # noqa: PLR2004  2xx
             raise UpstreamUnavailable("fal's storage did not take the file.")
         return file_url
 
@@ -318,7 +324,9 @@ class FalClient:
             async with asyncio.timeout(seconds):
                 while len(cursors) <= max_pages:
                     url = f"{self._api_url}/v1/models/{path}?{query(cursor=cursors[-1])}"
-                    status, answer, _ = await self._kept.call("GET", url, headers=headers, limit=limit)
+                    with measured(call) as measure:
+                        measure.status, answer, _ = await self._kept.call("GET", url, headers=headers, limit=limit)
+                    status = measure.status
                     page = read(answer) if status == OK else UnusableAnswer(f"http_{status}")
                     if isinstance(page, UnusableAnswer):
                         return page

@@ -25,8 +25,9 @@ from app.domain.errors import (
 from app.domain.ids import join_ref
 from app.domain.jobs import LIVE, Job, Status, Submission
 from app.domain.limits import LimitState, Unit, Window
-from app.domain.money import format_usd
+from app.domain.money import MICRO, format_usd
 from app.domain.traces import span_of
+from app.metrics.table import ADMISSION, ADMITTED_USD, REFUSALS
 from app.services.answers import Answer, admit
 from app.services.store_disk import StoreDisk
 from app.services.submissions import Submissions
@@ -93,6 +94,7 @@ class Jobs:
             Unavailable: the store's disk is nearly full, or the caller left while an image was stored.
         """
         require_scope(caller, Scope.JOBS_WRITE)
+        began = time.perf_counter()
         self.disk.require_room()
         checked, embedded = await self.submissions.check(caller, submission)
         if embedded and checked.idempotency_key is not None:
@@ -110,7 +112,9 @@ class Jobs:
         if tracing.is_on() and isinstance(outcome, Admitted):
             job = outcome.job
             tracing.record_step(job, "admit", within=tracing.current(), began_ns=began_ns, span=span_of(job.id))
-        return await self._submitted(caller, outcome, complete)
+        submitted = await self._submitted(caller, outcome, complete)
+        ADMISSION.observe(time.perf_counter() - began)
+        return submitted
 
     async def _submitted(self, caller: Caller, outcome: AdmissionOutcome, submission: Submission) -> Submitted:
         if isinstance(outcome, CredentialEnded):
@@ -126,6 +130,7 @@ class Jobs:
         job = outcome.job
         note(job=job.id)
         log.info("job.admitted", model=job.model, quoted_usd=format_usd(job.quoted_micro))
+        ADMITTED_USD.add(amount=job.quoted_micro / MICRO)
         position = await self.line.position_at(caller.team, caller.user, outcome.rank, micro=job.quoted_micro)
         return Submitted(job, position, repeated=False, limits=outcome.limits)
 
@@ -219,6 +224,8 @@ class Jobs:
 def _limit_error(limits: tuple[LimitState, ...], order: Submission) -> OverBudget | OverLimit:
     """Why the limits marked `over` refuse a job; OverBudget if money is among them, since waiting rarely helps."""
     over = [state for state in limits if state.over]
+    for state in over:
+        REFUSALS.add(state.owner, f"{state.unit}/{state.window}")
     need = {Unit.USD: order.quoted_micro, Unit.VIDEO_SECONDS: order.seconds}
     over.sort(key=lambda state: state.unit is not Unit.USD)
     sentence = " ".join(state.sentence(need.get(state.unit, 1)) for state in over)

@@ -24,6 +24,7 @@ from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnecti
 
 from app.domain.errors import StoreUnavailable
 from app.domain.store_address import StoreAddress, read_store_address
+from app.metrics.table import STORE_ERRORS
 from app.outages import Outage
 from app.store.client import Client, Value
 from app.store.shared_connection import SharedConnection, TooManyCalls
@@ -325,6 +326,7 @@ class store_errors:  # noqa: N801  read as contextlib's are; a generator would c
             return
         sentence = _sentence(error)
         if sentence is not None:
+            STORE_ERRORS.add()
             raise StoreUnavailable(sentence) from (error if isinstance(error, ResponseError) else None)
 
 

@@ -9,6 +9,7 @@ import structlog
 from app.domain.ids import join_ref, new_id, new_nonce, split_ref
 from app.domain.jobs import CANCELED, TRANSITIONS, Charge, Job, JobError, Status
 from app.domain.limits import DAY_MS
+from app.metrics.table import ENDED, HELD
 from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
@@ -235,6 +236,8 @@ class JobStore:
                 packed_facts="\n".join(packed.facts),
                 rest=write_fields(fields or {}),
             )
+        if reached is not None:
+            _count(Status(reached), fields or {})
         if reached is not None and Status(reached).ended:
             _log_end(job, reached, charge if status.ended else Charge.RELEASE, (fields or {}).get("error"))
         return reached is not None
@@ -352,6 +355,16 @@ def _log_end(job: Job, status: str, charge: Charge, error: JobError | None) -> N
 def ref_of(job: Job) -> str:
     """The job's ref."""
     return join_ref(job.team, job.id)
+
+
+def _count(status: Status, fields: Mapping[str, Any]) -> None:
+    """Count a change to this state with these fields, for the metrics."""
+    if status.ended:
+        error = fields.get("error")
+        unsaid = "canceled" if status is Status.CANCELED else "none"  # by a requeue that found a cancel request
+        ENDED.add(status, unsaid if error is None else error.code)
+    elif status is Status.HELD:
+        HELD.add(fields["held_reason"])
 
 
 def _due_poll(ref: str | None, *values: str | None) -> DuePoll:

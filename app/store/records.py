@@ -96,7 +96,7 @@ REQUIRED = frozenset(
 # What a poll reads of a record: nothing that may be large, except fal's log lines.
 POLLED_FIELDS = (
     *sorted(REQUIRED - {"input"}),
-    *("upstream_request_id", "upstream_status", "logs", "misses", "submitted_ms"),
+    *("upstream_request_id", "upstream_status", "logs", "misses", "submitted_ms", "polled_ms"),
     *("cancel_requested_ms", "cancel_sent_ms"),
 )
 

@@ -259,6 +259,9 @@ async def read_for_poll(
 ) -> tuple[int, int | None, list[str]]:
     """Reads a job for a poll, if the caller may see it: the record, its rank in its user's line, the time."""
 
+async def read_installation(redis: Client) -> tuple[int, str, str, *tuple[list[Any], ...]]:
+    """Reads what metrics show of money and the line: the gateway's sums, and those of each team with its queue."""
+
 ReadLimitStatesReply: TypeAlias = tuple[Literal["states"], int, list[str]] | tuple[Literal["clock"], int, str]
 
 async def read_limit_states(

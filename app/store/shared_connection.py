@@ -8,6 +8,7 @@ blocks at the store would stop all others, so none may come here: no blocking re
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
@@ -20,6 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, InvalidResponse, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from app.metrics.table import STORE_CALL
 from app.store.client import Value
 from app.tasks import cancel_and_wait
 
@@ -42,9 +44,11 @@ class _Call:
     packed: bytes
     reply: "asyncio.Future[Any]"
     deadline: float
+    began: float
 
     def end(self, reply: object) -> None:
         """Give the caller this reply or error, unless it has left."""
+        STORE_CALL.observe(time.perf_counter() - self.began)
         if not self.reply.done():
             self.reply.set_result(reply)
 
@@ -88,7 +92,7 @@ class SharedConnection:
         except TypeError as error:
             raise DataError(str(error)) from None
         loop = asyncio.get_running_loop()
-        call = _Call(packed, loop.create_future(), loop.time() + MAX_WAIT_S)
+        call = _Call(packed, loop.create_future(), loop.time() + MAX_WAIT_S, time.perf_counter())
         self._waiting.append(call)
         self._waiting_bytes += len(packed)
         if not self._sending:

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Takes running jobs that are due for a poll, with what a poll reads of each. They are hidden for the visibility
--- timeout. A job that does not run any more leaves the step.
+-- timeout, and have the time of this poll, for the next one. A job that does not run any more leaves the step.
 --
 -- USES clock
 -- KEYS
@@ -19,6 +19,7 @@ for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.due_poll, '-inf', digits(no
     row[1] = ref
     jobs[#jobs + 1] = row
     redis.call('ZADD', key.due_poll, digits(now + arg.visibility_ms), ref)
+    redis.call('HSET', prefix .. 'job:' .. ref, 'polled_ms', digits(now))
   else
     redis.call('ZREM', key.due_poll, ref)
   end

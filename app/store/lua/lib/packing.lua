@@ -12,7 +12,8 @@ end
 -- pieces of 64 characters the store keeps the hash in one small block, with every setting.
 local PIECE = 64
 local MAX_PIECES = 40
-local DROPPED = {line_score = true, start_timeout_ms = true, misses = true, cancel_sent_ms = true, told_failed = true}
+local DROPPED = {line_score = true, start_timeout_ms = true, misses = true, cancel_sent_ms = true, told_failed = true,
+  polled_ms = true}
 
 -- Adds the fields `z0`, `z1`, … with the pieces of `packed` to a list of fields and values; none for "".
 local function add_pieces(list, packed)

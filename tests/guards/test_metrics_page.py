@@ -1,0 +1,47 @@
+"""The list of metrics is complete, well formed and on its page."""
+
+import re
+
+from app.metrics import table
+from app.metrics.kinds import OTHER, Counter, Histogram
+from app.metrics.table import COUNTED, METRICS
+from tests.guards.metrics_page import COMMITTED, page
+
+NAME = re.compile(r"filmgate(_[a-z]+)+")
+UNITS = ("seconds", "bytes", "usd")
+
+
+def test_the_page_has_todays_list() -> None:
+    """docs/metrics.md is made from the code: `.venv/bin/python -m tests.guards.metrics_page`."""
+    text = COMMITTED.read_text("utf-8")
+    assert text == page(text)
+
+
+def test_names_say_type_and_unit() -> None:
+    """As Prometheus wants it: counters end in `_total`, the unit is the end of the name before that."""
+    names = [metric.name for metric in METRICS]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not NAME.fullmatch(name)] == []
+    for metric in METRICS:
+        assert (metric.type == "counter") == metric.name.endswith("_total"), metric.name
+        assert metric.unit == next(
+            (unit for unit in UNITS if metric.name.removesuffix("_total").endswith(f"_{unit}")), ""
+        ), metric.name
+        assert metric.meaning.endswith("."), metric.name
+        assert list(metric.bounds) == sorted(set(metric.bounds)), metric.name
+
+
+def test_every_label_is_bounded() -> None:
+    """By a closed list without the word for the rest, by a room, or by a sentence that says by what."""
+    for metric in METRICS:
+        for label in metric.labels:
+            assert bool(label.values) + bool(label.room) + bool(label.bound) == 1, (metric.name, label.name)
+            assert OTHER not in label.values
+            assert not label.bound or metric.source != "process"
+            assert label.name not in {"instance", "job", "le"}, "Prometheus' own"
+
+
+def test_every_counted_metric_is_on_the_list() -> None:
+    """A metric that is counted and not on the list would never be shown."""
+    made = {id(value) for value in vars(table).values() if isinstance(value, Counter | Histogram)}
+    assert made == {id(one) for one in COUNTED}
