@@ -30,6 +30,7 @@ COMMANDS = {
     "generate": CommandSpec("generate", "generate", "Make a clip and print its path; of a voice, print its id."),
     "backup": CommandSpec("backup", "backup", "Copy the running store into a directory."),
     "restore": CommandSpec("backup", "restore", "Replace the embedded store's data by a backup."),
+    "doctor": CommandSpec("doctor", "doctor", "Check the whole installation, and say what to do about each fault."),
     "migrate": CommandSpec("migrate", "migrate", "Bring the store's data to this version's format, while it runs."),
     "serve": CommandSpec("roles", "serve", "Serve the API, until SIGTERM; SIGHUP reads the certificate again."),
     "worker": CommandSpec("roles", "worker", "Run the workers of this host, until SIGTERM."),

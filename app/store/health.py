@@ -31,6 +31,17 @@ class AgreedConcurrency:
     host: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """The store's server: its kind and version, bytes used and allowed (0: without a limit), its replicas."""
+
+    kind: str
+    version: str
+    used: int
+    maxmemory: int
+    replicas: int
+
+
 class HealthStore:
     """The store's own state."""
 
@@ -55,6 +66,21 @@ class HealthStore:
             return next((state for start, state in STATE_BY_ERROR.items() if text.startswith(start)), "away")
         self._full = room is not None and room < (FREE_ABOVE_BYTES if self._full else FULL_BELOW_BYTES)
         return "full" if self._full else "ok"
+
+    async def facts(self) -> StoreFacts:
+        """The server's version, memory and replicas."""
+        with store_errors():
+            server = await self._redis.info("server")
+            memory = await self._redis.info("memory")
+            replication = await self._redis.info("replication")
+        kind = "valkey" if server.get("server_name") == "valkey" else "redis"
+        return StoreFacts(
+            kind=kind,
+            version=str(server["valkey_version"] if kind == "valkey" else server["redis_version"]),
+            used=int(memory["used_memory"]),
+            maxmemory=int(memory.get("maxmemory", 0)),
+            replicas=int(replication.get("connected_slaves", 0)),
+        )
 
     async def fullness(self) -> float | None:
         """Used memory as a share of its limit, which may exceed 1; None without a limit."""

@@ -2,6 +2,7 @@
 
 from app.store import keys, scripts
 from app.store.client import Client
+from app.store.clock import milliseconds
 from app.store.connection import store_errors
 
 ENQUEUED = "rung"
@@ -24,6 +25,12 @@ class LaneStore:
         """Seconds until the present lease or mark ends, unless it is renewed."""
         with store_errors():
             return max(0, await self._redis.pttl(keys.lane(lane))) / 1000
+
+    async def idle_s(self) -> float | None:
+        """Seconds since a lane last ran; None when none ever ran on this store."""
+        with store_errors():
+            last_ms, now = await self._redis.get(keys.LAST_LANE), await self._redis.time()
+        return None if last_ms is None else max(0, milliseconds(*now) - int(last_ms)) / 1000
 
     async def take(self, lane: int, token: str) -> bool:
         """Acquire the lane for a slice; False when another live slice has it."""

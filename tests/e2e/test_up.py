@@ -153,6 +153,14 @@ async def test_other_commands_find_the_running_gateway_by_its_directory(gateway:
     assert (ended.returncode, ended.stdout.strip()) == (0, "[]"), ended.stderr
 
 
+async def test_the_doctor_finds_nothing_wrong_with_it(gateway: Up, printed: Printed) -> None:
+    """`filmgate doctor` on a fresh `filmgate up`: exit 0, and the store has this version's data format."""
+    ended = await run_command("doctor", "--json", environment=gateway.environment)
+    read = json.loads(ended.stdout)
+    assert ended.returncode == 0, [one for one in read["checks"] if one["state"] == "fault"]
+    assert [one["state"] for one in read["checks"] if one["check"] == "format"] == ["ok"]
+
+
 # --- refusals --------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,174 @@
+"""Checks of this machine: settings, files, disk, certificate, data directory."""
+
+import asyncio
+import shutil
+import ssl
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from app.data_dir import NotPrivate, require_private
+from app.doctor.results import CheckResult, fault, ok, skipped, warning
+from app.domain.errors import StorageAway
+from app.gateway import egress_policy, load_catalog, open_storage, route_to_fal
+from app.registry.catalog import Catalog
+from app.settings import Settings, SettingsError
+
+LOW_DISK_BYTES = 1_000_000_000
+LOW_DISK_SHARE = 0.05
+CERTIFICATE_DAYS = 21
+PRICE_DAYS = 90
+WITNESS = "epoch.json"
+
+
+async def check_settings(settings: Settings) -> AsyncIterator[CheckResult]:
+    """Rules over several settings, and the files that they name."""
+    unknown = settings.unknown_names
+    if unknown:
+        yield warning(
+            "settings",
+            f"{', '.join(unknown)} is not known to this version.",
+            "remove it, unless a newer version runs on the same store.",
+        )
+    faults = 0
+    for read in (egress_policy, route_to_fal):
+        try:
+            read(settings)
+        except SettingsError as error:
+            faults += 1
+            yield fault("settings", str(error), "correct the setting (README, Settings).")
+    if settings.real_money and settings.admin_key is None:
+        yield warning(
+            "settings",
+            "FILMGATE_ADMIN_KEY is not set: there is no administration over HTTP.",
+            "set it (`openssl rand -hex 32`), or administer with the command.",
+        )
+    if settings.real_money and settings.alert_webhook is None:
+        yield warning(
+            "settings",
+            "FILMGATE_ALERT_WEBHOOK is not set: nobody is told of an alarm.",
+            "set it to your pager's or chat's address (docs/runbook.md).",
+        )
+    if settings.real_money and settings.hook_secret is None:
+        yield warning(
+            "settings",
+            "FILMGATE_HOOK_SECRET is only in the store: an emptied store cannot recognise its requests at fal.",
+            "set it (`openssl rand -hex 32`); requests that fal has now keep their old markers.",
+        )
+    if not faults and not unknown:
+        yield ok("settings", "The settings are valid.")
+
+
+async def check_prices(settings: Settings) -> AsyncIterator[CheckResult]:
+    """The models can be read; how old their prices are."""
+    try:
+        catalog: Catalog = await asyncio.to_thread(load_catalog, settings)
+    except SettingsError as error:
+        yield fault("prices", str(error).replace("\n", " "), "correct the file (docs/models.md).")
+        return
+    dates = sorted(model.price_date for model in catalog if model.price_date is not None)
+    if not dates:
+        yield ok("prices", "All prices are your own.")
+        return
+    today = datetime.fromtimestamp(time.time(), UTC).date()
+    old = [day for day in dates if (today - day).days > PRICE_DAYS]
+    found = f"The prices are from {_span(dates)}"
+    if old:
+        yield warning(
+            "prices",
+            f"{found}; {len(old)} of {len(dates)} are older than {PRICE_DAYS} days.",
+            "compare them with fal's: `filmgate models sync --check`; override them with FILMGATE_PRICES.",
+        )
+    else:
+        yield ok("prices", f"{found}; `filmgate models sync --check` compares them with fal's.")
+
+
+async def check_disk(settings: Settings) -> AsyncIterator[CheckResult]:
+    """The data directory belongs to this user, can be written, and has room."""
+    folder = settings.data_dir.absolute()
+    if not folder.is_dir():
+        yield skipped("disk", f"{folder} does not exist yet; the first start makes it.")
+        return
+    try:
+        await asyncio.to_thread(require_private, folder)
+        (folder / ".doctor").write_bytes(b"")
+        (folder / ".doctor").unlink()
+    except NotPrivate as error:
+        yield fault("disk", str(error), "give the directory to this user, and take the right to write from others.")
+    except OSError as error:
+        yield fault(
+            "disk",
+            f"{folder} cannot be written ({error.strerror}): a store that goes back in time is not noticed.",
+            "set FILMGATE_DATA_DIR to a writable directory that survives restarts.",
+        )
+    usage = shutil.disk_usage(folder)
+    free = f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.1f} GB are free on the disk of {folder}"
+    if usage.free < max(LOW_DISK_BYTES, LOW_DISK_SHARE * usage.total):
+        yield warning("disk", f"{free}.", "make room: logs, uploads and an embedded store are on it.")
+    else:
+        yield ok("disk", f"{free}.")
+    if settings.real_money and not (folder / WITNESS).exists():
+        yield warning(
+            "disk",
+            f"{folder} has no witness ({WITNESS}): what the store lost before the next start is not noticed.",
+            "on hosts with workers keep the directory on a volume; a first start makes the file.",
+        )
+
+
+async def check_certificate(settings: Settings) -> AsyncIterator[CheckResult]:
+    """The certificate that is served can be used, and for how long."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        yield skipped("certificate", "FILMGATE_TLS_CERT is not set; https is a proxy's business.")
+        return
+    try:
+        certificate = await asyncio.to_thread(_certificate, settings.tls_cert)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.tls_cert, settings.tls_key, password=lambda: ""
+        )
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error).split())
+        yield fault(
+            "certificate",
+            f"FILMGATE_TLS_CERT and FILMGATE_TLS_KEY cannot be used ({why}).",
+            "give a certificate and its private key without a password, both as PEM.",
+        )
+        return
+    now, ends = datetime.fromtimestamp(time.time(), UTC), certificate.not_valid_after_utc
+    days = (ends - now).days
+    until = f"The certificate is valid until {ends:%Y-%m-%d %H:%M} UTC"
+    renew = "renew it, and send SIGHUP to `filmgate serve`."
+    if now < certificate.not_valid_before_utc:
+        begins = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M}"
+        yield fault("certificate", f"The certificate is valid from {begins} UTC on.", "use one that is valid now.")
+    elif ends < now:
+        yield fault("certificate", f"{until}: it has expired.", renew)
+    elif days < CERTIFICATE_DAYS:
+        yield warning("certificate", f"{until}: {days} days.", renew)
+    else:
+        yield ok("certificate", f"{until}.")
+
+
+async def check_storage(settings: Settings) -> AsyncIterator[CheckResult]:
+    """Write, read and delete a small object."""
+    storage = open_storage(settings)
+    if storage is None:
+        yield skipped("storage", "FILMGATE_STORAGE is not set: clips stay at fal for about a week.")
+        return
+    try:
+        await storage.trial()
+    except StorageAway as error:
+        yield fault("storage", f"{error.sentence}.", "see docs/storage.md; until then clips keep fal's addresses.")
+    else:
+        yield ok("storage", f"{storage.address} was written, read and deleted in a trial.")
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    """The first certificate of a file, which is the one that is shown."""
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def _span(dates: list[date]) -> str:
+    return str(dates[0]) if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"

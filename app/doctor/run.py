@@ -1,0 +1,82 @@
+"""All checks of an installation, from the environment to the last alarm."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+
+from pydantic import SecretStr
+
+from app.doctor.fal_checks import check_admin_key, check_fal, check_webhooks
+from app.doctor.host_checks import (
+    check_certificate,
+    check_disk,
+    check_prices,
+    check_settings,
+    check_storage,
+)
+from app.doctor.results import CHECK_SECONDS, Check, CheckResult, fault, run_checks, skipped
+from app.doctor.store_checks import check_alarms, check_clock, check_format, check_store, check_workers
+from app.domain.errors import StoreUnavailable
+from app.embedded import socket_url
+from app.settings import Settings, SettingsError, load_settings
+from app.stores import Stores, open_stores
+
+ANSWER_S = 3.0
+NEED_STORE = ("clock", "format", "workers", "lanes", "buying", "alarms")
+
+
+async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = CHECK_SECONDS) -> list[CheckResult]:
+    """The results of all checks. Settings that cannot be read end it; a store that is away, its own part."""
+    try:
+        settings = load_settings(environ, keep_unknown=True)
+    except SettingsError as error:
+        return [fault("settings", str(error), "correct the setting (README, Settings); nothing else was checked.")]
+    local: list[tuple[str, Check]] = [
+        ("settings", partial(check_settings, settings)),
+        ("prices", partial(check_prices, settings)),
+        ("disk", partial(check_disk, settings)),
+        ("certificate", partial(check_certificate, settings)),
+        ("storage", partial(check_storage, settings)),
+        ("fal", partial(check_fal, settings)),
+        ("fal admin key", partial(check_admin_key, settings)),
+        ("fal webhooks", partial(check_webhooks, settings)),
+    ]
+    settings = _with_embedded(settings)
+    if settings.redis_url is None:
+        sentence = f"FILMGATE_REDIS_URL is not set, and nothing runs in {settings.data_dir.absolute()}."
+        missing = fault("store", sentence, "start `filmgate up`, or set FILMGATE_REDIS_URL.")
+        return [*await run_checks(local, seconds=seconds), missing, *_skipped()]
+    async with open_stores(settings, process="doctor") as stores:
+        found = await run_checks([*local, ("store", partial(check_store, settings, stores))], seconds=seconds)
+        if not await _answers(stores):
+            return [*found, *_skipped()]
+        return found + await run_checks(
+            [
+                ("clock", partial(check_clock, stores)),
+                ("format", partial(check_format, stores)),
+                ("workers", partial(check_workers, stores)),
+                ("alarms", partial(check_alarms, stores)),
+            ],
+            seconds=seconds,
+        )
+
+
+def _with_embedded(settings: Settings) -> Settings:
+    """The settings with the address of a running embedded store, unless one is configured."""
+    url = None if settings.redis_url is not None else socket_url(settings.data_dir)
+    return settings if url is None else settings.model_copy(update={"redis_url": SecretStr(url)})
+
+
+async def _answers(stores: Stores) -> bool:
+    """True when the store can be read, whatever is wrong with it."""
+    with suppress(StoreUnavailable, TimeoutError):
+        async with asyncio.timeout(ANSWER_S):
+            await stores.data_format.state()
+            return True
+    return False
+
+
+def _skipped() -> list[CheckResult]:
+    return [skipped(check, "The store cannot be read.") for check in NEED_STORE]

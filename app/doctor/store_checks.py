@@ -1,0 +1,148 @@
+"""Checks of the store and of what it knows: durability, clock, data format, workers, lanes, alarms."""
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+
+from app import __version__
+from app.doctor.results import CheckResult, fault, ok, skipped, warning
+from app.domain.data_format import FORMAT, refusal
+from app.domain.errors import StoreUnavailable
+from app.domain.heartbeats import ROLES
+from app.domain.store_role import StoreRole
+from app.settings import Settings, required_url
+from app.store.readiness import StoreRefused, wait_for_store
+from app.stores import Stores
+
+SKEW_WARN_S = 2.0
+SKEW_FAULT_S = 30.0
+LANE_LATE_S = 30.0
+FULL_SHARE = 0.8
+MAX_SHOWN = 5
+
+
+async def check_store(settings: Settings, stores: Stores) -> AsyncIterator[CheckResult]:
+    """It answers, can be used, and keeps what it acknowledges."""
+    try:
+        url = required_url(settings)
+        faults = await wait_for_store(stores.redis, url, patience=0, role=StoreRole.API, on_wait=lambda _: None)
+    except StoreRefused as refused:
+        yield fault("store", f"{str(refused)[:1].upper()}{str(refused)[1:]}.", "see docs/store.md.")
+        return
+    except StoreUnavailable as away:
+        yield fault("store", away.message, "start the store, or correct FILMGATE_REDIS_URL (docs/store.md).")
+        return
+    report = fault if settings.real_money else warning
+    for sentence in faults:
+        yield report("store", sentence, "change the store's configuration (docs/store.md).")
+    facts = await stores.health.facts()
+    name = f"{facts.kind.capitalize()} {facts.version}"
+    if facts.maxmemory == 0:
+        yield warning(
+            "store",
+            "The store has no maxmemory: when memory is used up, the kernel kills it instead of a refusal.",
+            "set maxmemory to about half of its machine's or container's memory.",
+        )
+    elif facts.used > FULL_SHARE * facts.maxmemory:
+        share = facts.used / facts.maxmemory
+        yield fault(
+            "store",
+            f"The store uses {share:.0%} of its memory; when it is full, no job is accepted.",
+            "raise maxmemory, or shorten FILMGATE_RETENTION_DAYS.",
+        )
+    if settings.store_replicas > facts.replicas:
+        yield fault(
+            "replicas",
+            f"{settings.store_replicas} replicas must confirm each job, and {facts.replicas} follow the primary.",
+            "start the replica, or set FILMGATE_STORE_REPLICAS; jobs are answered with 503 until then.",
+        )
+    elif facts.replicas:
+        yield ok("replicas", f"{facts.replicas} replicas follow, {settings.store_replicas} must confirm.")
+    else:
+        yield skipped("replicas", "The store has no replica; `filmgate backup` is the only copy.")
+    if not faults:
+        size = f"{facts.used / 1e6:.0f} MB used"
+        yield ok("store", f"{name} answers, is durable as configured, and may be used ({size}).")
+
+
+async def check_clock(stores: Stores) -> AsyncIterator[CheckResult]:
+    """This machine's clock against the store's, which decides deadlines and periods."""
+    before = time.time()
+    store_s = await stores.clock.now_ms() / 1000
+    off = store_s - (before + time.time()) / 2
+    yield compare_clocks("clock", off, "the store's")
+
+
+def compare_clocks(check: str, off: float, whose: str) -> CheckResult:
+    """The result for a difference of so many seconds between this machine's clock and another."""
+    found = f"This machine's clock is {abs(off):.1f} s {'behind' if off > 0 else 'ahead of'} {whose}"
+    remedy = "run an NTP client on both machines (`timedatectl`, chrony)."
+    if abs(off) > SKEW_FAULT_S:
+        return fault(check, f"{found}: signatures, leases and reports will be wrong.", remedy)
+    return warning(check, f"{found}.", remedy) if abs(off) > SKEW_WARN_S else ok(check, f"{found}.")
+
+
+async def check_format(stores: Stores) -> AsyncIterator[CheckResult]:
+    """The store's data format, a migration, and other versions on the same store."""
+    state = await stores.data_format.state()
+    refused = refusal(state.number, version=__version__)
+    if refused is not None:
+        yield fault("format", refused, "see docs/upgrading.md.")
+    elif state.number < FORMAT:
+        done = f"; {state.changed} records are rewritten so far" if state.to else ""
+        yield warning(
+            "format",
+            f"The store has data format {state.number}, this version {FORMAT}{done}.",
+            "running workers migrate it in the background; `filmgate migrate` does it at once.",
+        )
+    else:
+        yield ok("format", f"The store has data format {state.number}, this version {FORMAT}.")
+    versions = Counter(program.version for program in await stores.data_format.programs())
+    if len(versions) > 1:
+        shown = ", ".join(f"{version} ({count})" for version, count in sorted(versions.items()))
+        yield warning("format", f"Several versions run: {shown}.", "finish the upgrade (docs/upgrading.md).")
+
+
+async def check_workers(stores: Stores) -> AsyncIterator[CheckResult]:
+    """Every kind of worker is alive, and a lane has run a moment ago."""
+    workers = await stores.heartbeats.workers()
+    counted = Counter(workers.values())
+    missing = [role for role in ROLES if not counted[role]]
+    hosts = sorted({name.rpartition(":")[0] for name in workers})
+    if missing:
+        yield fault(
+            "workers",
+            f"No worker of the kind {', '.join(missing)} is alive: jobs are accepted and wait.",
+            "start `filmgate worker`, or read its log.",
+        )
+    else:
+        kinds = ", ".join(f"{counted[role]} {role}" for role in ROLES)
+        yield ok("workers", f"{kinds} on {', '.join(hosts[:MAX_SHOWN])}.")
+    late_s = await stores.lanes.idle_s()
+    if late_s is None:
+        yield skipped("lanes", "No lane has run on this store yet.")
+    elif late_s > LANE_LATE_S:
+        yield fault(
+            "lanes",
+            f"No lane has run for {late_s:.0f} s: nothing is bought, polled or finished.",
+            "look at the log of `filmgate worker`; restart it on one host.",
+        )
+    else:
+        yield ok("lanes", f"A lane ran {late_s:.1f} s ago.")
+
+
+async def check_alarms(stores: Stores) -> AsyncIterator[CheckResult]:
+    """What is wrong already: active alarms, and whether buying is stopped."""
+    stopped = (await stores.buying.state()).reason_for("")
+    if stopped is not None:
+        yield fault("buying", f"Nothing is bought: {stopped}", "see `filmgate status`, `filmgate epoch show`.")
+    else:
+        yield ok("buying", "Jobs may be bought.")
+    active = await stores.alarms.active()
+    for alarm in active[:MAX_SHOWN]:
+        about = f" ({alarm.about})" if alarm.about else ""
+        yield fault("alarms", f"{alarm.kind}{about}: {alarm.message}", f"see docs/runbook.md#{alarm.kind}.")
+    if len(active) > MAX_SHOWN:
+        yield fault("alarms", f"{len(active) - MAX_SHOWN} more alarms are active.", "see `filmgate status`.")
+    if not active:
+        yield ok("alarms", "No alarm is active.")

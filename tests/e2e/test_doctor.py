@@ -1,0 +1,156 @@
+"""`filmgate doctor`: every fault is named with a remedy, whatever else is wrong, and in a limited time."""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from app.doctor.results import CheckResult, ok, run_checks
+from app.doctor.run import examine
+from app.domain.data_format import FORMAT
+from app.store import keys
+from tests.support.processes import clean_environment, free_port, run_command
+from tests.support.receiver import Receiver, Reply
+from tests.support.redis_server import RedisServer
+from tests.support.stack import Stack
+from tests.support.tls import issue_certificates
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+CHECKS = {
+    "settings", "prices", "disk", "certificate", "storage", "fal", "fal clock", "fal admin key", "fal webhooks",
+    "store", "replicas", "clock", "format", "workers", "lanes", "buying", "alarms",
+}  # fmt: skip
+
+
+def states(found: list[CheckResult]) -> dict[str, str]:
+    """The worst state of each check; what is wrong has a remedy."""
+    order = ("skipped", "ok", "warning", "fault")
+    worst: dict[str, str] = {}
+    for result in found:
+        assert result.message.endswith((".", "!")), result
+        assert bool(result.remedy) == (result.state in {"warning", "fault"}), result
+        worst[result.check] = max(worst.get(result.check, "skipped"), result.state, key=order.index)
+    return worst
+
+
+def named(found: list[CheckResult], check: str) -> str:
+    """Everything that a check says."""
+    return " ".join(f"{one.message} {one.remedy}" for one in found if one.check == check)
+
+
+async def test_a_healthy_installation_has_no_fault(stack: Stack, tmp_path: Path) -> None:
+    """With workers, a storage and a certificate: every check says ok, or that it does not apply."""
+    certificates = issue_certificates(tmp_path, days=60)
+    environ = {
+        **stack.environment,
+        "FILMGATE_STORAGE": f"local:{tmp_path / 'clips'}",
+        "FILMGATE_TLS_CERT": str(certificates.certificate),
+        "FILMGATE_TLS_KEY": str(certificates.key),
+    }
+    await stack.gateway.migrator.advance(5)
+    async with stack.workers():
+        await wait_until(stack.gateway.stores.lanes.idle_s, "a lane has run", interval=0.1)
+        found = await examine(environ)
+    assert set(states(found)) == CHECKS
+    assert [one for one in found if one.state == "fault"] == []
+    well = {one.check for one in found if one.state == "ok"}
+    assert well >= CHECKS - {"replicas", "fal webhooks", "fal admin key", "store"}
+
+
+async def test_faults_are_named_all_at_once(stack: Stack, tmp_path: Path) -> None:
+    """A refused key, an expired certificate, a storage without rights, newer data, no workers, an alarm, a skew."""
+    certificates = issue_certificates(tmp_path, days=-1)
+    (tmp_path / "file").write_text("no folder")
+    redis = stack.gateway.stores.redis
+    await redis.hset(keys.DATA_FORMAT, "number", FORMAT + 2)
+    await stack.gateway.stores.alarms.raise_alarm("disk_low", "The disk has 1 MB left.")
+    async with Receiver() as fal:
+        fal.answers([Reply(401, {"Date": "Mon, 30 Nov 2020 03:00:00 GMT"})] * 4)
+        environ = {
+            **stack.environment,
+            "FILMGATE_FAL_QUEUE_URL": fal.url,
+            "FILMGATE_FAL_API_URL": fal.url,
+            "FAL_ADMIN_KEY": "an-admin-key-of-nobody",
+            "FILMGATE_STORAGE": f"local:{tmp_path / 'file'}/clips",
+            "FILMGATE_TLS_CERT": str(certificates.certificate),
+            "FILMGATE_TLS_KEY": str(certificates.key),
+            "FILMGATE_DATA_DIR": str(tmp_path / "file"),
+        }
+        found = await examine(environ)
+    faulty = {check for check, state in states(found).items() if state == "fault"}
+    assert faulty >= {"fal", "fal clock", "fal admin key", "certificate", "storage", "format", "workers", "alarms"}
+    assert "refuses FAL_KEY (401)" in named(found, "fal")
+    assert "has expired" in named(found, "certificate")
+    assert "start a newer version" in named(found, "format")
+    assert "docs/runbook.md#disk_low" in named(found, "alarms")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "check", "words"),
+    [
+        ("FILMGATE_PORT", "x", "settings", "FILMGATE_PORT"),
+        ("FILMGATE_EGRESS_ALLOW", "not a network", "settings", "FILMGATE_EGRESS_ALLOW"),
+        ("FILMGATE_PRICES", "/nowhere.json", "prices", "FILMGATE_PRICES"),
+        ("FILMGATE_NEWER", "1", "settings", "FILMGATE_NEWER is not known"),
+        ("FILMGATE_REDIS_URL", "", "store", "nothing runs in"),
+        ("FILMGATE_REDIS_URL", "redis://127.0.0.1:1/0", "store", "is not there yet"),
+        ("FILMGATE_FAL_QUEUE_URL", "http://127.0.0.1:1", "fal", "refuses the connection"),
+        ("FILMGATE_STORE_REPLICAS", "1", "replicas", "503"),
+    ],
+)
+async def test_each_wrong_setting_is_named(stack: Stack, setting: str, value: str, check: str, words: str) -> None:
+    """In the result of the check that it concerns; the others still run."""
+    found = await examine({**stack.environment, setting: value})
+    assert states(found)[check] in {"fault", "warning"}
+    assert words in named(found, check)
+
+
+async def test_what_hangs_ends_in_time(stack: Stack) -> None:
+    """A frozen store and a fal that never answers: faults within the time of a check, and no exception."""
+    async with Receiver() as fal:
+        fal.answers([Reply(200, delay=60)] * 4)
+        stack.redis.freeze()
+        began = time.monotonic()
+        try:
+            found = await examine({**stack.environment, "FILMGATE_FAL_QUEUE_URL": fal.url}, seconds=2)
+        finally:
+            stack.redis.thaw()
+        took = time.monotonic() - began
+    worst = states(found)
+    assert (worst["fal"], worst["store"], worst["workers"]) == ("fault", "fault", "skipped")
+    assert took < 12
+
+
+async def test_a_check_that_breaks_hides_no_other() -> None:
+    """It is a fault of its own."""
+
+    async def broken():  # type: ignore[no-untyped-def]  # noqa: ANN202
+        yield ok("one", "It began.")
+        raise ZeroDivisionError
+
+    async def fine():  # type: ignore[no-untyped-def]  # noqa: ANN202
+        yield ok("two", "It is well.")
+
+    found = await run_checks([("one", broken), ("two", fine)])
+    assert [(one.check, one.state) for one in found] == [("one", "ok"), ("one", "fault"), ("two", "ok")]
+
+
+async def test_the_command_prints_a_line_for_each_and_its_code(store: RedisServer, tmp_path: Path) -> None:
+    """Without a store: 1, a table or JSON, nothing on stderr."""
+    away: Mapping[str, str] = {
+        "FILMGATE_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "FILMGATE_DATA_DIR": str(tmp_path / "data"),
+    }
+    table, as_json = await asyncio.gather(
+        *(run_command("doctor", *more, environment=clean_environment(**away)) for more in ((), ("--json",)))
+    )
+    assert (table.returncode, table.stderr, as_json.returncode, as_json.stderr) == (1, "", 1, "")
+    read = json.loads(as_json.stdout)
+    assert read["ok"] is False
+    assert {one["check"] for one in read["checks"]} >= CHECKS - {"fal clock", "replicas"}
+    for one in read["checks"]:
+        assert one["message"] in table.stdout
