@@ -16,7 +16,6 @@ from app.embedded import socket_url
 from app.fal.client import FalClient
 from app.fal.signature import Verifier
 from app.fal.web import OutboundRoute, ca_file_context
-from app.media.parts import PartFolder
 from app.metrics.port import serve_port
 from app.registry.catalog import Catalog
 from app.registry.files import ModelFilesError, read_directory
@@ -47,6 +46,7 @@ from app.services.operations import Operations
 from app.services.store_disk import StoreDisk
 from app.services.submissions import SubmissionRules, Submissions
 from app.services.tokens import Tokens
+from app.services.upload_places import upload_places
 from app.services.uploads import Uploads
 from app.services.usage import Usage
 from app.services.watch import Watch
@@ -280,15 +280,19 @@ def _gateway(
     verifier: Verifier,
 ) -> Gateway:
     """The services; those that others depend on are built first."""
-    uploads = Uploads(fal, stores.accounts)
-    accounts = Accounts(stores.accounts, stores.ledger, stores.limits)
+    folder = settings.data_dir / "uploads"
+    storage = open_storage(settings)
+    parts, kept = upload_places(storage, stores.kept_files, folder)
+    uploads = Uploads(fal, stores.accounts, kept)
+    accounts = Accounts(stores.accounts, stores.ledger, stores.limits, stores.kept_files if storage else None)
     adoption = Adoption(jobs=stores.jobs, fal=fal, alarms=stores.alarms)
     fal_uploads = FalUploads(
         uploads=uploads,
         store=stores.uploads,
         secrets=stores.secrets,
         accounts=accounts,
-        parts=PartFolder(settings.data_dir / "uploads"),
+        parts=parts,
+        folder=folder,
         base_url=settings.base_url,
     )
     live = Live(stores.events)
@@ -360,7 +364,7 @@ def _gateway(
         migrator=Migrator(stores.data_format, stores.leases),
         fal=fal,
         sender=sender,
-        storage=open_storage(settings),
+        storage=storage,
     )
 
 

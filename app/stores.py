@@ -29,6 +29,7 @@ from app.store.health import HealthStore
 from app.store.heartbeats import HeartbeatStore
 from app.store.job_indexes import JobIndexStore
 from app.store.jobs import JobStore
+from app.store.kept_files import KeptFileStore
 from app.store.lanes import LaneStore
 from app.store.leases import LeaseStore
 from app.store.ledger import LedgerStore
@@ -73,6 +74,7 @@ class Stores:
     heartbeats: HeartbeatStore
     jobs: JobStore
     job_indexes: JobIndexStore
+    kept_files: KeptFileStore
     lanes: LaneStore
     leases: LeaseStore
     ledger: LedgerStore
@@ -135,6 +137,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         heartbeats=HeartbeatStore(redis),
         jobs=JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None),
         job_indexes=JobIndexStore(redis),
+        kept_files=KeptFileStore(redis, retention_ms=kept_ms),
         lanes=LaneStore(redis),
         leases=LeaseStore(redis),
         ledger=ledger,

@@ -61,6 +61,14 @@ def needs_clients(args: list[str]) -> bool:
     return not paths or any(path.is_relative_to(folder) or folder.is_relative_to(path) for path in paths)
 
 
+def needs_servers(args: list[str]) -> bool:
+    """True when these arguments may run a test with the S3 server; units and guards have none."""
+    if "--quick" in args:
+        return False
+    without, paths = (ROOT / "tests" / "unit", ROOT / "tests" / "guards"), named(args)
+    return not paths or any(not any(path.is_relative_to(folder) for folder in without) for path in paths)
+
+
 def say(sentence: str) -> None:
     """Print one line of progress, flushed."""
     print(sentence, flush=True)  # noqa: T201  a program

@@ -64,7 +64,14 @@ async def add_team(actor: Administrator, gateway: TheGateway, body: ReadTeam) ->
     """A new team with its limits: who pays together, and the time zone its calendar windows follow."""
     limits = [limit.limit() for limit in body.limits]
     team = await gateway.administration.add_team(
-        actor, name=body.name, weight=body.weight, time_zone=body.time_zone, reposts=body.reposts, limits=limits
+        actor,
+        name=body.name,
+        weight=body.weight,
+        time_zone=body.time_zone,
+        reposts=body.reposts,
+        retention_days=body.retention_days,
+        storage_bytes=body.storage_bytes,
+        limits=limits,
     )
     return team_view(team, limits)
 
@@ -86,7 +93,10 @@ async def read_team(team_id: str, _: Administrator, gateway: TheGateway) -> Team
 
 @router.patch("/admin/teams/{team_id}", summary="Change a team")
 async def change_team(team_id: str, actor: Administrator, gateway: TheGateway, body: ReadTeamChange) -> TeamView:
-    """Changes the name, weight, time zone or rule for reposts; a new time zone begins new calendar periods."""
+    """Changes the given members; a new time zone begins new calendar periods.
+
+    Another retention applies to jobs that end, and to files that are stored, from now on.
+    """
     team = await gateway.administration.change_team(
         actor,
         team_id,
@@ -94,6 +104,8 @@ async def change_team(team_id: str, actor: Administrator, gateway: TheGateway, b
         weight=body.weight,
         time_zone=body.time_zone,
         reposts=body.reposts,
+        retention_days=body.retention_days,
+        storage_bytes=body.storage_bytes,
     )
     return team_view(team, (await gateway.limits.of_each([team_id]))[team_id])
 

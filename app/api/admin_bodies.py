@@ -16,7 +16,15 @@ from pydantic import (
 )
 
 from app.api.strict_body import ModelIds, StrictBody, distinct, web_origin
-from app.domain.accounts import Reposts, Scope
+from app.domain.accounts import (
+    AS_GATEWAY,
+    MAX_RETENTION_DAYS,
+    MAX_STORAGE_BYTES,
+    MIN_RETENTION_DAYS,
+    UNLIMITED,
+    Reposts,
+    Scope,
+)
 from app.domain.limits import (
     MAX_AMOUNT,
     MAX_COUNT,
@@ -69,6 +77,19 @@ def _not_zero(micro: int) -> int:
     return micro
 
 
+def _number_or(word: str, meaning: int, *, least: int, most: int) -> Callable[[object], int]:
+    """Reads a whole number between two, or a word that stands for a number outside of them."""
+
+    def read(value: object) -> int:
+        if value == word:
+            return meaning
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f'This is a whole number between {least} and {most}, or "{word}"')
+        return value
+
+    return read
+
+
 USD_SCHEMA = {"anyOf": [{"type": "string", "pattern": r"^-?[0-9]{1,10}(\.[0-9]{1,6})?$"}, {"type": "number"}]}
 Name = Annotated[str, AfterValidator(_one_line(100)), WithJsonSchema({"type": "string", "maxLength": 100})]
 Reason = Annotated[str, AfterValidator(_one_line(500)), WithJsonSchema({"type": "string", "maxLength": 500})]
@@ -84,6 +105,29 @@ Scopes = Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length
 RepostRule = Annotated[
     Reposts,
     Field(strict=False, description="When an equal submission at fal's routes is a repeat of an earlier one"),
+]
+RetentionDays = Annotated[
+    int,
+    BeforeValidator(_number_or("gateway", AS_GATEWAY, least=MIN_RETENTION_DAYS, most=MAX_RETENTION_DAYS)),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": MIN_RETENTION_DAYS, "maximum": MAX_RETENTION_DAYS},
+                {"const": "gateway"},
+            ],
+            "description": "Days for which ended jobs, their clips and uploaded files are kept",
+        }
+    ),
+]
+StorageBytes = Annotated[
+    int,
+    BeforeValidator(_number_or("unlimited", UNLIMITED, least=0, most=MAX_STORAGE_BYTES)),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_STORAGE_BYTES}, {"const": "unlimited"}],
+            "description": "How many bytes of clips and uploads the storage keeps for the team",
+        }
+    ),
 ]
 Origins = Annotated[list[Origin], Field(min_length=1, max_length=LONGEST_LIST), AfterValidator(distinct)]
 
@@ -147,6 +191,8 @@ class TeamBody(StrictBody):
     weight: Weight = 1
     time_zone: Zone = "UTC"
     reposts: RepostRule = Reposts.ANSWERED
+    retention_days: RetentionDays | None = None
+    storage_bytes: StorageBytes | None = None
     limits: LimitList = Field(default_factory=list)
 
 
@@ -157,11 +203,13 @@ class TeamChange(StrictBody):
     weight: Weight | None = None
     time_zone: Zone | None = None
     reposts: RepostRule | None = None
+    retention_days: RetentionDays | None = None
+    storage_bytes: StorageBytes | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> "TeamChange":
         if not self.model_fields_set:
-            raise ValueError("Say what to change: name, weight, time_zone or reposts")
+            raise ValueError("Say what to change: name, weight, time_zone, reposts, retention_days, storage_bytes")
         return self
 
 

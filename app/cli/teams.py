@@ -11,7 +11,15 @@ from app.cli.options import Name, NewName, Rule, Specs, TeamId
 from app.cli.parse import actor, argument
 from app.cli.store_command import store_command
 from app.cli.tables import print_view, print_views
-from app.domain.accounts import Reposts, Team
+from app.domain.accounts import (
+    AS_GATEWAY,
+    MAX_RETENTION_DAYS,
+    MAX_STORAGE_BYTES,
+    MIN_RETENTION_DAYS,
+    UNLIMITED,
+    Reposts,
+    Team,
+)
 from app.domain.limits import require_zone
 from app.views.accounts import TeamView, team_view
 
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
     from app.gateway import Gateway  # slow to load: see store_command
 
 MAX_WEIGHT = 100
+MOST = {"gateway": MAX_RETENTION_DAYS, "unlimited": MAX_STORAGE_BYTES}
 COLUMNS = {
     "team": "id",
     "name": "name",
@@ -30,6 +39,15 @@ COLUMNS = {
 
 group = typer.Typer(no_args_is_help=True)
 
+
+def _number_or(word: str, meaning: int, text: str, *, least: int) -> int:
+    if text == word:
+        return meaning
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= MOST[word]:
+        raise ValueError(f"this is a whole number from {least} to {MOST[word]}, or {word}")
+    return int(text)
+
+
 Weight = Annotated[
     int | None, typer.Option(min=1, max=MAX_WEIGHT, help="Its share when fal is busy, relative to other teams.")
 ]
@@ -40,6 +58,25 @@ Zone = Annotated[
         parser=argument(require_zone),
         metavar="ZONE",
         help="Where its days and months begin, such as Europe/Berlin.",
+    ),
+]
+
+RetentionDays = Annotated[
+    int | None,
+    typer.Option(
+        "--retention-days",
+        parser=argument(partial(_number_or, "gateway", AS_GATEWAY, least=MIN_RETENTION_DAYS)),
+        metavar="DAYS|gateway",
+        help="How long ended jobs, their clips and uploads are kept; `gateway`: as FILMGATE_RETENTION_DAYS says.",
+    ),
+]
+StorageBytes = Annotated[
+    int | None,
+    typer.Option(
+        "--storage-bytes",
+        parser=argument(partial(_number_or, "unlimited", UNLIMITED, least=0)),
+        metavar="BYTES|unlimited",
+        help="How many bytes of clips and uploads the storage keeps for it.",
     ),
 ]
 
@@ -73,6 +110,8 @@ async def create(
     weight: Weight = 1,
     time_zone: Zone = None,
     reposts: Rule = None,
+    retention_days: RetentionDays = None,
+    storage_bytes: StorageBytes = None,
     limits: Specs = None,
 ) -> TeamView:
     """Make a team, with its limits."""
@@ -82,6 +121,8 @@ async def create(
         weight=weight or 1,
         time_zone=time_zone or "UTC",
         reposts=reposts or Reposts.ANSWERED,
+        retention_days=retention_days,
+        storage_bytes=storage_bytes,
         limits=limits or (),
     )
     return await _view(gateway, team)
@@ -89,7 +130,8 @@ async def create(
 
 def _check_update(*, team_id: str, **given: object) -> None:  # noqa: ARG001  the one that is no change
     if all(value is None for value in given.values()):
-        raise typer.BadParameter("give --name, --weight, --time-zone or --reposts.", param_hint="options")
+        options = "--name, --weight, --time-zone, --reposts, --retention-days or --storage-bytes"
+        raise typer.BadParameter(f"give {options}.", param_hint="options")
 
 
 @group.command("update")
@@ -102,10 +144,19 @@ async def update(
     weight: Weight = None,
     time_zone: Zone = None,
     reposts: Rule = None,
+    retention_days: RetentionDays = None,
+    storage_bytes: StorageBytes = None,
 ) -> TeamView:
     """Change a team. A new time zone begins new calendar periods."""
     team = await gateway.administration.change_team(
-        actor(), team_id, name=name, weight=weight, time_zone=time_zone, reposts=reposts
+        actor(),
+        team_id,
+        name=name,
+        weight=weight,
+        time_zone=time_zone,
+        reposts=reposts,
+        retention_days=retention_days,
+        storage_bytes=storage_bytes,
     )
     return await _view(gateway, team)
 

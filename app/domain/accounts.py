@@ -13,6 +13,10 @@ KEY_PREFIX = "fg_live_"
 TOKEN_PREFIX = "fg_tok_"  # noqa: S105  a prefix, not a secret
 SECRET_LENGTH = 43  # base-62 digits that hold 256 bits
 CHECK_LENGTH = 6  # base-62 digits that hold a CRC32
+AS_GATEWAY = 0  # a team's days of retention
+UNLIMITED = -1  # a team's storage limit
+MIN_RETENTION_DAYS, MAX_RETENTION_DAYS = 8, 3650  # an idempotency key works for 7
+MAX_STORAGE_BYTES = 10**15
 NO_TEAM = "There is no team with this id."
 NO_USER = "There is no user with this id."
 
@@ -86,7 +90,8 @@ class Team:
 
     `webhook_secret` signs the webhooks to addresses that its jobs name; each of `older_secrets` signs them too,
     until its time (ms). `weight` is the team's share when fal is busy; its calendar windows begin by `time_zone`.
-    `reposts` is the rule for its keys that have none.
+    `reposts` is the rule for its keys that have none. `retention_days` is how long its ended jobs and its files are
+    kept (AS_GATEWAY: as FILMGATE_RETENTION_DAYS says), `storage_bytes` how large these may be together.
     """
 
     id: str
@@ -98,6 +103,8 @@ class Team:
     deleted_ms: int | None = None
     older_secrets: tuple[tuple[str, int], ...] | None = None
     reposts: Reposts = Reposts.ANSWERED
+    retention_days: int = AS_GATEWAY
+    storage_bytes: int = UNLIMITED
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

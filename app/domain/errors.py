@@ -4,7 +4,7 @@ FilmgateError
 ├── Malformed                    400  malformed, json_invalid, invalid_cursor …
 ├── Unauthenticated              401  unauthenticated
 ├── OverBudget                   402  over_budget
-├── Forbidden                    403  forbidden
+├── Forbidden                    403  forbidden, over_storage …
 ├── NotFound                     404  not_found, model_not_found
 ├── TooSlow                      408  request_timeout
 ├── Conflict                     409  already_ended, not_held …
@@ -60,6 +60,7 @@ class Code(StrEnum):
     OVER_BUDGET = "over_budget", 402, "The budget does not cover it"
     OVER_MAX_USD = "over_max_usd", 402, "It costs more than the caller allows"
     FORBIDDEN = "forbidden", 403, "The key may not do this"
+    OVER_STORAGE = "over_storage", 403, "The team's storage limit is reached"
     MODEL_NOT_ALLOWED = "model_not_allowed", 403, "The key may not use this model"
     ORIGIN_NOT_ALLOWED = "origin_not_allowed", 403, "The key may not be used from this web page"
     HAS_LIVE_JOBS = "has_live_jobs", 409, "Jobs have not ended"

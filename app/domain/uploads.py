@@ -21,7 +21,8 @@ class Part:
 class Upload:
     """An upload of one file, or the permission for any number; `url` is where fal reads the file once it arrived.
 
-    `place` names the data directory that has its parts; None before the first.
+    `place` names the data directory, or the storage, that has its parts; None before the first. `sent_ms` is when
+    the file was sent to fal, None where it is not kept here and could not be sent again.
     """
 
     id: str
@@ -31,3 +32,4 @@ class Upload:
     sha256: str | None = None
     parts: tuple[Part, ...] = ()
     place: str | None = None
+    sent_ms: int | None = None

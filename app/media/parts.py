@@ -1,19 +1,21 @@
 """Parts of unfinished uploads, as files: up to 300 MB in all, which is too much for the store's memory.
 
-All API processes of one machine share the folder. Several hosts may share it too; otherwise the store knows which
-folder has an upload's parts, and other hosts refuse them. The store also limits the number of unfinished uploads,
-so that the folder stays bounded without walking through its files.
+This is where they are without a storage (`app/services/stored_parts.py` has them in it). All API processes of one
+machine share the folder. Several hosts may share it too; otherwise the store knows which folder has an upload's
+parts, and other hosts refuse them. The store also limits the number of unfinished uploads, so that the folder stays
+bounded without walking through its files.
 """
 
 import asyncio
+import io
 import platform
 import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import structlog
 
@@ -28,6 +30,42 @@ SWEEP_S = 60  # between two searches for abandoned uploads
 Answer = TypeVar("Answer")
 
 log = structlog.get_logger()
+
+
+class Parts(Protocol):
+    """Where parts are until their upload is complete. `owner` is `team.user`; the other names are our own ids."""
+
+    async def folder_id(self) -> str:
+        """Tells this place from others; the store refuses to mix them for one upload."""
+        ...
+
+    async def write(self, owner: str, upload: str, number: int, etag: str, content: BinaryIO) -> None:
+        """Keep a part; Unavailable when that fails."""
+        ...
+
+    def joined(
+        self, owner: str, upload: str, parts: Sequence[tuple[int, str]]
+    ) -> AbstractAsyncContextManager[bytes | BinaryIO]:
+        """The concatenated parts, as `joined_content` gives them."""
+        ...
+
+    async def drop(self, owner: str, upload: str, parts: Sequence[tuple[int, str]]) -> None:
+        """Delete an upload's parts."""
+        ...
+
+
+def joined_content(file: BinaryIO) -> bytes | BinaryIO:
+    """A picture's bytes, or the file itself where it is a video or sound. Call it in a thread.
+
+    TooLarge when it is neither, and larger than a picture may be.
+    """
+    file.seek(0)
+    if is_media(media_type(file.read(START_BYTES))):
+        return file
+    if file.seek(0, io.SEEK_END) > MAX_IN_MEMORY:
+        raise TooLarge("The file is larger than 30 MB, the most that a picture may have.")
+    file.seek(0)
+    return file.read()
 
 
 class PartFolder:
@@ -68,8 +106,8 @@ class PartFolder:
             if not isinstance(content, bytes):
                 content.close()
 
-    async def drop(self, owner: str, upload: str) -> None:
-        """Delete an upload's parts."""
+    async def drop(self, owner: str, upload: str, parts: Sequence[tuple[int, str]]) -> None:  # noqa: ARG002  all
+        """Delete an upload's parts, also those that are not named."""
         await asyncio.to_thread(shutil.rmtree, self.root / owner / upload, ignore_errors=True)
 
     async def _in_thread(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
@@ -109,15 +147,16 @@ class PartFolder:
         for path, (number, _) in zip(paths, parts, strict=True):
             if not path.exists():
                 raise Unprocessable(f"Part {number} is not on this machine; send it again.")
-        with paths[0].open("rb") as first:
-            start = first.read(START_BYTES)
-        if is_media(media_type(start)):
-            file = open_waiting_file(self.root)
+        file = open_waiting_file(self.root)
+        try:
             copy_joined(paths, file)
-            return file
-        if sum(path.stat().st_size for path in paths) > MAX_IN_MEMORY:
-            raise TooLarge("The file is larger than 30 MB, the most that a picture may have.")
-        return b"".join(path.read_bytes() for path in paths)
+            content = joined_content(file)
+        except BaseException:
+            file.close()
+            raise
+        if isinstance(content, bytes):
+            file.close()
+        return content
 
     def _sweep(self) -> None:
         """Delete the folders of abandoned uploads, at most every `sweep_s`."""

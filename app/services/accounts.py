@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from app.domain.accounts import Caller, Credential, Team, User, digest, is_token, well_formed
 from app.domain.errors import NotFound, StoreUnavailable, Unauthenticated
+from app.domain.kept_files import StorageUse
 from app.domain.limits import LimitState
 from app.services.bad_keys import BadKeyThrottle, BatchLookup
 from app.services.revocation import Revocation
 from app.services.streams import Streams
 from app.store.accounts import AccountStore
+from app.store.kept_files import KeptFileStore
 from app.store.ledger import LedgerStore
 from app.store.limits import LimitStore
 
@@ -22,7 +24,7 @@ RECORD_USE_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class CallerInfo:
-    """A caller with names, limits and the team's money (micro-dollars)."""
+    """A caller with names, limits, the team's money (micro-dollars) and bytes in the storage, if there is one."""
 
     caller: Caller
     team: Team
@@ -30,12 +32,20 @@ class CallerInfo:
     limits: tuple[LimitState, ...]
     held_micro: int
     spent_micro: int
+    storage: StorageUse | None = None
 
 
 class Accounts:
     """Turns keys into callers."""
 
-    def __init__(self, accounts: AccountStore, ledger: LedgerStore, limits: LimitStore) -> None:
+    def __init__(
+        self,
+        accounts: AccountStore,
+        ledger: LedgerStore,
+        limits: LimitStore,
+        kept_files: KeptFileStore | None = None,
+    ) -> None:
+        self._kept_files = kept_files  # None without a storage
         self._accounts = accounts
         self._ledger = ledger
         self._limits = limits
@@ -104,7 +114,8 @@ class Accounts:
             raise NotFound("The key's team or user is gone.")
         limits = await self._limits.states(caller)
         sums = await self._ledger.balance(caller.team)
-        return CallerInfo(caller, team, user, limits, sums.reserved, sums.spent)
+        storage = None if self._kept_files is None else await self._kept_files.use(caller.team)
+        return CallerInfo(caller, team, user, limits, sums.reserved, sums.spent, storage)
 
     async def team(self, team_id: str) -> Team | None:
         """The team, a deleted one too, or None."""

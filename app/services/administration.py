@@ -5,7 +5,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.accounts import USER_SCOPES, Key, Reposts, Scope, Team, User, digest, mask_key, new_key
+from app.domain.accounts import (
+    AS_GATEWAY,
+    UNLIMITED,
+    USER_SCOPES,
+    Key,
+    Reposts,
+    Scope,
+    Team,
+    User,
+    digest,
+    mask_key,
+    new_key,
+)
 from app.domain.errors import Code, Conflict, NotFound
 from app.domain.ids import new_id
 from app.domain.limits import Limit
@@ -64,11 +76,22 @@ class Administration:
         weight: int = 1,
         time_zone: str = "UTC",
         reposts: Reposts = Reposts.ANSWERED,
+        retention_days: int | None = None,
+        storage_bytes: int | None = None,
         limits: Sequence[Limit] = (),
     ) -> Team:
         """Add a team with its limits."""
-        now_ms = await self.clock.now_ms()
-        team = Team(new_id("team"), name, new_secret(), weight, time_zone, now_ms, reposts=reposts)
+        team = Team(
+            new_id("team"),
+            name,
+            new_secret(),
+            weight,
+            time_zone,
+            created_ms=await self.clock.now_ms(),
+            reposts=reposts,
+            retention_days=AS_GATEWAY if retention_days is None else retention_days,
+            storage_bytes=UNLIMITED if storage_bytes is None else storage_bytes,
+        )
         await self.administration.add_team(actor, team, limits)
         return team
 
@@ -81,10 +104,18 @@ class Administration:
         weight: int | None = None,
         time_zone: str | None = None,
         reposts: Reposts | None = None,
+        retention_days: int | None = None,
+        storage_bytes: int | None = None,
     ) -> Team:
-        """Change the given members. Usage in the present calendar windows is carried over to a new time zone's."""
+        """Change the given members. Usage in the present calendar windows is carried over to a new time zone's.
+
+        Another retention applies to what ends, and is kept, from now on.
+        """
         given = {"name": name, "weight": weight, "time_zone": time_zone, "reposts": reposts}
-        changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+        given_numbers = {"retention_days": retention_days, "storage_bytes": storage_bytes}
+        changes: dict[str, Any] = {
+            field: value for field, value in {**given, **given_numbers}.items() if value is not None
+        }
         for _ in range(MAX_TRIES):
             team = await self.team(team_id)
             with suppress(CalendarChanged):

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
@@ -35,7 +36,7 @@ from app.domain.fal_targets import Terms, own_file_at_fal
 from app.domain.ids import new_id
 from app.domain.upload_tokens import UploadToken, read_upload_token, write_upload_token
 from app.domain.uploads import Part, PartOutcome, Upload
-from app.media.parts import PartFolder
+from app.media.parts import Parts
 from app.services.accounts import Accounts
 from app.services.uploads import (
     FILE_LIMIT,
@@ -51,6 +52,7 @@ from app.store.uploads import UploadStore
 
 UPLOAD_WITHIN_S = 3600
 MAX_UNUSED = 200  # targets and tokens of one key
+SEND_AGAIN_S = 5 * 86_400  # fal keeps a file for seven days; a job may wait for some time before it is read
 FILE_URL_S = REMEMBER_S + 2 * 86_400  # longer than an idempotency key, whose repeat must name the same file
 GRACE_S = 60  # a client may use its token in the last second, and its bytes need some more
 TOKEN_PREFIX = "fg_up_"  # noqa: S105  a prefix, not a secret
@@ -94,7 +96,8 @@ class FalUploads:
         store: UploadStore,
         secrets: SecretStore,
         accounts: Accounts,
-        parts: PartFolder,
+        parts: Parts,
+        folder: Path,
         base_url: str,
     ) -> None:
         self._uploads = uploads
@@ -102,7 +105,7 @@ class FalUploads:
         self._secrets = secrets
         self._accounts = accounts
         self._parts = parts
-        self.folder = parts.root  # where large files wait
+        self.folder = folder  # where large files wait
         self._host = urlsplit(base_url).netloc.lower()
         self._files = urlsplit(f"{Terms.own(base_url).files}/files/").path
 
@@ -147,10 +150,20 @@ class FalUploads:
 
     async def fal_url(self, caller: Caller, upload_id: str) -> str:
         """The URL at fal of the caller's file; NotFound also for another's, and before its bytes came."""
-        url = (await self.own(caller, upload_id)).url
+        upload = await self.own(caller, upload_id)
+        url = upload.url
         if url is None or not self._uploads.is_at_fal(url):  # older versions did not check the host
             raise NotFound(NO_UPLOAD)
-        return url
+        return url if upload.sent_ms is None else await self._fresh_url(upload, url, upload.sent_ms)
+
+    async def _fresh_url(self, upload: Upload, url: str, sent_ms: int) -> str:
+        """The URL of a kept file, which is sent to fal again before fal may have deleted its copy."""
+        _, now_ms = await self._store.find(upload.caller.team, upload.id)
+        if now_ms < sent_ms + SEND_AGAIN_S * 1000:
+            return url
+        fresh = await self._uploads.send_again(upload.caller.team, url)
+        await self._store.record_url(upload, fresh)
+        return fresh
 
     async def store_file(
         self, caller: Caller, content: bytes | BinaryIO, *, content_type: str
@@ -171,7 +184,13 @@ class FalUploads:
         if upload.url is None:
             image = await self._uploads.store(upload.caller, content, sha256=sha256)
             converted_from = image.converted_from
-            first = await self._store.finish(upload, url=image.url, sha256=sha256, lifetime_ms=FILE_URL_S * 1000)
+            kept = image.kept
+            lifetime_s = FILE_URL_S if kept is None else max(FILE_URL_S, kept.seconds)
+            first = await self._store.finish(
+                upload, url=image.url, sha256=sha256, lifetime_ms=lifetime_s * 1000, kept=kept is not None
+            )
+            if kept is not None and (first is None or first[0] != image.url):  # too late, or another was faster
+                await self._uploads.drop([kept])
             if first is None:
                 raise NotFound("The upload's time was over before its bytes had come.")
             await self._store.outstanding.end("uploads", upload.caller.key, upload.id)
@@ -209,7 +228,7 @@ class FalUploads:
             raise Unprocessable("These are not the parts that came: compare the numbers and the ETags.")
         async with self._parts.joined(_owner(upload), upload.id, order) as content:
             converted = await self.store_target(upload, content)
-        await self._parts.drop(_owner(upload), upload.id)
+        await self._parts.drop(_owner(upload), upload.id, order)
         return converted
 
     async def resolve(self, caller: Caller, url: str) -> str:
@@ -332,8 +351,8 @@ def _part_refused(outcome: PartOutcome) -> FilmgateError:
             return Forbidden("This upload is complete and takes no more parts.")
         case "elsewhere":
             return Conflict(
-                "Another host of this gateway has this upload's parts. Send the file in one go, or begin again and "
-                "send every part to one host."
+                "Another host of this gateway has this upload's parts, and not the same storage. Send the file in "
+                "one go, or begin again and send every part to one host."
             )
         case "too_many":
             return Forbidden(

@@ -102,8 +102,9 @@ class Jobs:
             if repeated is not None:  # its image is stored already
                 limits = await self.limits.states(caller)
                 return await self._repeat(caller, repeated[0], limits, same=repeated[1])
-        complete = await self.submissions.store_images(caller, checked, embedded)
+        complete, kept = await self.submissions.store_images(caller, checked, embedded)
         if embedded and answer is not None and not answer.is_open:
+            await self.submissions.uploads.drop(kept)
             raise Unavailable("The caller has left.")  # its repeat may have been answered already, and forgotten
         crash_point("admit.before")
         began_ns = time.time_ns()
@@ -112,6 +113,8 @@ class Jobs:
         if tracing.is_on() and isinstance(outcome, Admitted):
             job = outcome.job
             tracing.record_step(job, "admit", within=tracing.current(), began_ns=began_ns, span=span_of(job.id))
+        if kept and not isinstance(outcome, Admitted):
+            await self.submissions.uploads.drop(kept)
         submitted = await self._submitted(caller, outcome, complete)
         ADMISSION.observe(time.perf_counter() - began)
         return submitted
@@ -202,7 +205,7 @@ class Jobs:
         """Erase an ended job's prompt, image and clip, but not its ledger entries; Conflict while it is alive."""
         require_control(caller, job)
         await self._stop_deduplicating(caller, job)
-        if not await self.jobs.erase(job):
+        if not await self.jobs.erase(job, await self.submissions.kept_files(job)):
             raise Conflict("The job has not ended; cancel it first.", code=Code.NOT_ENDED)
 
     async def _stop_deduplicating(self, caller: Caller, job: Job) -> None:

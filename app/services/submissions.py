@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from app.domain.access import require_model
 from app.domain.accounts import Caller
 from app.domain.addresses import tidied
 from app.domain.errors import Code, OverBudget, Unprocessable, Violation, invalid_at
-from app.domain.jobs import Submission
+from app.domain.jobs import Job, Submission
 from app.egress import EgressPolicy, check_url
 from app.media.data_uris import EmbeddedImage, is_data_uri, read_data_uri
 from app.registry.catalog import NO_MEDIA, Catalog, Model
@@ -20,7 +20,7 @@ from app.registry.fields import Location
 from app.registry.model_file import media_fault
 from app.registry.violations import MAX_VIOLATIONS
 from app.services.fal_uploads import FalUploads
-from app.services.uploads import AcceptedImage, Uploads, about_field
+from app.services.uploads import AcceptedImage, KeptFor, Uploads, about_field
 
 FINGERPRINT_VERSION = "v1"
 MAX_EMBEDDED = 64  # data URIs in one input; no model takes so many images
@@ -123,8 +123,23 @@ class Submissions:
         model.check_media(clean, measured)
         return measured
 
-    async def store_images(self, caller: Caller, checked: Submission, embedded: Embedded) -> Submission:
-        """The submission with URLs of stored images instead of data, and what its job shows of uploads."""
+    async def store_images(
+        self, caller: Caller, checked: Submission, embedded: Embedded
+    ) -> tuple[Submission, list[KeptFor]]:
+        """The submission with URLs of stored images instead of data, and what its job shows of uploads.
+
+        Also what was put into the storage for it: to be dropped (`Uploads.drop`) unless it is admitted.
+        """
+        kept: list[KeptFor] = []
+        try:
+            return await self._store_images(caller, checked, embedded, kept), kept
+        except BaseException:
+            await self.uploads.drop(kept)
+            raise
+
+    async def _store_images(
+        self, caller: Caller, checked: Submission, embedded: Embedded, kept: list[KeptFor]
+    ) -> Submission:
         model = self.catalog.get(checked.model)
         accepted: dict[Location, AcceptedImage] = {}
         for loc, image in embedded.items():  # check all before storing the first
@@ -135,6 +150,7 @@ class Submissions:
         for loc, checked_image in accepted.items():
             stored = await self.uploads.store_accepted(caller, checked_image)
             crash_point("upload.stored")
+            kept += [] if stored.kept is None else [stored.kept]
             clean = _put(clean, loc, stored.url)
             if len(loc) == 1:
                 shown[_path(loc)] = stored.view()
@@ -147,6 +163,19 @@ class Submissions:
                 if len(loc) == 1:
                     shown[_path(loc)] = uploaded
         return replace(checked, input=clean, images=shown) if shown or accepted else checked
+
+    async def kept_files(self, job: Job) -> list[str]:
+        """The names in the storage of the files that this job's input names."""
+        return await self.uploads.kept_names(job.team, _texts(job.input))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in an input."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
 
 
 def fingerprint_of(given: Submission, clean: dict[str, Any], embedded: Embedded) -> str:

@@ -1,4 +1,4 @@
-"""Uploaded pictures, videos and sound: checked by their bytes, and stored at fal.
+"""Uploaded pictures, videos and sound: checked by their bytes, and stored at fal; with a storage, also kept in it.
 
 A picture that Kling does not read is made a JPEG or PNG; a video or sound is measured by its container's header.
 """
@@ -6,14 +6,14 @@ A picture that Kling does not read is made a JPEG or PNG; a video or sound is me
 import asyncio
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from app.domain.accounts import Caller
-from app.domain.errors import TooLarge, Unprocessable, Violation
+from app.domain.errors import NotFound, TooLarge, Unprocessable, Violation
 from app.domain.files import FileFacts, FileKind
 from app.fal.client import FalClient
 from app.media.conversion import PictureConverter, convertible
@@ -21,6 +21,9 @@ from app.media.images import MIN_SIDE, AnimatedImage, ImageFacts, check_limits, 
 from app.media.kinds import START_BYTES, media_type
 from app.media.lengths import measure
 from app.store.accounts import AccountStore
+
+if TYPE_CHECKING:
+    from app.services.kept_uploads import KeptUploads  # loads the storage's library
 
 FILE_LIMIT = 30 * 1024 * 1024  # bytes; the most that Kling reads
 MEDIA_LIMIT = 300 * 1024 * 1024  # bytes of a video or sound; the most that a Kling model reads
@@ -51,12 +54,21 @@ class AcceptedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptFor:
+    """The name of an uploaded file in the storage, and for how many seconds it stays there."""
+
+    name: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image that fal can read at `url`."""
+    """An image that fal can read at `url`; `kept` is its name in the storage, if there is one."""
 
     url: str
     facts: ImageFacts
     converted_from: str | None = None
+    kept: KeptFor | None = None
 
     def view(self) -> dict[str, Any]:
         """`{type, size, sha256, url}`, as a job shows an uploaded image."""
@@ -70,21 +82,23 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class StoredMedia:
-    """A video or sound that fal can read at `url`."""
+    """A video or sound that fal can read at `url`; `kept` is its name in the storage, if there is one."""
 
     url: str
     sha256: str
     facts: FileFacts
+    kept: KeptFor | None = None
 
     converted_from = None  # it is never converted
 
 
 @dataclass(frozen=True, slots=True)
 class Uploads:
-    """Stores files at fal, and keeps their facts by URL."""
+    """Stores files at fal and in the storage, if there is one, and keeps their facts by URL."""
 
     fal: FalClient
     accounts: AccountStore
+    kept: "KeptUploads | None" = None
     converter: PictureConverter = field(default_factory=PictureConverter)
 
     async def accept(self, caller: Caller, content: bytes, *, sha256: str | None = None) -> AcceptedImage:
@@ -119,6 +133,8 @@ class Uploads:
             Unprocessable: it is none, or Kling would refuse it.
             TooLarge: the video or sound is larger than 300 MB.
             UpstreamUnavailable: fal's storage did not take it; nothing changed.
+            StorageAway: ours did not; nothing changed.
+            Forbidden: `over_storage`, the team's storage limit is reached.
             Unavailable: too many pictures are being converted.
         """
         if isinstance(content, bytes):
@@ -130,23 +146,75 @@ class Uploads:
     async def _store_media(self, caller: Caller, file: BinaryIO, sha256: str) -> StoredMedia:
         facts = await asyncio.to_thread(_media_facts, file)
         name = f"{sha256[:16]}.{MEDIA_SUFFIX[facts.type]}"
-        url = await self.fal.upload(file, content_type=facts.type, file_name=name)
-        record: dict[str, str | int] = {"type": facts.type, "size": facts.size, "sha256": sha256, "url": url}
+        record: dict[str, str | int] = {"type": facts.type, "size": facts.size, "sha256": sha256}
         record["kind"] = facts.kind
         known = {"seconds": facts.seconds, "width": facts.width, "height": facts.height}
         record |= {name: str(value) for name, value in known.items() if value is not None}
-        await self.accounts.remember_file(caller.team, _digest(url), record, seconds=REMEMBER_S)
-        return StoredMedia(url, sha256, facts)
+        url, kept = await self._store(caller.team, file, name, record)
+        return StoredMedia(url, sha256, facts, kept)
 
     async def store_accepted(self, caller: Caller, accepted: AcceptedImage) -> StoredImage:
-        """Store an image that was accepted; UpstreamUnavailable, with nothing changed, when storing fails."""
+        """Store an image that was accepted; raises as `store` does, with nothing changed."""
         facts = accepted.facts
         name = f"{facts.sha256[:16]}.{SUFFIX[facts.format]}"
-        url = await self.fal.upload(accepted.content, content_type=facts.content_type, file_name=name)
-        image = StoredImage(url, facts, accepted.converted_from)
-        record = image.view() | {"kind": "image", "width": facts.width, "height": facts.height}
-        await self.accounts.remember_file(caller.team, _digest(url), record, seconds=REMEMBER_S)
-        return image
+        record: dict[str, str | int] = {"type": facts.content_type, "size": facts.size, "sha256": facts.sha256}
+        record |= {"kind": "image", "width": facts.width, "height": facts.height}
+        url, kept = await self._store(caller.team, accepted.content, name, record)
+        return StoredImage(url, facts, accepted.converted_from, kept)
+
+    async def _store(
+        self, team: str, content: bytes | BinaryIO, name: str, record: dict[str, str | int]
+    ) -> tuple[str, KeptFor | None]:
+        """Keep a file and send it to fal, both or none of them; its URL there, and where it is kept."""
+        content_type = str(record["type"])
+        if self.kept is None:
+            url = await self.fal.upload(content, content_type=content_type, file_name=name)
+            await self._remember(team, record | {"url": url}, seconds=REMEMBER_S)
+            return url, None
+        suffix = name.rpartition(".")[2]
+        file = await self.kept.write(team, content, content_type=content_type, suffix=suffix)
+        try:
+            url = await self.fal.upload(content, content_type=content_type, file_name=name)
+            kept = KeptFor(file.name, await self.kept.keep(file))
+            await self._remember(team, record | {"url": url, "kept": kept.name}, seconds=kept.seconds)
+        except BaseException:
+            await self.kept.drop_quietly([file.name])
+            raise
+        return url, kept
+
+    async def _remember(self, team: str, record: dict[str, str | int], *, seconds: int) -> None:
+        url = str(record["url"])
+        await self.accounts.remember_file(team, _digest(url), record, seconds=max(REMEMBER_S, seconds))
+
+    async def send_again(self, team: str, url: str) -> str:
+        """Send a kept file to fal once more, whose copy may be gone; the new URL.
+
+        Raises:
+            NotFound: it is not kept any more.
+            UpstreamUnavailable: fal's storage did not take it.
+            StorageAway: it cannot be read now.
+        """
+        record = await self.accounts.file(team, _digest(url))
+        if self.kept is None or record is None or "kept" not in record:
+            raise NotFound("The uploaded file is not kept any more; upload it again.")
+        name = f"{record['sha256'][:16]}.{record['kept'].rpartition('.')[2]}"
+        async with self.kept.copy(record["kept"]) as file:
+            fresh = await self.fal.upload(file, content_type=record["type"], file_name=name)
+        await self._remember(team, {**record, "url": fresh}, seconds=REMEMBER_S)
+        return fresh
+
+    async def drop(self, kept: Sequence[KeptFor]) -> None:
+        """Have kept files deleted soon that nothing names; harmless when the store is away."""
+        if self.kept is not None:
+            await self.kept.drop_quietly([file.name for file in kept])
+
+    async def kept_names(self, team: str, urls: Iterable[str]) -> list[str]:
+        """The names in the storage of those of these URLs that are uploads of the team."""
+        if self.kept is None:
+            return []
+        digests = {_digest(url) for url in urls if self.is_at_fal(url)}
+        records = [await self.accounts.file(team, digest) for digest in digests]
+        return [record["kept"] for record in records if record is not None and "kept" in record]
 
     async def find(self, caller: Caller, url: str) -> dict[str, Any] | None:
         """`StoredImage.view` of the team's upload with this URL; None when it is not one."""

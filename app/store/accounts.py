@@ -13,6 +13,8 @@ from app.store.connection import store_errors
 from app.store.outstanding import OutstandingStore
 from app.store.reads import pairs, read_hashes
 
+NUMBERS = frozenset({"weight", "retention_days", "storage_bytes"})
+
 RecordT = TypeVar("RecordT", Team, User, Key)
 
 
@@ -46,7 +48,7 @@ def _value(name: str, text: str) -> Any:
         return tuple(json.loads(text))
     if name == "older_secrets":
         return tuple(map(tuple, json.loads(text)))
-    return int(text) if name == "weight" or name.endswith("_ms") else text
+    return int(text) if name in NUMBERS or name.endswith("_ms") else text
 
 
 class AccountStore:

@@ -30,7 +30,8 @@ class AdministrationStore:
 
     async def add_team(self, actor: str, team: Team, limits: Sequence[Limit]) -> None:
         """Add a team with its limits."""
-        given = {"name": team.name, "weight": team.weight, "time_zone": team.time_zone, "reposts": team.reposts}
+        shown = ("name", "weight", "time_zone", "reposts", "retention_days", "storage_bytes")
+        given = {name: getattr(team, name) for name in shown}
         details = {**given, **_details(limits)}
         writes = [put_record(keys.team(team.id), team), ("SADD", keys.TEAMS, team.id)]
         writes += set_limits(team.id, limits)

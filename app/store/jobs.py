@@ -278,8 +278,10 @@ class JobStore:
             pipe.lrange(name, 0, -1)
             return [int(text) for text in (await pipe.execute())[-1]]
 
-    async def erase(self, job: Job) -> bool:
+    async def erase(self, job: Job, files: Sequence[str] = ()) -> bool:
         """Delete the caller's content of an ended job; its other fields and the ledger stay.
+
+        `files` are names in the storage, which become due for deletion.
 
         Its error keeps its code and sentence and fal's status and type: fal's text may repeat the prompt.
         """
@@ -294,6 +296,7 @@ class JobStore:
                 team=job.team,
                 personal_fields=" ".join(name for name in FIELDS if name != "error"),
                 error=error[1] if error else "",
+                files=" ".join(files),
                 rest=facts_of(job),
             )
             for pair in job.metadata.items():

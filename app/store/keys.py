@@ -31,7 +31,7 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
     Lifetime.STANDING: (
         "line", "line:", "marks", "later", "slots", "held", "due:", "jobs:", "live:", "queued:", "aside", "pauses",
         "breaker", "confirm", "admissions", "claims", "alarms", "alarms:active",
-        "last_used",
+        "last_used", "kept", "kept:sizes", "kept:bytes",
     ),
     Lifetime.LIVE: ("job:",),
     Lifetime.EXPIRING: (
@@ -58,6 +58,9 @@ CONFIRM = PREFIX + "confirm"  # string: written so that replicas confirm all wri
 VIRTUAL_TIMES = PREFIX + "marks"  # hash: the virtual time of each team and user
 LINE_TEAMS = PREFIX + "line:teams"  # sorted set: teams with jobs in line, by their virtual time
 PARTS = PREFIX + "parts"  # sorted set: all unfinished uploads with parts, by when (ms) they expire
+KEPT = PREFIX + "kept"  # sorted set: files in the storage, by when (ms) they are deleted
+KEPT_SIZES = PREFIX + "kept:sizes"  # hash: each one's state and size
+KEPT_BYTES = PREFIX + "kept:bytes"  # hash: bytes, `TEAM used` and `TEAM held`
 WAKE = PREFIX + "wake"
 WORKERS = PREFIX + "workers"  # sorted set: `role host:pid` of each worker process by its last heartbeat (ms)
 LAST_LANE = PREFIX + "lanes_seen"  # string: when (ms) a lane last ran

@@ -191,8 +191,22 @@ async def count_outstanding(redis: Client, *, outstanding: str, member: str, lif
 async def decide_dispute(redis: Client, *, job: str, reservations: str, ledger: str, ref: str, verb: str) -> bool:
     """Ends a dispute: the reservation of a job whose charge could not be proven is spent or released."""
 
+async def discount_files(redis: Client, *, rest: Iterable[str]) -> int:
+    """Counts files on their way with no bytes: what they are joined to is counted instead."""
+
+async def drop_files(redis: Client, *, rest: Iterable[str]) -> int:
+    """Makes files due for deletion: their bytes count no longer."""
+
 async def erase_job(
-    redis: Client, *, job: str, deliveries: str, team: str, personal_fields: str, error: str, rest: Iterable[str]
+    redis: Client,
+    *,
+    job: str,
+    deliveries: str,
+    team: str,
+    personal_fields: str,
+    error: str,
+    files: str,
+    rest: Iterable[str],
 ) -> bool:
     """Erases the caller's data of an ended job: prompt, images, clip, logs, deliveries."""
 
@@ -212,17 +226,28 @@ async def find_usage_behind(redis: Client) -> list[str]:
 FinishUploadReply: TypeAlias = tuple[str, str] | tuple[()]
 
 async def finish_upload(
-    redis: Client, *, upload: str, team_parts: str, ref: str, url: str, sha256: str, lifetime_ms: int
+    redis: Client, *, upload: str, team_parts: str, ref: str, url: str, sha256: str, lifetime_ms: int, kept: bool
 ) -> FinishUploadReply:
     """Records where an upload's bytes are stored; the second of two processes gets what the first recorded."""
 
 async def fold_usage(redis: Client, *, ledger: str, days: str, team: str, entries: int, hours_ms: int) -> int:
     """Adds the next entries of a team's ledger to the sums of usage reports, and remembers how far it came."""
 
+async def forget_files(redis: Client, *, rest: Iterable[str]) -> int:
+    """Forgets files that were deleted from the storage; one that is on its way there again stays."""
+
 async def grant_slots(
     redis: Client, *, own_concurrency: int, grant_ms: int, quiet_ms: int, limit: int
 ) -> list[list[str | None]]:
     """Grants free slots at fal to the team, and in it the user, that was granted the least for its weight."""
+
+async def hold_file(
+    redis: Client, *, team: str, file: str, team_id: str, size: int, lifetime_ms: int
+) -> tuple[Literal["held", "over"], str, str, str | None]:
+    """Counts a file before it is written to the storage: there is no object that the store does not know."""
+
+async def keep_file(redis: Client, *, file: str, team_id: str, size: int, retention_ms: int, longer_ms: int) -> int:
+    """Records that a file is in the storage, and keeps it for its team's retention."""
 
 async def note_program(redis: Client, *, program: str, alive_ms: int) -> str:
     """Records that a process is alive, with its version and its data format; and forgets those that are gone."""
@@ -349,6 +374,9 @@ async def replay_deliveries(
 async def reschedule_hidden(redis: Client, *, due: str, rest: Iterable[str]) -> int:
     """Sets when taken refs, which are hidden, are due next."""
 
+async def resend_upload(redis: Client, *, upload: str, url: str) -> bool:
+    """Records where fal reads a file that was sent to it once more."""
+
 async def resolve_alarm(redis: Client, *, kind: str, about: str, message: str, kept: int) -> bool:
     """Resolves an active alarm."""
 
@@ -389,6 +417,9 @@ async def take_deliveries(
 
 async def take_due(redis: Client, *, due: str, limit: int, visibility_ms: int) -> tuple[int, *tuple[str, ...]]:
     """Takes what is due in one step, and hides it for the visibility timeout."""
+
+async def take_files(redis: Client, *, limit: int, hidden_ms: int, live_ms: int) -> list[str]:
+    """Takes files whose time is over, for deletion; what is not confirmed as deleted is taken again later."""
 
 async def take_lease(redis: Client, *, lease: str, token: str, lease_ms: int) -> bool:
     """Gives a lease to this process, or takes it back, unless another one has it."""

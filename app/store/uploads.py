@@ -75,8 +75,13 @@ class UploadStore:
                 all_max=MAX_UNFINISHED,
             )
 
-    async def finish(self, upload: Upload, *, url: str, sha256: str, lifetime_ms: int) -> tuple[str, str] | None:
-        """URL and SHA-256 of the file that arrived first; None when the upload has expired."""
+    async def finish(
+        self, upload: Upload, *, url: str, sha256: str, lifetime_ms: int, kept: bool = False
+    ) -> tuple[str, str] | None:
+        """URL and SHA-256 of the file that arrived first; None when the upload has expired.
+
+        `kept`: it is in the storage, and can be sent to fal again.
+        """
         team = upload.caller.team
         with store_errors():
             answer = await scripts.finish_upload(
@@ -87,8 +92,14 @@ class UploadStore:
                 url=url,
                 sha256=sha256,
                 lifetime_ms=lifetime_ms,
+                kept=kept,
             )
         return answer or None
+
+    async def record_url(self, upload: Upload, url: str) -> None:
+        """Record the URL at which fal reads a file that was sent once more."""
+        with store_errors():
+            await scripts.resend_upload(self._redis, upload=keys.upload(upload.caller.team, upload.id), url=url)
 
 
 def _upload(team: str, row: Mapping[str, str]) -> Upload:
@@ -101,7 +112,17 @@ def _upload(team: str, row: Mapping[str, str]) -> Upload:
         token=row.get("token"),
     )
     parts = tuple(_part(name, value) for name, value in row.items() if name.startswith("part:"))
-    return Upload(row["id"], caller, row["name"], row.get("url"), row.get("sha256"), parts, row.get("place"))
+    sent = row.get("sent_ms")
+    return Upload(
+        row["id"],
+        caller,
+        row["name"],
+        row.get("url"),
+        row.get("sha256"),
+        parts,
+        row.get("place"),
+        None if sent is None else int(sent),
+    )
 
 
 def _part(name: str, value: str) -> Part:

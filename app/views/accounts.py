@@ -5,7 +5,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from app.domain.accounts import Caller, Key, Reposts, Scope, Team, User
+from app.domain.accounts import AS_GATEWAY, UNLIMITED, Caller, Key, Reposts, Scope, Team, User
 from app.domain.limits import Limit, Owner
 from app.domain.money import format_usd
 from app.domain.times import iso
@@ -16,13 +16,18 @@ from app.views.limits import LimitStateView, LimitView, limit_state_view, limit_
 
 
 class TeamView(TypedDict):
-    """A team, without its webhook secret."""
+    """A team, without its webhook secret.
+
+    `retention_days` is null where FILMGATE_RETENTION_DAYS applies, `storage_bytes` without a storage limit.
+    """
 
     id: str
     name: str
     weight: int
     time_zone: str
     reposts: Reposts
+    retention_days: int | None
+    storage_bytes: int | None
     limits: list[LimitView]
     created_at: Time
 
@@ -117,14 +122,27 @@ class SpendingView(TypedDict):
     spent_usd: Usd
 
 
+class StorageUseView(TypedDict):
+    """The team's bytes in the storage: kept, on their way, its limit and what is left of it (null without one)."""
+
+    used_bytes: int
+    held_bytes: int
+    limit_bytes: int | None
+    left_bytes: int | None
+
+
 class MeView(TypedDict):
-    """The caller, and what is left of its limits; with a browser token, of the token's own caps only."""
+    """The caller, and what is left of its limits; with a browser token, of the token's own caps only.
+
+    `storage` is absent with a browser token, and where no storage is set.
+    """
 
     team: NamedView
     user: NamedView
     key: OwnKeyView
     limits: list[LimitStateView]
     usage: NotRequired[SpendingView]
+    storage: NotRequired[StorageUseView]
 
 
 def team_view(team: Team, limits: Sequence[Limit]) -> TeamView:
@@ -135,6 +153,8 @@ def team_view(team: Team, limits: Sequence[Limit]) -> TeamView:
         "weight": team.weight,
         "time_zone": team.time_zone,
         "reposts": team.reposts,
+        "retention_days": None if team.retention_days == AS_GATEWAY else team.retention_days,
+        "storage_bytes": None if team.storage_bytes == UNLIMITED else team.storage_bytes,
         "limits": limits_view(limits),
         "created_at": iso(team.created_ms),
     }
@@ -196,4 +216,11 @@ def me_view(caller: Caller, me: CallerInfo) -> MeView:
     }
     if not by_token:
         view["usage"] = {"reserved_usd": format_usd(me.held_micro), "spent_usd": format_usd(me.spent_micro)}
+    if not by_token and me.storage is not None:
+        view["storage"] = {
+            "used_bytes": me.storage.used,
+            "held_bytes": me.storage.held,
+            "limit_bytes": me.storage.limit,
+            "left_bytes": me.storage.left,
+        }
     return view

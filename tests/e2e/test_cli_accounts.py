@@ -146,9 +146,14 @@ def test_names_and_limits_are_changed(store: RedisServer, command: On) -> None:
     assert user["team"] == team
     assert call("users", "update", user["id"], "--name", "Bob", "--json").json == {**user, "name": "Bob"}
     changed = call("teams", "update", team, "--time-zone", "Asia/Kolkata", "--reposts", "never", "--json").json
+    bounds = ("--retention-days", "60", "--storage-bytes", "5000000000")
+    kept = call("teams", "update", team, *bounds, "--json").json
+    freed = call("teams", "update", team, *("--retention-days", "gateway"), "--json").json
+    assert (kept["retention_days"], kept["storage_bytes"]) == (60, 5_000_000_000)
+    assert (freed["retention_days"], freed["storage_bytes"]) == (None, 5_000_000_000)
     assert (changed["name"], changed["weight"], changed["time_zone"]) == ("one", 2, "Asia/Kolkata")
     assert (made["reposts"], changed["reposts"]) == ("strict", "never")
-    assert call("teams", "show", team, "--json").json == changed
+    assert call("teams", "show", team, "--json").json == freed
     for owner in (user["id"], "gateway"):
         (limit,) = call("limits", "set", owner, "video_seconds/month=600", "--json").json
         assert limit == {"unit": "video_seconds", "window": "month", "amount": 600}

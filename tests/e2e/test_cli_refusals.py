@@ -69,7 +69,12 @@ USAGE = [
     ("teams create a --time-zone Mars/Base", "There is no time zone of this name"),
     ("teams create a --limit usd/fortnight=5", SPECS),
     ("teams create a --limit usd/day=5 --limit usd/day=6", "two limits on usd with the window day"),
-    ("teams update TEAM", "give --name, --weight, --time-zone or --reposts."),
+    (
+        "teams update TEAM",
+        "give --name, --weight, --time-zone, --reposts, --retention-days or --storage-bytes.",
+    ),
+    ("teams update TEAM --retention-days 7", "this is a whole number from 8 to 3650, or gateway"),
+    ("teams update TEAM --storage-bytes -1", "this is a whole number from 0 to 1000000000000000, or unlimited"),
     ("teams update TEAM --name", "--name"),
     ("teams show ../x", "'../x' is no id"),
     ("teams delete TWO", "nobody can be asked here: say --yes."),

@@ -11,16 +11,16 @@ from packaging.utils import canonicalize_name
 
 from tests.support.repo import ROOT
 
-RUN, DEV, SERVER, TOOLS, NODE, GENERATOR, LITELLM, PROGRAMS = (
+RUN, DEV, SERVER, TOOLS, NODE, GENERATOR, LITELLM, PROGRAMS, SWIFT = (
     f"requirements{part}.lock"
-    for part in ("", "-dev", "-server", "-tools", "-node", "-openapi-client", "-litellm", "-fal-programs")
+    for part in ("", "-dev", "-server", "-tools", "-node", "-openapi-client", "-litellm", "-fal-programs", "-swift")
 )
 OLD_CLIENTS = {
     "0": "0.14",
     "0.10": "0.11",
     "0.5": "0.6",
 }  # of fal's for Python: name, and the first that is too new
-ALL = [RUN, DEV, SERVER, TOOLS, NODE, GENERATOR, LITELLM, PROGRAMS]
+ALL = [RUN, DEV, SERVER, TOOLS, NODE, GENERATOR, LITELLM, PROGRAMS, SWIFT]
 ALL += [f"requirements-fal-client-{name}.lock" for name in OLD_CLIENTS]
 
 
@@ -64,6 +64,7 @@ def asked(lock: str) -> list[Requirement]:
         GENERATOR: ["openapi-python-client"],
         LITELLM: ["litellm[proxy]"],
         PROGRAMS: ["fal-mcp-server", "mcp<2", "litellm"],
+        SWIFT: ["swift"],
     }
     return [Requirement(line) for line in lines[lock]]
 

@@ -19,6 +19,7 @@ WAIT_FOR_MEMORY = {
     "count_outstanding": "a new token, or the promise of an upload",
     "finish_upload": "what is uploaded is for new jobs",
     "replay_deliveries": "old messages, sent once more",
+    "hold_file": "a file that is about to come",
     "register_part": "what is uploaded is for new jobs",
     "consume_rate": "a turn that is not counted would be one without a limit",
 }

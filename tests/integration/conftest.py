@@ -11,6 +11,7 @@ from tests.support.emulator import Emulator, FalCaller, running_emulator
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
+from tests.support.s3_server import S3Server
 from tests.support.server import Server, running_server
 from tests.support.stack import Stack, environment, open_stack
 
@@ -31,6 +32,21 @@ async def store(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
         assert await immortal_keys(redis) == []
         assert await ledger_faults(redis) == []
         assert await slot_faults(redis) == []
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A real S3 server."""
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> Iterator[S3Server]:
+    """The same with an empty bucket; a test may kill it, and start it with another secret."""
+    s3.empty()
+    yield s3
+    s3.restore()
 
 
 @pytest.fixture(scope="session")

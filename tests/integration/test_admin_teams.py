@@ -34,7 +34,13 @@ def filled(path: str, **ids: str) -> str:
 async def test_a_team_is_shown_as_it_was_made(admin: Administrator) -> None:
     """The reply, a later read and the list show the same; none has the webhook secret."""
     made = await admin.team(
-        "  Zürich 🎬 ", weight=7, time_zone="Europe/Zurich", reposts="strict", limits=[DAILY, FEW]
+        "  Zürich 🎬 ",
+        weight=7,
+        time_zone="Europe/Zurich",
+        reposts="strict",
+        retention_days=90,
+        storage_bytes=10**12,
+        limits=[DAILY, FEW],
     )
     assert made["created_at"].endswith("Z")
     assert {name: made[name] for name in made if name not in {"id", "created_at"}} == {
@@ -42,6 +48,8 @@ async def test_a_team_is_shown_as_it_was_made(admin: Administrator) -> None:
         "weight": 7,
         "time_zone": "Europe/Zurich",
         "reposts": "strict",
+        "retention_days": 90,
+        "storage_bytes": 10**12,
         "limits": [FEW, DAILY],
     }
     assert await admin.done("GET", f"teams/{made['id']}") == made

@@ -37,8 +37,8 @@ async def test_dropped_parts_are_gone_and_others_stay(tmp_path: Path) -> None:
     parts = PartFolder(tmp_path)
     await parts.write("me", "one", 1, "a", io.BytesIO(b"x"))
     await parts.write("me", "two", 1, "b", io.BytesIO(b"x"))
-    await parts.drop("me", "one")
-    await parts.drop("me", "one")
+    await parts.drop("me", "one", [])
+    await parts.drop("me", "one", [(1, "a")])
     assert files(tmp_path) == ["1-b"]
 
 

@@ -1,8 +1,8 @@
-"""`./dev test`: which of its arguments name tests, and which need fal's own clients."""
+"""`./dev test`: which of its arguments name tests, and which need fal's own clients or an S3 server."""
 
 import pytest
 
-from tests.suite import MENU, QUICK, ROOT, STAGES, named, needs_clients
+from tests.suite import MENU, QUICK, ROOT, STAGES, named, needs_clients, needs_servers
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,19 @@ def test_every_folder_of_tests_has_a_stage() -> None:
     """A test in no stage would never run."""
     folders = {path.relative_to(ROOT).parts[1] for path in (ROOT / "tests").rglob("test_*.py")}
     assert {f"tests/{folder}" for folder in folders} <= {path for stage in STAGES for path in stage.paths}
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        ("", True),
+        ("--full", True),
+        ("tests/integration -n 2", True),
+        ("tests/unit tests/integration/test_journey.py", True),
+        ("tests/unit tests/guards -k e -n 2", False),
+        ("--quick", False),
+    ],
+)
+def test_units_and_guards_need_no_s3_server(words: str, *, needed: bool) -> None:
+    """It is installed for all others, once."""
+    assert needs_servers(words.split()) == needed

@@ -11,7 +11,7 @@
 -- 8. count the admission for witnesses; write the event, the alerts of money limits that are nearly used up, and their
 --    deliveries; remember the idempotency key; wake a lane
 --
--- USES clock event outbox sums limits money budget credential line epoch idempotency answers indexes
+-- USES clock retention event outbox sums limits money budget credential line epoch idempotency answers indexes
 -- KEYS
 --   idempotency    string  job and request of an earlier submission with the same key
 --   idempotency_before hash  the same, written by an older version
@@ -47,7 +47,7 @@
 --   deadline_ms    int     from now
 --   start_ms       int?    start deadline, from now
 --   priority_ms    int     how much older (below 0) or younger the job counts in its user's line
---   retention_ms   int     how long events are kept
+--   retention_ms   int     how long the gateway keeps ended jobs and events; a team may have its own days
 --   kept           str     how long the sums of a period are kept after its end (ms), by window
 --   meta_count     int     how many metadata pairs lead the rest
 -- REST str  metadata pairs as name=value, then the record as field, value, …
@@ -143,12 +143,12 @@ local indexes = {key.team_jobs, key.user_jobs}
 for i = 1, pairs_given do
   indexes[2 + i] = prefix .. 'jobs:' .. arg.team_id .. ':meta:' .. rest[i]
 end
-index_job(indexes, arg.id, key.job, arg.retention_ms)
-
+local kept_ms = retention_of(arg.team_id, arg.retention_ms)
+index_job(indexes, arg.id, key.job, kept_ms)
 enter_line(key.line, arg.team_id, arg.user_id, arg.ref, job.line_score)
 redis.call('ZADD', key.due_expire, digits(must_start), arg.ref)
-publish_job_event(job, key.job, arg.ref, key.events, 'job.queued', nil, arg.retention_ms)
-local alarms = publish_thresholds(states, key.events, arg.team_id, arg.user_id, arg.retention_ms)
+publish_job_event(job, key.job, arg.ref, key.events, 'job.queued', nil, kept_ms)
+local alarms = publish_thresholds(states, key.events, arg.team_id, arg.user_id, kept_ms)
 remember_entry('admissions', arg.id)
 if arg.answer then
   owe_answer(key.answers, arg.answer, digits(now), arg.id, 'open', arg.idempotency_ms)

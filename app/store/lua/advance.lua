@@ -12,7 +12,7 @@
 --    own address, which in fal's style gets ends only
 -- 6. an end: write the record in its small form. Wake a lane, unless it would find nothing to do
 --
--- USES clock event outbox sums money line epoch packing
+-- USES clock retention event outbox sums money line epoch packing
 -- KEYS
 --   job            hash    the record
 --   line           zset    every job in line
@@ -40,7 +40,7 @@
 --   delay_ms       int     submitting: lease; queued: wait before the line; running: first poll; dispute: until decided
 --   give_up_ms     int     after its deadline, a job at fal is given up, whatever fal says
 --   billing_ms     int?    from an end until the comparison with fal's bill; nil when nothing compares
---   retention_ms   int     how long an ended job is kept
+--   retention_ms   int     how long the gateway keeps an ended job; a team may have its own days
 --   delivery_id    str     id of the delivery to the job's own address
 --   cancel_error   str     the error of a job that its caller canceled, JSON
 --   notify         bool    the job's own address gets this event
@@ -61,6 +61,7 @@ if arg.nonce ~= '' and before[2] ~= arg.nonce then
 end
 local id = before[5]
 local owner = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms', 'line_score')
+arg.retention_ms = retention_of(owner[1], arg.retention_ms)
 if arg.status == 'submitting'
   and (not redis.call('ZSCORE', key.slots, arg.ref) or not may_claim(owner[1], arg.ref)) then
   redis.call('ZADD', key.slots, 'XX', digits(now), arg.ref)

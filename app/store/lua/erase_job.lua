@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
 -- Erases the caller's data of an ended job: prompt, images, clip, logs, deliveries. In its error, fal's words go too:
 -- they may repeat the prompt. Events have no copies.
+-- Its files in the storage become due for deletion: they go also when the storage does not answer now.
 -- The record stays without them until it expires, so that lists and idempotency keys keep their answer.
 --
--- USES clock packing
+-- USES clock packing kept
 -- KEYS
 --   job            hash    the record
 --   deliveries     list    ids of the job's deliveries
@@ -11,6 +12,7 @@
 --   team           str     the team's id
 --   personal_fields str    the fields with the caller's data, with spaces
 --   error          str     the error without fal's words, JSON; "" where there is none
+--   files          str     names of its files in the storage, with spaces
 -- REST str  the job's facts as field, value, …, which may be packed in the record
 --
 -- Returns bool  false when the job has not ended
@@ -30,6 +32,9 @@ end
 redis.call('HSET', key.job, 'erased', '1')
 if arg.error ~= '' then
   redis.call('HSET', key.job, 'error', arg.error)
+end
+for file in string.gmatch(arg.files, '%S+') do
+  drop_file(file)
 end
 for _, delivery in ipairs(redis.call('LRANGE', key.deliveries, 0, -1)) do
   local ref = arg.team .. '/' .. delivery

@@ -1,0 +1,14 @@
+#!lua flags=allow-oom
+-- Makes files due for deletion: their bytes count no longer. Unknown names are passed over.
+--
+-- USES clock kept
+-- KEYS
+-- ARGV
+-- REST str  the names
+--
+-- Returns int  how many are due now
+local count = 0
+for _, file in ipairs(rest) do
+  count = count + (drop_file(file) and 1 or 0)
+end
+return count
