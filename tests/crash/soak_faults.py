@@ -72,7 +72,13 @@ async def receiver_hangs(soak: "Soak") -> None:
 
 async def fal_fails(soak: "Soak") -> None:
     """Fal refuses, is slow, answers 500 or hangs up, in the middle of a submission too."""
-    soak.tags[:] = ["[emu:429_direct:2]", "[emu:submit_500]", "[emu:webhook_late]", "[emu:drop_after_accept]", ""]
+    soak.tags[:] = [
+        "[emu:429_direct:2]",
+        "[emu:submit_500:1]",
+        "[emu:webhook_late]",
+        "[emu:drop_after_accept:1]",
+        "",
+    ]
     await asyncio.sleep(HOLDS_S)
     soak.tags[:] = [""]
 
