@@ -37,7 +37,29 @@ MOVES = "tests/integration/test_advance.py"
 MONEY = "tests/integration/test_money.py"
 LIMITS = "tests/integration/test_limits.py"
 ASIDE = "tests/integration/test_set_aside.py"
+DRAINING = "tests/integration/test_draining.py"
 MUTATIONS = (
+    Mutation(
+        "the pause before the port closes",
+        "app/cli/api_server.py",
+        "elif sig == signal.SIGINT or not self.started or self._drain_s == 0:",
+        "elif self._signals:",
+        (f"{DRAINING}::test_readiness_fails_first_and_what_arrives_then_is_served",),
+    ),
+    Mutation(
+        "a drained connection is closed",
+        "app/api/connections.py",
+        "if is_draining(self.app_state):",
+        "if not self.app_state:",
+        (f"{DRAINING}::test_readiness_fails_first_and_what_arrives_then_is_served",),
+    ),
+    Mutation(
+        "a certificate's own context",
+        "app/certificate.py",
+        "connection.context = self._pair.context",
+        "connection.context = self.context",
+        ("tests/integration/test_certificates.py::test_a_renewed_certificate_is_shown_and_a_bad_one_is_not",),
+    ),
     Mutation(
         "the nonce fence",
         "app/store/lua/advance.lua",

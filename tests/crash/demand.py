@@ -61,9 +61,9 @@ class Outcome:
 class Demand:
     """The callers. `during` counts as one run; prompts begin with its name."""
 
-    def __init__(self, urls: list[str], account: str, fal: Emulator) -> None:
+    def __init__(self, urls: list[str], account: str, fal: Emulator, *, call_s: float = CALL_S) -> None:
         self._web = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {account}"}, timeout=CALL_S, trust_env=False
+            headers={"Authorization": f"Bearer {account}"}, timeout=call_s, trust_env=False
         )
         self._urls = urls
         self._fal = fal
@@ -155,7 +155,7 @@ class Demand:
                 if reply.status_code == httpx.codes.ACCEPTED:
                     self.acknowledged[reply.json()["id"]] = time.monotonic()
                     return
-                self._answers[f"{reply.status_code} {_code(reply)}"] += 1
+                self._answers[f"{reply.status_code} {code_of(reply)}"] += 1
             if time.monotonic() - began > PATIENCE_S:
                 self._given_up += 1
                 return
@@ -199,7 +199,8 @@ def _gap(times: list[float]) -> tuple[float, float]:
     return max(((after - before, after) for before, after in itertools.pairwise(sorted(times))), default=(0.0, 0.0))
 
 
-def _code(reply: httpx.Response) -> str:
+def code_of(reply: httpx.Response) -> str:
+    """The error's code; empty for an answer that is not ours."""
     try:
         return str(reply.json()["code"])
     except (ValueError, KeyError, TypeError):

@@ -7,6 +7,8 @@ from collections import Counter
 
 import httpx
 
+from tests.crash.demand import code_of
+
 PATHS = ("/v1/me", "/v1/jobs?limit=1", "/v1/events?limit=1")
 PAUSE_S = 0.05
 EACH = 3  # readers with kept connections, and as many that connect anew for each call
@@ -46,7 +48,7 @@ class Readers:
             return
         self.count += 1
         if not reply.is_success:
-            self.refused[f"read: {reply.status_code}"] += 1
+            self.refused[f"read: {reply.status_code} {code_of(reply)}"] += 1
 
 
 class EventWatcher:
@@ -79,7 +81,8 @@ class EventWatcher:
         resumed = {} if self._last is None else {"Last-Event-ID": self._last}
         async with web.stream("GET", "/v1/events", headers=resumed) as reply:
             if not reply.is_success:
-                self.refused[f"stream: {reply.status_code}"] += 1
+                await reply.aread()
+                self.refused[f"stream: {reply.status_code} {code_of(reply)}"] += 1
                 return
             self.is_open = True
             async for line in reply.aiter_lines():

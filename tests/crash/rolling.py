@@ -47,6 +47,8 @@ START_SECONDS = 90
 CALM_S = 1.0
 STATISTICS = "/balancer"
 WATCHERS = 4
+CALL_S = 20.0  # a busy machine is slow; what is refused is refused sooner
+BUSY = ("store_unavailable", "overloaded")  # codes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class RollingForm:
 
 
 FORMS = {
-    "short": RollingForm(drain_s=1.5, every_ms=200, fall=3, rounds=1),
+    "short": RollingForm(drain_s=3, every_ms=200, fall=2, rounds=1),
     "long": RollingForm(drain_s=8, every_ms=2000, fall=3, rounds=3),  # the defaults of both
 }
 BALANCER = """
@@ -68,6 +70,7 @@ defaults
     mode http
     retries 0
     timeout connect 5s
+    timeout check 5s
     timeout client 120s
     timeout server 120s
 frontend callers
@@ -87,6 +90,7 @@ backend apis
 class RollingOutcome:
     """What callers saw. `refused` counts every reply and error that a caller should not get, by kind.
 
+    `busy` are an API's own answers on a machine that is too busy for its store; they may come without a deployment.
     `balancer` are HAProxy's own counts of failed connections and replies; `missed` and `repeated` are ends of jobs
     that an event stream did not send, or sent twice; `stops` are exit codes and seconds by process.
     """
@@ -99,6 +103,7 @@ class RollingOutcome:
     held: int = 0
     given_up: int = 0
     refused: dict[str, int] = field(default_factory=dict)
+    busy: dict[str, int] = field(default_factory=dict)
     balancer: dict[str, int] = field(default_factory=dict)
     missed: int = 0
     repeated: int = 0
@@ -256,7 +261,7 @@ async def open_cluster(folder: Path, form: RollingForm) -> AsyncIterator[Cluster
 
 async def deploy(cluster: Cluster) -> RollingOutcome:
     """Replace every host's API and workers, one host after the other, while callers are served."""
-    demand = Demand([cluster.url], cluster.account, cluster.fal)
+    demand = Demand([cluster.url], cluster.account, cluster.fal, call_s=CALL_S)
     readers = Readers(cluster.url, cluster.account)
     watchers = [EventWatcher(cluster.url, cluster.account) for _ in range(WATCHERS)]
     stops: dict[str, list[tuple[int, float]]] = {}
@@ -280,9 +285,8 @@ async def deploy(cluster: Cluster) -> RollingOutcome:
     finally:
         await cancel_and_wait(*calls)
         await demand.close()
-    refused = Counter(found.answers) + readers.refused
-    for one in watchers:
-        refused += one.refused
+    answers = sum((one.refused for one in watchers), Counter(found.answers) + readers.refused)
+    busy = {name: count for name, count in answers.items() if name.endswith(BUSY)}
     return RollingOutcome(
         acknowledged=found.acknowledged,
         reads=readers.count,
@@ -291,7 +295,8 @@ async def deploy(cluster: Cluster) -> RollingOutcome:
         bought_twice=found.bought_twice,
         held=found.held,
         given_up=found.given_up,
-        refused=dict(refused),
+        refused={name: count for name, count in answers.items() if name not in busy},
+        busy=busy,
         balancer=await cluster.balancer_errors(),
         missed=sum(len(demand.acknowledged.keys() - one.ended.keys()) for one in watchers),
         repeated=sum(count > 1 for one in watchers for count in one.ended.values()),

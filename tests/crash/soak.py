@@ -40,6 +40,7 @@ OPERATOR_S = 10.0  # between two looks of the operator at held jobs
 LOOKS = 2  # until fal has certainly shown what it accepted
 SAMPLE_S = 5.0
 SETTLE_S = 240.0
+GOES_ON_S = 45.0
 FAL = ("--plain-clips", "--queue-seconds", "0.2", "--run-seconds", "2", "--concurrency", "200")
 SETTINGS = {"FILMGATE_UPSTREAM_CONCURRENCY": "60", "FILMGATE_WORKERS": "2"}
 
@@ -128,8 +129,9 @@ class Soak:
             await asyncio.sleep(0.2)
             if not self.lab.redis.running:
                 self.lab.redis.start()
-            for process in (self.lab.serve, self.lab.workers):
+            for name, process in (("API", self.lab.serve), ("workers", self.lab.workers)):
                 if not process.running:
+                    self.note(f"  the {name} ended with {process.exit_code}, and are started again")
                     process.start()
 
     async def measure(self) -> None:
@@ -169,13 +171,18 @@ class Soak:
                 break
             begins = time.monotonic()
             await asyncio.sleep(every_s / 2)
-            before = len(self.acknowledged)
-            self.note(f"{name} ({before} acknowledged)")
+            self.note(f"{name} ({len(self.acknowledged)} acknowledged)")
             await FAULTS[name](self)
+            await self._goes_on(name, since=len(self.acknowledged))
             await asyncio.sleep(max(0.0, begins + every_s - time.monotonic()))
-            if len(self.acknowledged) == before:
-                self.wrong.append(f"nothing was acknowledged in the half minute of {name}")
         await asyncio.sleep(max(0.0, until - time.monotonic()))
+
+    async def _goes_on(self, name: str, *, since: int) -> None:
+        """A job is acknowledged soon after the fault, or that is wrong."""
+        try:
+            await wait_until(lambda: len(self.acknowledged) > since, "a job is acknowledged", timeout=GOES_ON_S)
+        except AssertionError:
+            self.wrong.append(f"nothing was acknowledged in the {GOES_ON_S:g} s after {name}")
 
     async def _settled(self) -> None:
         """Every acknowledged job has ended, and its webhook has arrived."""

@@ -90,6 +90,11 @@ class Process:
         return self._process.pid
 
     @property
+    def exit_code(self) -> int | None:
+        """Its exit status once it has ended; None before."""
+        return None if self._process is None else self._process.poll()
+
+    @property
     def running(self) -> bool:
         """True from `start` until it ends for any reason."""
         return self._process is not None and self._process.poll() is None
@@ -112,13 +117,14 @@ class Process:
         return await asyncio.to_thread(self._process.wait, STOP_SECONDS)
 
     def _end(self, number: signal.Signals) -> int:
-        assert self._process is not None
-        self._process.send_signal(number)
+        process = self._process  # another one may be started as soon as it has ended
+        assert process is not None
+        process.send_signal(number)
         try:
-            return self._process.wait(STOP_SECONDS)
+            return process.wait(STOP_SECONDS)
         finally:
-            self._process.kill()
-            self._process.wait()
+            process.kill()
+            process.wait()
 
 
 @asynccontextmanager
