@@ -20,6 +20,7 @@ from app.api.connections import HEAD_SECONDS
 from app.api.deps import GATEWAY
 from app.api.stopping import STOPPING, Stopping
 from app.certificate import ServedCertificate
+from app.cli.exits import Failure
 from app.gateway import Gateway
 from app.services.certificate_watch import CertificateWatch
 from app.tasks import cancel_and_wait, every_second
@@ -83,7 +84,11 @@ class ApiServer(uvicorn.Server):
         loop: Any = asyncio.get_running_loop()
         if self.config.is_ssl:
             loop.create_server = partial(loop.create_server, ssl_handshake_timeout=HEAD_SECONDS)
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # with a code of uvicorn's
+            where = f"{self.config.host or '::'}, port {self.config.port}"
+            raise Failure(f"The API cannot serve on {where}; the line before this one says why.") from None
         if self._certificate is not None:
             gateway: Gateway = self.lifespan.state[GATEWAY]
             watch = CertificateWatch(self._certificate, gateway.stores.alarms)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.redis_server import RedisServer
 from tests.support.repo import ROOT
-from tests.support.server import Server
+from tests.support.server import Server, running_server
 from tests.support.tls import issue_certificates
 
 pytestmark = pytest.mark.anyio
@@ -29,6 +29,17 @@ async def test_sigterm_ends_it_with_0(store: RedisServer, tmp_path: Path) -> Non
     server = Server({"FILMGATE_REDIS_URL": store.url, "FILMGATE_DATA_DIR": str(tmp_path)}).start()
     await server.ready()
     assert await asyncio.to_thread(server.stop) == 0
+
+
+async def test_a_port_that_is_taken_is_a_sentence_and_1(store: RedisServer, tmp_path: Path) -> None:
+    """The log says why, and the last line what that means; no traceback."""
+    settings = {"FILMGATE_REDIS_URL": store.url, "FILMGATE_DATA_DIR": str(tmp_path)}
+    async with running_server(settings) as server:
+        ended = await run("serve", {**os.environ, **settings, "FILMGATE_PORT": str(server.port)})
+    last = ended.stderr.splitlines()[-1]
+    assert (ended.returncode, last.startswith("filmgate: The API cannot serve on ")) == (1, True), ended.stderr
+    assert "address already in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 async def test_a_key_of_another_certificate_is_78_and_one_sentence(store: RedisServer, tmp_path: Path) -> None:
