@@ -16,7 +16,7 @@ LABEL org.opencontainers.image.title="filmgate" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --gid 10001 filmgate \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/filmgate --shell /usr/sbin/nologin filmgate \
-    && install -d -o 10001 -g 10001 -m 0750 /var/lib/filmgate
+    && install -d -o 10001 -g 10001 -m 0750 /var/lib/filmgate /var/lib/filmgate/clips
 COPY --from=build /opt/filmgate /opt/filmgate
 ENV PATH=/opt/filmgate/bin:$PATH \
     PYTHONUNBUFFERED=1 \

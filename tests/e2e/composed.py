@@ -116,6 +116,7 @@ class Composed:
         environment = {**image_variables(), **service["environment"]}
         if "FILMGATE_HOST" in environment:
             environment |= {"FILMGATE_HOST": "127.0.0.1", "FILMGATE_PORT": str(self.api_port)}
+        environment["FILMGATE_METRICS_PORT"] = str(free_port())  # all of them share this machine's
         environment = {key: self._here(value) for key, value in environment.items()}
         environment["FILMGATE_DATA_DIR"] = str(self._folder(name))
         return words, {**environment, **self.more}

@@ -192,7 +192,7 @@ async def test_compose_gives_a_clip_to_fals_client_with_the_least_rights(built: 
     assert reason is None
     async with running_emulator("--plain-clips", "--queue-seconds", "0", "--run-seconds", "0.2") as emulator:
         fal = {"FILMGATE_FAL_QUEUE_URL": emulator.url, "FILMGATE_FAL_REST_URL": emulator.url}
-        compose = Composed(tmp_path, built.target, fal)
+        compose = Composed(tmp_path, built.target, {**fal, "FILMGATE_DRAIN_SECONDS": "0"})
         store, api, workers = compose.store(), compose.role("api"), compose.role("worker")
         with running(store, api, workers, compose.caddy()):
             await ready(compose)
@@ -201,6 +201,9 @@ async def test_compose_gives_a_clip_to_fals_client_with_the_least_rights(built: 
             assert clip["video"]["url"].startswith(emulator.url)
             assert (await answer(compose, "admin", "ledger", "verify", "--json"))["differences"] == []
             assert (await answer(compose, "admin", "status", "--json"))["workers"]
+            await answer(compose, "admin", "migrate", "--json")
+            saved = await asyncio.to_thread(compose.run, "admin", "backup", str(tmp_path / "admin" / "today"))
+            assert saved.returncode == 0, saved.stderr
             with Redis(port=compose.store_port, username="test", password="any") as asking:
                 assert [entry for entry in asking.acl_log() if entry["username"] != "test"] == []
             assert {role: allowed(compose, role) for role in FORBIDDEN} == {role: [] for role in FORBIDDEN}

@@ -180,4 +180,4 @@ def test_only_the_store_s_clients_reach_it(plain: list[Manifest]) -> None:
     (rule,) = policies["store"]["ingress"]
     (wanted,) = (found["podSelector"]["matchLabels"] for found in rule["from"])
     clients = {name for name, t in pods(plain) if wanted.items() <= t["metadata"]["labels"].items()}
-    assert clients == {"api", "worker"}
+    assert clients == {"api", "worker", "migrate"}
