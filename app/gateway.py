@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from app.alerting import alarm_watch, alert_receiver, alerts_service, host_report
 from app.crash import arm
-from app.domain.errors import StoreUnavailable, Unprocessable
+from app.domain.errors import StoreUnavailable
 from app.domain.store_role import StoreRole
-from app.egress import EgressPolicy, check_url
+from app.egress import EgressPolicy
 from app.embedded import socket_url
 from app.fal.client import FalClient
 from app.fal.signature import Verifier
@@ -23,11 +23,10 @@ from app.services.accounts import Accounts
 from app.services.administration import Administration
 from app.services.adoption import Adoption
 from app.services.alarm_watch import AlarmWatch
-from app.services.alerts import AlertReceiver, Alerts
+from app.services.alerts import Alerts
 from app.services.answers import Answers
 from app.services.audit import Audit
 from app.services.backup import Backups
-from app.services.checks.buying import BuyingCheck
 from app.services.delivery_log import DeliveryLog
 from app.services.endpoints import Endpoints
 from app.services.epoch import EpochService
@@ -35,6 +34,7 @@ from app.services.fal_compat import FalCompat
 from app.services.fal_uploads import FalUploads
 from app.services.fal_webhooks import FalWebhooks
 from app.services.feed import Feed
+from app.services.host_report import HostReport
 from app.services.jobs import Jobs
 from app.services.ledger import Ledger
 from app.services.limits import Limits
@@ -92,6 +92,7 @@ class Gateway:
     epoch: EpochService
     worker_watch: WorkerWatch
     alarm_watch: AlarmWatch
+    host_report: HostReport
     alerts: Alerts
     backups: Backups
     migrator: Migrator
@@ -213,35 +214,6 @@ def epoch_service(settings: Settings, stores: Stores) -> EpochService:
     return EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms)
 
 
-def alert_receiver(settings: Settings, policy: EgressPolicy) -> AlertReceiver | None:
-    """Where alarms are sent; None when the operator has named no receiver.
-
-    The operator has chosen its host, so it may be private without being open to customers' webhooks. SettingsError
-    for what the guard refuses all the same: Filmgate, its store, fal and a cloud's metadata.
-    """
-    if settings.alert_webhook is None:
-        return None
-    url = settings.alert_webhook.get_secret_value()
-    own = policy.allowing(urlsplit(url).hostname or "")
-    try:
-        check_url(url, own)
-    except Unprocessable:
-        raise SettingsError("FILMGATE_ALERT_WEBHOOK is not a URL that may be called.") from None
-    secret = settings.alert_secret.get_secret_value() if settings.alert_secret else None
-    return AlertReceiver(url, secret, settings.alert_form, settings.base_url, own)
-
-
-def alerts_service(settings: Settings, stores: Stores, policy: EgressPolicy) -> Alerts:
-    """The service that sends alarms."""
-    return Alerts(stores.alerts, stores.leases, stores.clock, receiver=alert_receiver(settings, policy))
-
-
-def alarm_watch(stores: Stores) -> AlarmWatch:
-    """The service that raises and resolves the alarms which follow from how things are."""
-    checks = (BuyingCheck(stores.line, stores.quarantine, stores.buying, stores.epoch),)
-    return AlarmWatch(stores.alarms, stores.leases, checks)
-
-
 def metrics_service(stores: Stores, **of_host: Any) -> Metrics:
     """The service that makes the page of /metrics; `of_host` says what its host's processes have counted."""
     return Metrics(
@@ -358,7 +330,8 @@ def _gateway(
         delivery_log=DeliveryLog(store=stores.delivery_log, endpoints=stores.endpoints, audit=stores.audit),
         epoch=epoch_service(settings, stores),
         worker_watch=WorkerWatch(alarms=stores.alarms, expected=settings.real_money),
-        alarm_watch=alarm_watch(stores),
+        alarm_watch=alarm_watch(settings, stores),
+        host_report=host_report(settings, stores, "api"),
         alerts=alerts,
         backups=Backups(stores.backup),
         migrator=Migrator(stores.data_format, stores.leases),
@@ -395,6 +368,7 @@ def _jobs(
         jobs=stores.jobs,
         limits=stores.limits,
         line=stores.line,
+        alarms=stores.alarms,
         disk=StoreDisk(settings.data_dir if required_url(settings) == socket_url(settings.data_dir) else None),
         concurrency=settings.upstream_concurrency,
     )

@@ -90,6 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.gateway = gateway
             tracing.start(os.environ, process="api")
             checks = (
+                gateway.host_report.report,
                 gateway.epoch.confirm,
                 gateway.worker_watch.check,
                 gateway.alarm_watch.check,
@@ -102,8 +103,8 @@ def create_app(settings: Settings) -> FastAPI:
                     yield {STOPPING: Stopping(), GATEWAY: gateway}
             finally:
                 await cancel_and_wait(*watches)
-                await gateway.alarm_watch.close()
-                await gateway.alerts.close()
+                for closing in (gateway.host_report.close, gateway.alarm_watch.close, gateway.alerts.close):
+                    await closing()
                 await asyncio.to_thread(tracing.stop)
 
     app = FastAPI(

@@ -27,12 +27,14 @@ from app.store.events import EventStore
 from app.store.figures import FigureStore
 from app.store.health import HealthStore
 from app.store.heartbeats import HeartbeatStore
+from app.store.hosts import HostStore
 from app.store.job_indexes import JobIndexStore
 from app.store.jobs import JobStore
 from app.store.kept_files import KeptFileStore
 from app.store.lanes import LaneStore
 from app.store.leases import LeaseStore
 from app.store.ledger import LedgerStore
+from app.store.ledger_check import LedgerChecks
 from app.store.limits import LimitStore
 from app.store.line import LineStore
 from app.store.quarantine import QuarantineStore
@@ -72,12 +74,14 @@ class Stores:
     figures: FigureStore
     health: HealthStore
     heartbeats: HeartbeatStore
+    hosts: HostStore
     jobs: JobStore
     job_indexes: JobIndexStore
     kept_files: KeptFileStore
     lanes: LaneStore
     leases: LeaseStore
     ledger: LedgerStore
+    ledger_checks: LedgerChecks
     limits: LimitStore
     line: LineStore
     quarantine: QuarantineStore
@@ -135,12 +139,14 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         figures=FigureStore(redis),
         health=HealthStore(redis),
         heartbeats=HeartbeatStore(redis),
+        hosts=HostStore(redis),
         jobs=JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None),
         job_indexes=JobIndexStore(redis),
         kept_files=KeptFileStore(redis, retention_ms=kept_ms),
         lanes=LaneStore(redis),
         leases=LeaseStore(redis),
         ledger=ledger,
+        ledger_checks=LedgerChecks(redis, ledger),
         limits=LimitStore(redis, audit, estimate),
         line=LineStore(redis),
         quarantine=QuarantineStore(redis),

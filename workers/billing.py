@@ -1,5 +1,7 @@
 """Compares the charges of ended jobs with fal's billing events, and corrects differences."""
 
+from contextlib import suppress
+
 import structlog
 
 from app.domain.errors import StoreUnavailable
@@ -81,11 +83,27 @@ async def _settled(gateway: Gateway, job: Job, actual: int) -> bool:
             corrected=format_usd(difference),
             billable_units=job.billable_units,
         )
+        await _alarm_bill_differs(gateway, job, actual)
     elif outcome is Correction.BELOW:
         log.error("billing.below_zero", **job.names, billed=format_usd(actual))
     elif outcome is Correction.DECIDED:
         log.info("dispute.decided", **job.names, money="spent" if actual else "released", by="fal's bill")
     return outcome is not Correction.OPEN
+
+
+async def _alarm_bill_differs(gateway: Gateway, job: Job, actual: int) -> None:
+    """Raise an alarm, for each model once a day: fal's prices may have changed."""
+    prices = f"${format_usd(actual)} for a job of {job.model} that was quoted ${format_usd(job.quoted_micro)}"
+    sentence = f"fal billed {prices}; its charge was corrected."
+    with suppress(StoreUnavailable):  # the charge is corrected
+        await gateway.stores.alarms.raise_alarm(
+            "bill_differs",
+            sentence,
+            job=job.id,
+            upstream_request_id=job.upstream_request_id or "",
+            once=f"bill_differs:{job.model}",
+            quiet_ms=DAY_MS,
+        )
 
 
 def _is_given_up(job: Job, now_ms: int) -> bool:

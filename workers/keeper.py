@@ -10,8 +10,9 @@ from functools import partial
 import structlog
 from redis.exceptions import RedisError
 
+from app.alerting import alarm_watch, alerts_service, host_report
 from app.domain.errors import StoreUnavailable
-from app.gateway import alarm_watch, alerts_service, egress_policy, epoch_service, open_gateway
+from app.gateway import egress_policy, epoch_service, open_gateway
 from app.services.migration import Migrator
 from app.settings import Settings, required_url
 from app.store.connection import REQUEST_TIMEOUT, connect_rq
@@ -29,8 +30,6 @@ AWAY_TICK_S = 0.25  # while the store is away, and a moment longer: lanes are re
 SOON_AFTER_S = 5.0
 LATE_S = 0.01  # after the end of a lease
 HEARTBEAT_S = 3.0
-MEMORY_LEVELS = (0.8, 0.9, 1.0)
-MEMORY_FREE = 0.75  # below it the alarm is over
 MIGRATE_S = 0.05  # of each second: a million jobs take an hour or two, and nothing waits for it
 
 log = structlog.get_logger()
@@ -50,7 +49,8 @@ class Keeper:
         self._task_queue = TaskQueue(
             connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
         )
-        self._alarm_watch = alarm_watch(stores)
+        self._alarm_watch = alarm_watch(settings, stores)
+        self._report = host_report(settings, stores, "worker")
         self._alerts = alerts_service(settings, stores, egress_policy(settings))
         self._migrator = Migrator(stores.data_format, stores.leases)
         self._migrated = False
@@ -76,10 +76,8 @@ class Keeper:
             loop.add_signal_handler(number, self._stop.set)
         self._ready_file.remove()  # of an earlier start
         last_beat = 0.0
-        aside = [
-            asyncio.create_task(every_second(check))
-            for check in (self._alarm_watch.check, self._alerts.send_due, self._migrate)
-        ]
+        checks = (self._report.report, self._alarm_watch.check, self._alerts.send_due, self._migrate)
+        aside = [asyncio.create_task(every_second(check)) for check in checks]
         while not self._stop.is_set():
             await self._epoch.tick()
             left_s = 0.0
@@ -95,8 +93,8 @@ class Keeper:
                 await asyncio.wait_for(self._stop.wait(), self._pause_s(left_s))
         self._ready_file.remove()
         await cancel_and_wait(*aside)
-        await self._alarm_watch.close()
-        await self._alerts.close()
+        for closing in (self._report.close, self._alarm_watch.close, self._alerts.close):
+            await closing()
         await self._epoch.close()
 
     async def _keep_lanes(self) -> float:
@@ -137,7 +135,6 @@ class Keeper:
         """
         await self._stores.heartbeats.beat(self._host, role="supervisor")
         await self._agree_on_concurrency()
-        await self._check_memory()
         alive = {worker_name(pid): queue for pid, queue in self._pids.running().items()}
         reported = await self._stores.heartbeats.keep_beating(alive)
         self._ready = (self._ready | reported) & alive.keys()
@@ -169,17 +166,3 @@ class Keeper:
                 remedy="give every host the same FILMGATE_UPSTREAM_CONCURRENCY",
             )
         self._concurrency_differs = differs
-
-    async def _check_memory(self) -> None:
-        """Raise an alarm when the store is nearly full; it is worse at each level, and over when there is room."""
-        share = await self._stores.health.fullness()
-        if share is None or share < MEMORY_FREE:
-            if await self._stores.alarms.resolve_alarm("store_memory", "The store has memory again."):
-                log.warning("store.memory_back", share=None if share is None else round(share, 2))
-            return
-        level = sum(share >= one for one in MEMORY_LEVELS)
-        if not level:
-            return  # in between: an alarm stays as it is
-        sentence = f"The store uses {share:.0%} of the memory that it may use; when it is full, no job is accepted."
-        if await self._stores.alarms.raise_alarm("store_memory", sentence, level=level):
-            log.error("store.memory", share=round(share, 2), remedy="raise its maxmemory, or shorten retention")

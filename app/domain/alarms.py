@@ -46,7 +46,13 @@ KINDS: dict[str, AlarmKind] = {
         AlarmKind("workers_silent", "page", "A kind of worker is missing", "every kind of worker is at work"),
         AlarmKind("quarantined", "page", "A step is set aside", "nothing is set aside"),
         AlarmKind("foreign_task", "ticket", "Another program enqueues tasks in the store"),
+        AlarmKind("host_gone", "page", "A host is gone", "it is back, another began, or a day has passed"),
+        AlarmKind("settings_differ", "ticket", "Two hosts have different settings", "all hosts have the same"),
+        AlarmKind("clock_off", "ticket", "A host's clock is wrong", "it agrees with the store's within 10 s"),
         # The store
+        AlarmKind(
+            "store_not_durable", "page", "The store may lose what it has acknowledged", "it is durable again"
+        ),
         AlarmKind("store_memory", "page", "The store's memory is nearly full", "it uses less than three quarters"),
         AlarmKind("storage_away", "page", "The storage of clips and files cannot be used", "a trial goes well"),
         AlarmKind("disk_low", "page", "The disk of the store is nearly full", "it has room again"),
@@ -55,6 +61,10 @@ KINDS: dict[str, AlarmKind] = {
             "certificate_expires", "ticket", "The API's certificate ends soon", "a certificate that lasts is shown"
         ),
         # fal and money
+        AlarmKind("ledger_differs", "page", "Sums of money differ from the ledger", "they are the same again"),
+        AlarmKind("bill_differs", "ticket", "fal bills another price than was charged"),
+        AlarmKind("budget_threshold", "ticket", "The gateway's budget is half or four fifths used"),
+        AlarmKind("budget_used_up", "page", "The gateway's budget is used up"),
         AlarmKind("orphan", "ticket", "fal has a request that no job owns"),
         AlarmKind("shared_request", "ticket", "Two jobs have one request of fal's"),
         AlarmKind("resubmitted", "note", "A held job was submitted again"),

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 
@@ -19,6 +20,7 @@ from app.domain.errors import (
     NotFound,
     OverBudget,
     OverLimit,
+    StoreUnavailable,
     Unauthenticated,
     Unavailable,
 )
@@ -39,6 +41,7 @@ from app.store.admission import (
     KeyReusedFor,
     OverLimits,
 )
+from app.store.alarms import AlarmStore
 from app.store.jobs import NOW, JobStore, ref_of
 from app.store.limits import LimitStore
 from app.store.line import LineStore
@@ -79,6 +82,7 @@ class Jobs:
     jobs: JobStore
     limits: LimitStore
     line: LineStore
+    alarms: AlarmStore
     disk: StoreDisk
     concurrency: int  # jobs that fal runs at once
 
@@ -129,13 +133,28 @@ class Jobs:
         if not isinstance(outcome, Admitted):
             return await self._repeat(caller, outcome.job_id, outcome.limits, same=True)
         if outcome.alarms:
-            log.warning("budget.threshold", owner="gateway", limits=outcome.alarms)
+            await self._raise_thresholds(outcome.alarms)
         job = outcome.job
         note(job=job.id)
         log.info("job.admitted", model=job.model, quoted_usd=format_usd(job.quoted_micro))
         ADMITTED_USD.add(amount=job.quoted_micro / MICRO)
         position = await self.line.position_at(caller.team, caller.user, outcome.rank, micro=job.quoted_micro)
         return Submitted(job, position, repeated=False, limits=outcome.limits)
+
+    async def _raise_thresholds(self, reached: Sequence[str]) -> None:
+        """Raise an alarm for each of the gateway's own budgets that this job has brought to a threshold."""
+        log.warning("budget.threshold", owner="gateway", limits=reached)
+        with suppress(StoreUnavailable):  # the job is admitted
+            for budget in reached:
+                if budget.startswith("100 "):
+                    sentence = (
+                        f"The gateway's own budget is used up ({budget}); new jobs are refused until it resets."
+                    )
+                    await self.alarms.raise_alarm("budget_used_up", sentence)
+                else:
+                    await self.alarms.raise_alarm(
+                        "budget_threshold", f"The gateway's own budget has reached {budget}."
+                    )
 
     async def quote(self, caller: Caller, submission: Submission) -> JobQuote:
         """What this submission would cost, and how long it would wait; changes nothing."""

@@ -8,6 +8,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from app.store import scripts
 from app.store.client import Client
 from app.store.connection import store_errors
+from app.store.readiness import durability_faults
 
 HOST_STALE_MS = 15_000
 FULL_BELOW_BYTES = (
@@ -89,6 +90,11 @@ class HealthStore:
         most = int(memory.get("maxmemory", 0))
         counted = int(memory["used_memory"]) - int(memory.get("mem_not_counted_for_evict", 0))
         return counted / most if most else None
+
+    async def durability(self) -> list[str]:
+        """What the store may lose, as its settings and its disk are now; one sentence each."""
+        with store_errors():
+            return await durability_faults(self._redis)
 
     async def agree_concurrency(self, host: str, number: int) -> AgreedConcurrency:
         """Report this host's FILMGATE_UPSTREAM_CONCURRENCY; the value that applies to all hosts."""

@@ -38,8 +38,8 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
         "limits:tok_", "total:tok_", "period:", "rate:", "token:", "usage:hours:", "idem:", "answers:", "events:",
         "delivery:", "deliveries:", "waiting:", "flying:", "destination:", "outbox:", "dead:", "file:", "upload:",
         "parts", "parts:", "outstanding:", "durations:", "ends:", "absences:", "request:", "suspect:", "wake",
-        "lane:", "workers", "lanes_seen", "silent", "concurrency", "alarm_said:", "lease:", "alerts",
-        "programs", "alerts:wanted", "alerts:receiver", "waiting_since",
+        "lane:", "workers", "lanes_seen", "silent", "concurrency", "alarm_said:", "lease:", "programs", "alerts",
+        "alerts:wanted", "alerts:receiver", "waiting_since", "hosts", "ledger_faults", "ledger_checked:",
     ),
 }  # fmt: skip
 LIFETIMES = {name: lifetime for lifetime, names in _BY_LIFETIME.items() for name in names}
@@ -84,6 +84,8 @@ ACTIVE_ALARMS = PREFIX + "alarms:active"  # hash: alarms with a state that are n
 ALERTS = PREFIX + "alerts"  # list: messages about alarms that are over or have no state, as JSON, the oldest first
 ALERTS_WANTED = PREFIX + "alerts:wanted"  # string: exists while a process sends them
 ALERT_RECEIVER = PREFIX + "alerts:receiver"  # hash: failures of the receiver in a row
+HOSTS = PREFIX + "hosts"  # hash: `role host:pid` of each API and supervisor to what it reported, as JSON
+LEDGER_FAULTS = PREFIX + "ledger_faults"  # hash: team to the sentence about its sums, while they differ
 WAITING_SINCE = PREFIX + "waiting_since"  # string: since when (ms) jobs have been waiting to be bought
 AUDIT_HEAD = PREFIX + "audit:head"
 JOB_PREFIX = PREFIX + "job:"
@@ -332,6 +334,11 @@ def lane(number: int) -> str:
 def lease(name: str) -> str:
     """String: the token of the process that does this for all hosts."""
     return f"{PREFIX}lease:{name}"
+
+
+def ledger_checked(team: str) -> str:
+    """String: how far the team's entries were compared with its sums, and the sums up to there, as JSON."""
+    return f"{PREFIX}ledger_checked:{team}"
 
 
 def alarm_raised(name: str) -> str:

@@ -7,7 +7,7 @@ that does not answer, loads its data or has no primary yet is waited for.
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -89,11 +89,7 @@ async def _check(client: Client, address: StoreAddress, role: StoreRole) -> list
     version = str(info["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
         raise StoreRefused(f"the store is version {version}; Filmgate needs Redis 7.0 or Valkey")
-    faults = [
-        f"The store has {name} {config.get(name)!r} and must have {value!r}: {why}."
-        for name, (value, why) in DURABLE.items()
-        if config is not None and config.get(name) != value
-    ]
+    faults = [] if config is None else setting_faults(config)
     if config is None:
         faults.append("The store does not allow CONFIG GET, so its durability cannot be checked.")
     if address.is_open:
@@ -101,6 +97,29 @@ async def _check(client: Client, address: StoreAddress, role: StoreRole) -> list
             f"The store at {address} has no password in FILMGATE_REDIS_URL: whoever reaches it may spend the money."
         )
     return [*faults, *await replica_faults(client)]
+
+
+def setting_faults(config: Mapping[str, str]) -> list[str]:
+    """What these settings of the store put at risk, one sentence each."""
+    return [
+        f"The store has {name} {config.get(name)!r} and must have {value!r}: {why}."
+        for name, (value, why) in DURABLE.items()
+        if config.get(name) != value
+    ]
+
+
+async def durability_faults(client: Client) -> list[str]:
+    """The same of a store that is running, and whether its last writes to the disk have failed.
+
+    Empty where the store does not allow to ask: the start has said so.
+    """
+    config = await _config(client)
+    persistence = await client.info("persistence")
+    faults = [] if config is None else setting_faults(config)
+    for name, what in (("aof_last_write_status", "write to"), ("aof_last_bgrewrite_status", "rewrite of")):
+        if persistence.get(name, "ok") != "ok":
+            faults.append(f"The store's last {what} its append-only file failed: look at its disk and its log.")
+    return faults
 
 
 async def _config(client: Client) -> dict[str, str] | None:

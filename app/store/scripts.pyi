@@ -333,6 +333,9 @@ async def record_attempt(
 async def record_heartbeats(redis: Client, *, only_known: bool, alive_ms: int, rest: Iterable[str]) -> list[str]:
     """Records heartbeats of worker processes, and forgets those without one for too long."""
 
+async def record_host(redis: Client, *, name: str, wall_ms: int, settings: str, kept_ms: int) -> int:
+    """Records that a process of a host is alive, its settings, and how far its clock is from the store's."""
+
 async def record_outcome(
     redis: Client, *, outcome: str, reason: str, own_concurrency: int, max_weight: int, open_ms: int
 ) -> Literal["opened", "closed", ""]:

@@ -54,7 +54,7 @@ class RebuiltLedger:
         self.last[team] = entry.id
         self._reservation(team, entry)
         self.usage.add(team, entry)
-        changes = _changes(entry)
+        changes = changes_of(entry)
         for name, until_ms in self._names(team, entry):
             self.until_ms[name] = max(until_ms, self.until_ms.get(name, 0))
             counter = self.counters.setdefault(name, Counter())
@@ -92,7 +92,7 @@ class RebuiltLedger:
                 yield name, until_ms
 
 
-def _changes(entry: Entry) -> list[tuple[str, int]]:
+def changes_of(entry: Entry) -> list[tuple[str, int]]:
     """What an entry adds to the sums of its owners; a dispute changes none."""
     if entry.type == "credit":
         return [("credit:usd", entry.amount)]
@@ -184,7 +184,7 @@ def _differences(rebuilt: RebuiltLedger, snapshot: Snapshot) -> Iterator[Differe
     for name, counter in sorted(rebuilt.counters.items()):
         stored = snapshot.hashes.get(name)
         if stored or (stored is not None and snapshot.now_ms < rebuilt.until_ms.get(name, 0)):
-            yield from _counter_differences(name, stored, counter)
+            yield from counter_differences(name, stored, counter)
     for team in snapshot.tails:
         name = keys.reservations(team)
         stored, reserved = snapshot.hashes[name], rebuilt.open.get(team, {})
@@ -195,7 +195,7 @@ def _differences(rebuilt: RebuiltLedger, snapshot: Snapshot) -> Iterator[Differe
     yield from _set_differences(snapshot)
 
 
-def _counter_differences(name: str, stored: Mapping[str, str], counter: Counter[str]) -> Iterator[Difference]:
+def counter_differences(name: str, stored: Mapping[str, str], counter: Counter[str]) -> Iterator[Difference]:
     """A missing counter is 0. Fields that are no sums of entries are left out."""
     for field in sorted(stored.keys() | counter.keys()):
         count = _number(stored.get(field))

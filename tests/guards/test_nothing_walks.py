@@ -38,6 +38,8 @@ MAY_READ_WHOLE = {
     "app/store/alerts.py active hgetall": "alarms that are not over: one of a kind, or a few for each host",
     "app/store/alerts.py queued lrange": "the oldest ten",
     "app/store/alerts.py receiver hgetall": "one receiver",
+    "app/store/hosts.py all hgetall": "API and worker processes of two days",
+    "app/store/ledger_check.py faults hgetall": "teams whose sums differ",
     "app/store/buying.py state hgetall": "the breaker, and paused teams",
     "app/store/delivery_log.py get hgetall": "one delivery",
     "app/store/delivery_log.py read hgetall": "one delivery each, of a page",

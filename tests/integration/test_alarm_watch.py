@@ -7,6 +7,7 @@ import pytest
 from app.gateway import open_gateway
 from app.services.checks.buying import NOTHING_BOUGHT_MS, SLOTS_FULL_MS
 from app.store import keys
+from tests.integration.admin import Administrator
 from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 
@@ -125,3 +126,16 @@ async def test_one_process_watches_and_another_takes_over(pipeline: Pipeline) ->
         await second.alarm_watch.check()
         assert [alarm.kind for alarm in await alarms.active()] == ["held"]
         await second.alarm_watch.close()
+
+
+async def test_the_gateways_own_budget_is_an_alarm_at_each_threshold(
+    pipeline: Pipeline, admin: Administrator
+) -> None:
+    """Half, four fifths, all of it: the last one pages; each once."""
+    await admin.done("PUT", "limits", [{"unit": "usd", "window": "month", "amount": "2.80"}])
+    for _ in range(2):
+        await pipeline.admit()
+    raised = [(one.kind, one.message) for one in reversed(await pipeline.gateway.stores.alarms.newest(9))]
+    assert [kind for kind, _ in raised] == ["budget_threshold", "budget_used_up"]
+    assert "50 % of usd/month" in raised[0][1]
+    assert "100 % of usd/month" in raised[1][1]

@@ -105,6 +105,8 @@ async def test_another_amount_becomes_a_correction_and_an_alarm(pipeline: Pipeli
     dollars = {1_500_000: "1.50", 900_001: "0.900001", 0: "0.00"}[billed]
     assert (alarm["event"], alarm["job"]) == ("billing.differs", job.id)
     assert (alarm["quoted"], alarm["billed"], alarm["billable_units"]) == ("1.40", dollars, "5")
+    (raised,) = await pipeline.gateway.stores.alarms.newest(5)
+    assert (raised.kind, raised.job, dollars in raised.message) == ("bill_differs", job.id, True)
     shown = await pipeline.stack.job(job.id)
     assert (shown["quoted_usd"], shown["charged_usd"]) == ("1.40", dollars)
     assert await amounts(pipeline, job) == [("reserve", PRICE), ("settle", PRICE), ("correction", billed - PRICE)]

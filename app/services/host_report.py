@@ -1,0 +1,44 @@
+"""Reports of this process's host: that it is alive, its settings, its clock."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Literal
+
+from app.domain.errors import StoreUnavailable
+from app.store.hosts import HostStore
+
+EVERY_S = 3.0
+
+
+class HostReport:
+    """Reports one API, or one host's workers. `wall` is the host's clock, in seconds since 1970."""
+
+    def __init__(
+        self,
+        hosts: HostStore,
+        role: Literal["api", "worker"],
+        *,
+        settings: Mapping[str, str],
+        name: str = "",
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._hosts = hosts
+        self._name = f"{role} {name or f'{socket.gethostname()}:{os.getpid()}'}"
+        self._settings = settings
+        self._wall = wall
+        self._next = 0.0
+
+    async def report(self) -> None:
+        """Report, every few seconds. To be called about every second."""
+        if time.monotonic() < self._next:
+            return
+        await self._hosts.report(self._name, wall_ms=round(self._wall() * 1000), settings=self._settings)
+        self._next = time.monotonic() + EVERY_S
+
+    async def close(self) -> None:
+        """Stop in order: nobody will miss this host."""
+        with suppress(StoreUnavailable):
+            await self._hosts.forget([self._name])
