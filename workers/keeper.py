@@ -20,7 +20,7 @@ from app.store.lanes import ENQUEUED
 from app.stores import Stores
 from app.tasks import cancel_and_wait, every_second
 from workers.epoch import EpochWatch
-from workers.queues import QUEUES, TaskQueue
+from workers.queues import TaskQueue
 from workers.ready_file import ReadyFile
 from workers.runtime import worker_name
 from workers.supervisor import WorkerPids
@@ -141,7 +141,7 @@ class Keeper:
         for name in self._ready - reported:
             await self._stores.heartbeats.beat(name, role=alive[name])
         queues = [alive[name] for name in self._ready]
-        if set(queues) == set(QUEUES):
+        if set(queues) == set(self._pids.queues):
             self._ready_file.write(queues)
         else:
             self._ready_file.remove()

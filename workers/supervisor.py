@@ -31,11 +31,11 @@ log = structlog.get_logger()
 class WorkerPids:
     """The process ids of a host's workers, in memory that the supervisor shares with the keeper.
 
-    A pipe would fill up while a keeper is stopped.
+    `queues` has the queue of each of them. A pipe would fill up while a keeper is stopped.
     """
 
     def __init__(self, queues: Sequence[str]) -> None:
-        self._queues = queues
+        self.queues = queues
         self._pids = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("i")
 
     def note(self, number: int, pid: int | None) -> None:
@@ -44,8 +44,8 @@ class WorkerPids:
 
     def running(self) -> dict[int, str]:
         """The running workers: process id to queue."""
-        pids = self._pids[: len(self._queues)].tolist()
-        return {pid: queue for pid, queue in zip(pids, self._queues, strict=True) if pid}
+        pids = self._pids[: len(self.queues)].tolist()
+        return {pid: queue for pid, queue in zip(pids, self.queues, strict=True) if pid}
 
 
 @dataclass
