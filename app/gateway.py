@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from app.alerting import alarm_watch, alert_receiver, alerts_service, host_report
 from app.crash import arm
 from app.domain.errors import StoreUnavailable
+from app.domain.heartbeats import ROLES, STORAGE_ROLES
 from app.domain.store_role import StoreRole
 from app.egress import EgressPolicy
 from app.embedded import socket_url
@@ -27,6 +28,7 @@ from app.services.alerts import Alerts
 from app.services.answers import Answers
 from app.services.audit import Audit
 from app.services.backup import Backups
+from app.services.clips import Clips
 from app.services.delivery_log import DeliveryLog
 from app.services.endpoints import Endpoints
 from app.services.epoch import EpochService
@@ -52,7 +54,7 @@ from app.services.usage import Usage
 from app.services.watch import Watch
 from app.services.worker_watch import WorkerWatch
 from app.settings import Settings, SettingsError, required_url
-from app.starting import require_store
+from app.starting import clip_copies, open_storage, require_store
 from app.store.witness import Witness
 from app.stores import Stores, open_stores
 from app.tasks import cancel_and_wait, every_second
@@ -60,6 +62,7 @@ from app.webhooks.sender import Sender
 
 if TYPE_CHECKING:
     from app.media.storage import Storage
+    from app.services.clip_copies import ClipCopies
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,9 @@ class Gateway:
     migrator: Migrator
     fal: FalClient
     sender: Sender
+    clips: Clips
     storage: "Storage | None"
+    clip_copies: "ClipCopies | None"
 
 
 def load_catalog(settings: Settings) -> Catalog:
@@ -195,20 +200,6 @@ async def open_gateway(
             await fal.close()
 
 
-def open_storage(settings: Settings) -> "Storage | None":
-    """The storage of clips and files, None without one; its library is loaded only where there is one."""
-    if settings.storage is None:
-        return None
-    from app.media.storage import Storage  # noqa: PLC0415  5 MB
-
-    key_id, secret = settings.storage_key_id, settings.storage_secret
-    return Storage(
-        settings.storage,
-        key_id=key_id.get_secret_value() if key_id else None,
-        secret=secret.get_secret_value() if secret else None,
-    )
-
-
 def epoch_service(settings: Settings, stores: Stores) -> EpochService:
     """The service that compares the store with this host's witness."""
     return EpochService(stores.epoch, Witness(settings.data_dir), alarms=stores.alarms)
@@ -270,7 +261,9 @@ def _gateway(
     live = Live(stores.events)
     alerts = alerts_service(settings, stores, policy)
     watch = Watch(stores.jobs, stores.events, live)
-    jobs = _jobs(settings, catalog, policy, stores, uploads=uploads, fal_uploads=fal_uploads)
+    direct = settings.storage is not None and settings.storage.direct
+    clips = Clips(stores.jobs, stores.clock, storage, base_url=settings.base_url, direct=direct)
+    jobs = _jobs(settings, catalog, policy, stores, uploads=uploads, fal_uploads=fal_uploads, clips=clips)
     return Gateway(
         settings=settings,
         stores=stores,
@@ -329,7 +322,11 @@ def _gateway(
         ),
         delivery_log=DeliveryLog(store=stores.delivery_log, endpoints=stores.endpoints, audit=stores.audit),
         epoch=epoch_service(settings, stores),
-        worker_watch=WorkerWatch(alarms=stores.alarms, expected=settings.real_money),
+        worker_watch=WorkerWatch(
+            alarms=stores.alarms,
+            expected=settings.real_money,
+            roles=ROLES if storage is None else STORAGE_ROLES,
+        ),
         alarm_watch=alarm_watch(settings, stores),
         host_report=host_report(settings, stores, "api"),
         alerts=alerts,
@@ -337,6 +334,8 @@ def _gateway(
         migrator=Migrator(stores.data_format, stores.leases),
         fal=fal,
         sender=sender,
+        clips=clips,
+        clip_copies=clip_copies(settings, fal, storage),
         storage=storage,
     )
 
@@ -349,6 +348,7 @@ def _jobs(
     *,
     uploads: Uploads,
     fal_uploads: FalUploads,
+    clips: Clips,
 ) -> Jobs:
     """The service that admits jobs."""
     submissions = Submissions(
@@ -370,5 +370,6 @@ def _jobs(
         line=stores.line,
         alarms=stores.alarms,
         disk=StoreDisk(settings.data_dir if required_url(settings) == socket_url(settings.data_dir) else None),
+        clips=clips,
         concurrency=settings.upstream_concurrency,
     )

@@ -98,6 +98,7 @@ class Settings(BaseModel):
     storage: StoragePlace = Field(None, alias="FILMGATE_STORAGE")
     storage_key_id: SecretStr | None = Field(None, alias="FILMGATE_STORAGE_KEY_ID")
     storage_secret: SecretStr | None = Field(None, alias="FILMGATE_STORAGE_SECRET")
+    storage_wait: Flag = Field(False, alias="FILMGATE_STORAGE_WAIT")
     egress_allow: str = Field("", alias="FILMGATE_EGRESS_ALLOW")
     cors_origins: Origins = Field((), alias="FILMGATE_CORS_ORIGINS")
     poll_interval: float = Field(1.0, alias="FILMGATE_POLL_INTERVAL", ge=0.05, le=60)
@@ -325,6 +326,8 @@ def load_settings(environ: Mapping[str, str], *, keep_unknown: bool = False) -> 
 def _check_storage(made: Settings) -> None:
     """SettingsError for settings of the storage that do not fit together."""
     kind = made.storage.kind if made.storage else "none"
+    if made.storage_wait and kind == "none":
+        raise SettingsError("FILMGATE_STORAGE_WAIT is set without FILMGATE_STORAGE; there is nothing to wait for.")
     if (made.storage_key_id is None) != (made.storage_secret is None):
         there, missing = ("KEY_ID", "SECRET") if made.storage_key_id else ("SECRET", "KEY_ID")
         raise SettingsError(f"FILMGATE_STORAGE_{there} is set without FILMGATE_STORAGE_{missing}; set both.")

@@ -1,17 +1,25 @@
-"""Checks of the store and the settings at every start."""
+"""What every start does first: opens the storage, checks the store, the storage and the settings."""
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from app import __version__
 from app.domain.data_format import FORMAT, refusal
+from app.domain.errors import StorageAway, StoreUnavailable
 from app.domain.store_role import StoreRole
 from app.settings import Settings, SettingsError, required_url, unknown_setting
+from app.store.alarms import AlarmStore
 from app.store.data_format import DataFormatStore
 from app.store.readiness import StoreRefused, wait_for_store
 from app.store.setting_names import SettingNames
+
+if TYPE_CHECKING:
+    from app.fal.client import FalClient
+    from app.media.storage import Storage
+    from app.services.clip_copies import ClipCopies
 
 log = structlog.get_logger()
 
@@ -43,6 +51,49 @@ async def require_store(
         raise SettingsError(faults[0])
     for fault in () if warned else faults:
         log.warning("store.not_durable", fault=fault)
+
+
+def open_storage(settings: Settings) -> "Storage | None":
+    """The storage of clips and files, None without one; its library is loaded only where there is one."""
+    if settings.storage is None:
+        return None
+    from app.media.storage import Storage  # noqa: PLC0415  5 MB
+
+    key_id, secret = settings.storage_key_id, settings.storage_secret
+    return Storage(
+        settings.storage,
+        key_id=key_id.get_secret_value() if key_id else None,
+        secret=secret.get_secret_value() if secret else None,
+    )
+
+
+def clip_copies(settings: Settings, fal: "FalClient", storage: "Storage | None") -> "ClipCopies | None":
+    """What copies clips, None without a storage."""
+    if storage is None:
+        return None
+    from app.services.clip_copies import ClipCopies  # noqa: PLC0415  as above
+
+    return ClipCopies(fal, storage, folder=settings.data_dir / "copies")
+
+
+async def require_storage(storage: "Storage | None", alarms: AlarmStore) -> None:
+    """Try the storage, if there is one; SettingsError with a sentence when nothing can be written, read or deleted.
+
+    One that does not answer is an outage, which must not keep the gateway down too: its alarm is raised, and clips
+    are copied when it is back.
+    """
+    if storage is None:
+        return
+    try:
+        await storage.trial()
+        with suppress(StoreUnavailable):
+            await alarms.resolve_alarm("storage_away", "The storage can be written and read again.")
+    except StorageAway as error:
+        if error.reason != "away":
+            raise SettingsError(f"FILMGATE_STORAGE: {error.sentence}.") from None
+        log.warning("storage.waiting", why=error.sentence, effect="clips are kept when it answers")
+        with suppress(StoreUnavailable):
+            await alarms.raise_alarm("storage_away", f"{error.sentence}.")
 
 
 async def _refuse_format(redis: Any) -> None:

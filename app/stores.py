@@ -16,6 +16,7 @@ from app.store.buying import BuyingStore
 from app.store.client import Client
 from app.store.clock import ClockEstimate, StoreClock
 from app.store.connection import connect, disconnect
+from app.store.copies import CopyStore
 from app.store.data_format import DataFormatStore
 from app.store.deliveries import DeliveryStore
 from app.store.delivery_log import DeliveryLogStore
@@ -63,6 +64,7 @@ class Stores:
     backup: BackupStore
     buying: BuyingStore
     clock: StoreClock
+    copies: CopyStore
     data_format: DataFormatStore
     deliveries: DeliveryStore
     delivery_log: DeliveryLogStore
@@ -116,6 +118,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
     audit, estimate, accounts, clock = AuditStore(redis), ClockEstimate(), AccountStore(redis), StoreClock(redis)
     ledger = LedgerStore(redis, audit)
     kept_ms, slots = settings.retention_ms, settings.upstream_concurrency
+    jobs = JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None)
     return Stores(
         redis=redis,
         blocking=blocking,
@@ -128,6 +131,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         backup=BackupStore(redis, url=required_url(settings)),
         buying=BuyingStore(redis, audit, concurrency=slots),
         clock=clock,
+        copies=CopyStore(redis, jobs),
         data_format=DataFormatStore(redis),
         deliveries=DeliveryStore(redis),
         delivery_log=DeliveryLogStore(redis, retention_ms=kept_ms),
@@ -140,7 +144,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         health=HealthStore(redis),
         heartbeats=HeartbeatStore(redis),
         hosts=HostStore(redis),
-        jobs=JobStore(redis, retention_ms=kept_ms, billed=settings.fal_admin_key is not None),
+        jobs=jobs,
         job_indexes=JobIndexStore(redis),
         kept_files=KeptFileStore(redis, retention_ms=kept_ms),
         lanes=LaneStore(redis),

@@ -124,6 +124,7 @@ def supervisor(settings: Settings) -> Supervisor:
         "lanes": settings.lanes + 1,  # a spare: after a kill the lane continues without waiting for a start
         "work": settings.workers,
         "deliveries": settings.deliverers,
+        "storage": int(settings.storage is not None),
     }
     queues = [queue for queue in QUEUES for _ in range(counts[queue])]
     pids = WorkerPids(queues)

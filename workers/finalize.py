@@ -3,26 +3,32 @@
 import json
 import time
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import structlog
 
 from app import tracing
 from app.crash import crash_point
+from app.domain.clips import files_of, is_kept, new_secret
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_addresses import FalHosts
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.fal.protocol import Result, names_output, read_output
 from app.gateway import Gateway
+from app.store.jobs import UNTIL, Made, ref_of
 from app.telemetry import note
 from workers.ceilings import charge_of, settle_ceiling
 from workers.poll import MISSING_STATUS
+from workers.quarantine import last_moment_ms
 from workers.runtime import Runtime
 
 READS_AT_ONCE = 8
 LEASE_MS = 15_000  # longer than one read of a result
 MAX_READS = 3  # of a result that is missing, or fails at fal
 RETRY_MS = 2_000
+COPY_WAIT_MS = 600_000  # at most, for the copies of a job's files; it then ends with them at fal
+GIVE_UP_MARGIN_MS = 60_000  # before its last moment, at which it would fail
+OK = 200
 STILL_RUNNING_CODE = 400
 ACCEPTED_CODE = 202  # of fal's queue: it still runs
 INCONCLUSIVE_CODES = {401, 403, 408, 429}
@@ -42,9 +48,10 @@ async def finalize(gateway: Gateway, ref: str) -> None:
     """End one job whose generation has completed at fal.
 
     1. lease the job for one read, unless another task has it
-    2. read the result
+    2. read the result, unless that was done and the job has waited for its files to be copied
     3. without a reply, or with a missing result: try again later
-    4. judge the result, and settle: status, money, outbox, event in one script
+    4. judge the result. With FILMGATE_STORAGE_WAIT, let its files be copied first, for a while
+    5. settle: status, money, outbox, event in one script
     """
     async with gateway.stores.quarantine.lease("finalize", ref, hidden_ms=LEASE_MS) as leased_ms:
         if leased_ms:
@@ -58,6 +65,10 @@ async def _finalize(gateway: Gateway, ref: str) -> None:
         return
     note(**job.names)
     began_ns = time.time_ns()
+    if job.pending_output is not None:
+        read = Result(OK, None, None, job.billable_units)
+        await _settle(gateway, job, read, (Status.SUCCEEDED, Charge.SPEND, None, job.pending_output))
+        return
     result = await gateway.fal.result(job.model, job.upstream_request_id)
     if result is None or _is_inconclusive(result) or _may_recover(result, job):
         outage = result is None or _is_inconclusive(result)  # not the job's fault, however long it lasts
@@ -67,7 +78,9 @@ async def _finalize(gateway: Gateway, ref: str) -> None:
         )
         return
     crash_point("finalize.read")
-    await _settle(gateway, job, result)
+    verdict = judge(job, result, hosts=gateway.fal.hosts)
+    if not await _waits_for_copies(gateway, job, result, verdict):
+        await _settle(gateway, job, result, verdict)
     tracing.record_step(job, "finalize", began_ns=began_ns, attributes={"http.response.status_code": result.status})
     crash_point("finalize.settled")
 
@@ -87,20 +100,33 @@ def _may_recover(result: Result, job: Job) -> bool:
     return gone and job.misses < MAX_READS
 
 
-async def _settle(gateway: Gateway, job: Job, result: Result) -> None:
-    status, proven, error, output = judge(job, result, hosts=gateway.fal.hosts)
-    charge = charge_of(job, proven)
-    now_ms = await gateway.stores.clock.now_ms()
-    await gateway.stores.jobs.end(
+async def _waits_for_copies(gateway: Gateway, job: Job, result: Result, verdict: "Verdict") -> bool:
+    """True when a job with files goes on once they are copied, or its time for that is over; it holds no slot.
+
+    What fal said is kept in the record, so that it is not read again.
+    """
+    status, _, _, output = verdict
+    if not gateway.settings.storage_wait or status is not Status.SUCCEEDED or is_kept(output):
+        return False
+    left_ms = last_moment_ms(job) - await gateway.stores.clock.now_ms() - GIVE_UP_MARGIN_MS
+    if left_ms <= 0:
+        return False
+    await gateway.stores.due.add("keep", [ref_of(job)])
+    return await gateway.stores.jobs.update(
         job,
         (Status.FINALIZING,),
-        status,
-        charge=charge,
-        error=error,
-        output=output,
-        expires_ms=now_ms + MEDIA_DAYS_MS if output else None,
+        due_step="finalize",
+        delay_ms=min(COPY_WAIT_MS, left_ms),
+        pending_output=output,
         billable_units=result.billable_units,
     )
+
+
+async def _settle(gateway: Gateway, job: Job, result: Result, verdict: "Verdict") -> None:
+    status, proven, error, output = verdict
+    charge = charge_of(job, proven)
+    made = await _made(gateway, job, output, result.billable_units)
+    await gateway.stores.jobs.end(job, (Status.FINALIZING,), status, charge=charge, error=error, made=made)
     if status is Status.SUCCEEDED:
         with suppress(StoreUnavailable):  # the end is written, and its dispute is decided later
             await settle_ceiling(gateway, job, result, output)
@@ -123,12 +149,22 @@ async def _alarm_bad_result(gateway: Gateway, job: Job, error: JobError) -> None
         )
 
 
+async def _made(gateway: Gateway, job: Job, output: dict[str, Any] | None, units: str | None) -> Made:
+    """What it gave, with a secret for the addresses of its files where they are copied."""
+    if output is None:
+        return Made(billable_units=units)
+    now_ms = await gateway.stores.clock.now_ms()
+    at_fal_ms = (job.upstream_done_ms or now_ms) + MEDIA_DAYS_MS
+    if gateway.storage is None or not any(files_of(output)):
+        return Made(output, at_fal_ms, units)
+    return Made(output, UNTIL if is_kept(output) else at_fal_ms, units, new_secret(), UNTIL)
+
+
 End = Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED]
+Verdict: TypeAlias = tuple[End, Charge, JobError | None, dict[str, Any] | None]
 
 
-def judge(
-    job: Job, result: Result, *, hosts: FalHosts
-) -> tuple[End, Charge, JobError | None, dict[str, Any] | None]:
+def judge(job: Job, result: Result, *, hosts: FalHosts) -> Verdict:
     """The status, charge, error and output that a result gives the job.
 
     - 2xx with a clip, sound or voice: succeeded, spent. 2xx without a usable one: failed, spent: fal delivered
@@ -164,7 +200,7 @@ def judge(
     return Status.FAILED, Charge.DISPUTE, JobError("upstream_rejected_input", sentence, upstream=upstream), None
 
 
-def _cancelled(job: Job, upstream: dict[str, Any]) -> tuple[End, Charge, JobError | None, dict[str, Any] | None]:
+def _cancelled(job: Job, upstream: dict[str, Any]) -> Verdict:
     if job.cancel_requested_ms is not None:
         sentence = "The job was cancelled while it ran; fal may still charge it."
         return Status.CANCELED, Charge.DISPUTE, JobError("canceled", sentence, upstream=upstream), None

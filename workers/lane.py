@@ -23,12 +23,15 @@ from workers.polling import Polling
 from workers.quarantine import give_up, last_moment_ms
 from workers.queues import BATCH, MAX_WAITING_TASKS
 from workers.runtime import Runtime
+from workers.storage_care import CARE_EVERY_S
 
 SLICE_S = 5.0
 RENEW_S = 0.5
 WAKE_S = 0.25
 IDLE_S = 0.5  # while no job is anywhere: whatever changes that wakes the lane, or may wait so long
 STEPS = ("submit", "finalize", "deliver")
+OWN_ROUNDS = frozenset({"deliver", "keep"})  # take what is due themselves: one task is enough
+
 FINISH_S = 2.0  # for running polls; slower ones are cancelled and become due again
 HOUSEKEEPING_S = 1.0
 EXPIRE_BATCH = 100
@@ -98,6 +101,7 @@ class Slice:
         self._polling = Polling(self._gateway, runtime.poll_plans, on_end=self._wake.set)
         self._last_housekeeping = 0.0
         self._lost = False
+        self._steps = STEPS if self._gateway.storage is None else (*STEPS, "keep")
 
     async def run(self) -> None:
         """The loop.
@@ -115,6 +119,7 @@ class Slice:
                 self._track(asyncio.create_task(task.run()))
         if self._number == 0:
             self._track(asyncio.create_task(sum_usage(self._gateway)))
+            self._track(asyncio.create_task(self._care_for_storage()))
         end = time.monotonic() + SLICE_S
         renewing = asyncio.create_task(self._keep_lease())
         waking = asyncio.create_task(self._listen())
@@ -128,8 +133,8 @@ class Slice:
                     for one in granted:
                         log_grant(one)
                 await self._housekeeping()
-                found = await self._gateway.stores.due.due_steps(STEPS)
-                for step in STEPS:
+                found = await self._gateway.stores.due.due_steps(self._steps)
+                for step in self._steps:
                     if step in found.due:
                         await self._enqueue(step)
                 if not found.idle:
@@ -172,7 +177,7 @@ class Slice:
 
     async def _enqueue(self, step: str) -> None:
         room = await self._runtime.task_queue.room(step)
-        if step == "deliver":  # a round takes deliveries itself: one task is enough
+        if step in OWN_ROUNDS:
             if room == MAX_WAITING_TASKS:
                 await self._runtime.task_queue.enqueue(step, [])
             return
@@ -183,6 +188,13 @@ class Slice:
                 await self._runtime.task_queue.enqueue(step, refs)
             if len(refs) < BATCH[step]:
                 return
+
+    async def _care_for_storage(self) -> None:
+        """Enqueue a round that looks after the storage, about every 15 s, also when nothing is to be copied."""
+        if self._gateway.storage is not None and time.monotonic() >= self._runtime.next_care:
+            self._runtime.next_care = time.monotonic() + CARE_EVERY_S
+            with suppress(StoreUnavailable):
+                await self._enqueue("keep")
 
     async def _housekeeping(self) -> None:
         if time.monotonic() - self._last_housekeeping < HOUSEKEEPING_S:

@@ -1,4 +1,4 @@
-"""The three RQ queues, and enqueueing.
+"""The four RQ queues, and enqueueing.
 
 A worker process listens to one queue: with two, a kill -9 loses tasks (measured on RQ 3.0.0). Tasks carry ids as
 JSON, are never retried by RQ, and are deleted when they succeed.
@@ -18,13 +18,18 @@ from app.domain.ids import new_id
 from app.store.connection import store_errors
 from workers.task import Task
 
-QueueName = Literal["lanes", "work", "deliveries"]
-QUEUES: tuple[QueueName, ...] = ("lanes", "work", "deliveries")
+QueueName = Literal["lanes", "work", "deliveries", "storage"]
+QUEUES: tuple[QueueName, ...] = ("lanes", "work", "deliveries", "storage")
 FAILURE_TTL = 3 * 86_400  # seconds that `rq info` shows a failed task
 
 LANE_SECONDS = 20  # a slice lasts about 5 s
-STEP_SECONDS = {"submit": 150, "finalize": 120, "deliver": 60}
-QUEUE_OF: dict[str, QueueName] = {"submit": "work", "finalize": "work", "deliver": "deliveries"}
+STEP_SECONDS = {"submit": 150, "finalize": 120, "deliver": 60, "keep": 2600}
+QUEUE_OF: dict[str, QueueName] = {
+    "submit": "work",
+    "finalize": "work",
+    "deliver": "deliveries",
+    "keep": "storage",
+}
 BATCH = {"submit": 8, "finalize": 25}
 MAX_WAITING_TASKS = 4  # in a queue; beyond it batches grow instead
 
@@ -58,7 +63,7 @@ class TaskQueue:
         return max(0, MAX_WAITING_TASKS - waiting)
 
     async def enqueue(self, step: str, refs: Sequence[str]) -> None:
-        """Enqueue a step on these refs; `deliver` takes the due deliveries itself."""
+        """Enqueue a step on these refs; `deliver` and `keep` take what is due themselves."""
         name, seconds = QUEUE_OF[step], STEP_SECONDS[step]
         await self._call(self._enqueue, name, f"workers.tasks.{step}", seconds, list(refs))
 

@@ -62,6 +62,7 @@ class Runtime:
         self.task_queue = TaskQueue(
             connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
         )
+        self.next_care = 0.0  # when the storage is looked after next, in monotonic seconds
         self.stopping = False  # read between steps
 
     def stop(self) -> None:

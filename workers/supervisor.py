@@ -23,7 +23,8 @@ from app.metrics.table import STARTS
 GRACE_S = 27.0  # from SIGTERM until what still runs is killed: Kubernetes kills all after 30 s
 FIRST_S = 8.0  # for those that buy; then the deliveries are told too
 CHECK, KEEPER = "check", "keeper"
-STOP_ORDER = ((KEEPER, "lanes", "work"), ("deliveries",))  # together, or a worker that waits would continue buying
+# Lanes and work together, or a worker that waits would continue buying.
+STOP_ORDER = ((KEEPER, "lanes", "work"), ("deliveries", "storage"))
 
 log = structlog.get_logger()
 

@@ -1,11 +1,11 @@
-"""The four tasks that may run. RQ would run any Python function that a writer to the queues names."""
+"""The five tasks that may run. RQ would run any Python function that a writer to the queues names."""
 
 from typing import Any
 
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
-TASKS = frozenset(f"workers.tasks.{name}" for name in ("lane", "submit", "finalize", "deliver"))
+TASKS = frozenset(f"workers.tasks.{name}" for name in ("lane", "submit", "finalize", "deliver", "keep"))
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
 
 
@@ -14,13 +14,13 @@ class ForeignTask(Exception):
 
 
 class Task(Job):
-    """RQ's job, restricted to four functions, without callbacks."""
+    """RQ's job, restricted to five functions, without callbacks."""
 
     success_callback = failure_callback = stopped_callback = None  # RQ imports what a task names here
 
     @property
     def is_ours(self) -> bool:
-        """True for one of the four tasks; imports nothing."""
+        """True for one of the five tasks; imports nothing."""
         try:
             return self.instance is None and self.func_name in TASKS
         except Exception:  # noqa: BLE001  data that cannot be read is not ours
@@ -30,7 +30,7 @@ class Task(Job):
     def func(self) -> Any:
         """The function; raises ForeignTask, which fails the task, before anything is imported."""
         if not self.is_ours:
-            raise ForeignTask("This is none of the gateway's four tasks.")
+            raise ForeignTask("This is none of the gateway's five tasks.")
         return super().func
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from workers.deliver import deliver_all
 from workers.finalize import finalize_all
+from workers.keep import keep_all
 from workers.lane import run_lane
 from workers.runtime import current
 from workers.submit import submit_all
@@ -29,3 +30,9 @@ def deliver(_: list[str]) -> None:
     """Make one attempt for each due delivery; the list is empty, because a round takes them itself."""
     runtime = current()
     runtime.run(deliver_all(runtime))
+
+
+def keep(_: list[str]) -> None:
+    """Copy the files of due jobs, and look after the storage; the list is empty, a round takes them itself."""
+    runtime = current()
+    runtime.run(keep_all(runtime))

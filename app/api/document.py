@@ -70,6 +70,7 @@ REFUSALS = {  # by status: name in the document, description
     413: ("ContentTooLarge", "The body is too large"),
     414: ("URITooLong", "The address is too long"),
     415: ("UnsupportedMediaType", "The body is of another type than this route reads"),
+    416: ("RangeNotSatisfiable", "The file has no such bytes"),
     422: ("UnprocessableContent", "The request was read, and is wrong"),
     429: ("TooManyRequests", "A limit or a rate is reached; Retry-After says for how long, where that is known"),
     431: ("HeadTooLarge", "The head of the request is too large"),

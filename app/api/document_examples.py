@@ -24,6 +24,7 @@ from app.api.admin_bodies import (
 from app.api.fal.storage import Apps, CompletedParts, File
 from app.api.fal.submission import FalInput
 from app.api.v1.bodies import JobBody
+from app.api.v1.clips import LinkBody
 from app.api.v1.deliveries import ReplayBody
 from app.api.v1.tokens import TokenBody
 from app.api.v1.webhook_bodies import EndpointBody, EndpointChange, RotationBody
@@ -45,6 +46,9 @@ VALUES = {
     "delivery_id": "msg_01kb3x9d1n5v7q2f8m4c6t0e3r",
     "key_id": "key_01kb3x9d1n5v7q2f8m4c6t0e3r",
     "team_id": TEAM,
+    "title": "video.mp4",
+    "expires": 1_798_588_800,
+    "signature": "3Jk0vV2cN4m8Qw1xYz7AbC",
     "user_id": USER,
     "slug": "not_found",
     "app": "fal-ai/kling-video",
@@ -67,6 +71,7 @@ BODIES: dict[type[BaseModel], Any] = {
         "deadline": 3600,
         "max_usd": "1.40",
     },
+    LinkBody: {"expires_in": 86_400},
     TokenBody: {"expires_in": 600, "max_jobs": 3, "max_usd": "5.00", "models": [MODEL]},
     EndpointBody: {"url": "https://example.com/hooks", "events": ["job.succeeded", "job.failed"]},
     EndpointChange: {"description": "The shop", "paused": False},

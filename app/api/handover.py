@@ -51,6 +51,11 @@ class ServedReply:
             if scope.pop(FAILED, None) is not error:
                 raise
 
+    def cut(self) -> None:
+        """End the connection in the middle of the reply: its caller sees that it is not whole."""
+        self._cycle.disconnected = True  # what is still written goes nowhere, and is no error
+        self._connection.transport.abort()
+
     @property
     def alive(self) -> bool:
         """False once the connection has ended without the reply, or has shown that it was not read."""

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 NO_STORE = (b"cache-control", b"no-store")
+HEAD = "head"  # of the scope: the request is a HEAD, for routes whose body is costly
 DISCONNECTED: Message = {"type": "http.disconnect"}
 
 
@@ -60,4 +61,4 @@ class HeadIsGet:
                 answered = True
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-        await self._app({**scope, "method": "GET"}, receive_until_answered, send_head)
+        await self._app({**scope, "method": "GET", HEAD: True}, receive_until_answered, send_head)

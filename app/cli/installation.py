@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable
 
-from app.cli.preflight import require_storage
 from app.domain.store_role import StoreRole
 from app.gateway import Gateway, open_gateway
 from app.settings import Settings
+from app.starting import require_storage
 
 
 async def prepare_installation(settings: Settings, *, patience: float, on_wait: Callable[[str], object]) -> str:
@@ -17,7 +17,7 @@ async def prepare_installation(settings: Settings, *, patience: float, on_wait: 
     async with open_gateway(
         settings, process="up", role=StoreRole.ALL, patience=patience, on_wait=on_wait
     ) as gateway:
-        await require_storage(gateway)
+        await require_storage(gateway.storage, gateway.stores.alarms)
         return await _user_key(gateway, settings)
 
 

@@ -1,19 +1,8 @@
 """Checks of settings before a role starts."""
 
-from contextlib import suppress
-from typing import TYPE_CHECKING
-
-import structlog
-
 from app.data_dir import NotPrivate, require_private
 from app.domain.addresses import is_loopback
-from app.domain.errors import StorageAway, StoreUnavailable
 from app.settings import Settings, SettingsError
-
-if TYPE_CHECKING:
-    from app.gateway import Gateway  # 35 MB, which `filmgate up` does not need
-
-log = structlog.get_logger()
 
 
 def check_tls(settings: Settings) -> None:
@@ -26,29 +15,6 @@ def check_tls(settings: Settings) -> None:
         read_pair(settings.tls_cert, settings.tls_key)
     except CertificateRefused as error:
         raise SettingsError(str(error)) from None
-
-
-async def require_storage(gateway: "Gateway") -> None:
-    """Try the storage: write, read and delete; SettingsError with a sentence when it cannot be used.
-
-    One that does not answer is an outage, which must not keep the gateway down too: its alarm is raised, and clips
-    are copied when it is back.
-    """
-    if gateway.storage is None:
-        return
-    alarms = gateway.stores.alarms
-    try:
-        await gateway.storage.trial()
-        with suppress(StoreUnavailable):
-            await alarms.resolve_alarm("storage_away", "The storage can be written and read again.")
-    except StorageAway as error:
-        if error.reason != "away":
-            raise SettingsError(f"FILMGATE_STORAGE: {error.sentence}.") from None
-        log.warning(
-            "storage.waiting", why=error.sentence, effect="starts without it; clips are kept when it answers"
-        )
-        with suppress(StoreUnavailable):
-            await alarms.raise_alarm("storage_away", f"{error.sentence}.")
 
 
 def data_dir_warnings(settings: Settings) -> list[str]:

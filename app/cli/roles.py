@@ -13,11 +13,12 @@ from app import __version__
 from app.api.connections import ROOM, Connection
 from app.certificate import ServedCertificate
 from app.cli.api_server import CLOSED_S, ApiServer
-from app.cli.preflight import check_tls, data_dir_warnings, require_storage, warnings
+from app.cli.preflight import check_tls, data_dir_warnings, warnings
 from app.domain.errors import StoreUnavailable
 from app.domain.store_role import StoreRole
 from app.gateway import open_gateway
 from app.settings import KNOWN_NAMES, Settings, load_settings
+from app.starting import require_storage
 from app.telemetry import set_up_logs
 
 log = structlog.get_logger()
@@ -30,7 +31,7 @@ async def _refuse_early(settings: Settings, role: StoreRole) -> None:
     this version's settings, for a later downgrade.
     """
     async with open_gateway(settings, process="check", role=role, patience=None) as gateway:
-        await require_storage(gateway)
+        await require_storage(gateway.storage, gateway.stores.alarms)
         with suppress(StoreUnavailable):  # a store that takes no writes now; a later start records them
             await gateway.stores.setting_names.note(__version__, KNOWN_NAMES)
 

@@ -13,9 +13,10 @@ from cryptography import x509
 from app.data_dir import NotPrivate, require_private
 from app.doctor.results import CheckResult, fault, ok, skipped, warning
 from app.domain.errors import StorageAway
-from app.gateway import egress_policy, load_catalog, open_storage, route_to_fal
+from app.gateway import egress_policy, load_catalog, route_to_fal
 from app.registry.catalog import Catalog
 from app.settings import Settings, SettingsError
+from app.starting import open_storage
 
 LOW_DISK_BYTES = 1_000_000_000
 LOW_DISK_SHARE = 0.05

@@ -11,6 +11,7 @@ FilmgateError
 ├── OutsideFal                   412  url_not_allowed
 ├── TooLarge                     413  payload_too_large
 ├── WrongMediaType               415  unsupported_media_type
+├── BeyondEnd                    416  range_not_satisfiable
 ├── Unprocessable                422  invalid_input, price_unknown, url_not_allowed …
 │   └── KeyReused                422  idempotency_key_reused
 ├── OverLimit                    429  over_limit, queue_too_long, too_many_tokens …
@@ -63,6 +64,7 @@ class Code(StrEnum):
     OVER_STORAGE = "over_storage", 403, "The team's storage limit is reached"
     MODEL_NOT_ALLOWED = "model_not_allowed", 403, "The key may not use this model"
     ORIGIN_NOT_ALLOWED = "origin_not_allowed", 403, "The key may not be used from this web page"
+    ADDRESS_EXPIRED = "address_expired", 403, "The signed address has ended"
     HAS_LIVE_JOBS = "has_live_jobs", 409, "Jobs have not ended"
     KEY_ENDED = "key_ended", 409, "The key opens nothing any more"
     BELOW_ZERO = "below_zero", 409, "Less than nothing would be spent"
@@ -81,6 +83,7 @@ class Code(StrEnum):
     ADDRESS_TOO_LONG = "address_too_long", 414, "The address is too long"
     HEAD_TOO_LARGE = "head_too_large", 431, "The head of the request is too large"
     PAYLOAD_TOO_LARGE = "payload_too_large", 413, "The body is too large"
+    RANGE_NOT_SATISFIABLE = "range_not_satisfiable", 416, "The file has no such bytes"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", 415, "The body is of the wrong type"
     BODY_NOT_OBJECT = "body_not_object", 422, "The body is not an object"
     BODY_NOT_ARRAY = "body_not_array", 422, "The body is not a list"
@@ -211,6 +214,10 @@ class HeadTooLarge(FilmgateError, code=Code.HEAD_TOO_LARGE):
 
 class AddressTooLong(FilmgateError, code=Code.ADDRESS_TOO_LONG):
     """The URL alone is too large for the head."""
+
+
+class BeyondEnd(FilmgateError, code=Code.RANGE_NOT_SATISFIABLE):
+    """The range begins behind the end of the file."""
 
 
 class WrongMediaType(FilmgateError, code=Code.UNSUPPORTED_MEDIA_TYPE):

@@ -184,7 +184,11 @@ class Job(Order):
     upstream_done_ms: int | None = None  # when a poll first found the generation completed
     misses: int = 0  # polls or result reads in a row without a usable answer
     logs: list[dict[str, Any]] = field(default_factory=list)
-    output: dict[str, Any] | None = None
+    output: dict[str, Any] | None = None  # `kept` in a file: our copy of it (app/domain/clips.py)
+    pending_output: dict[str, Any] | None = None  # of a finalizing job that ends when its files are copied
+    clip_secret: str | None = None  # signs the addresses of its files, where the gateway copies them
+    clip_until_ms: int | None = None  # when those addresses end
+    copy_failures: int = 0  # of copying its files, in a row
     error: JobError | None = None
     held_reason: str | None = None
     money: Money = Money.RESERVED

@@ -8,7 +8,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO
@@ -23,6 +23,7 @@ from app.domain.fal_addresses import FalHosts, origin_of
 from app.domain.foreign_json import read_error_type, read_units
 from app.fal.billing import BILL_PAGE, MAX_BILL_PAGES, MAX_IDS_PER_BILL, Bill, events_query, read_page, sum_up
 from app.fal.errors import Outgoing, UnusableAnswer, cause_of, classify_answer, classify_exception, unreachable
+from app.fal.files import FileAnswer, FileNotRead, open_file
 from app.fal.history import HISTORY_PAGE, MAX_HISTORY_PAGES, RequestListing, history_query, read_history
 from app.fal.measured import measured
 from app.fal.protocol import (
@@ -227,6 +228,12 @@ class FalClient:
         with suppress(TimeoutError):
             async with asyncio.timeout(CANCEL_ABANDONED_SECONDS):
                 await asyncio.gather(*(self.cancel(model, id_) for model, id_ in known))
+
+    def file(self, url: str, *, start: int = 0, etag: str | None = None) -> AbstractAsyncContextManager[FileAnswer]:
+        """A file at one of fal's addresses, as it arrives; FileNotRead when that fails."""
+        if not self.hosts.include(url):
+            raise FileNotRead("its address is not one of fal's")
+        return open_file(self._kept, url, start=start, etag=etag)
 
     async def upload(self, content: bytes | BinaryIO, *, content_type: str, file_name: str) -> str:
         """Store bytes or an open file at fal; the URL from which fal reads it. UpstreamUnavailable when that fails.

@@ -11,6 +11,7 @@ Calls to this machine (the emulator) never use a proxy. Webhooks to customers us
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -122,13 +123,19 @@ class KeptConnections:
         Raises:
             aiohttp.ClientError, TimeoutError, ValueError: there was no answer.
         """
+        async with self.stream(method, url, headers=headers) as answer:
+            body = await _capped(answer.content.iter_any(), limit, status=answer.status)
+            return answer.status, body, answer.headers
+
+    def stream(
+        self, method: str, url: str, *, headers: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """One call whose body is read as it arrives; aiohttp.ClientError, TimeoutError, ValueError as above."""
         way = self._through_proxy
         if way and self._route.bypasses_proxy(urlsplit(url).hostname or ""):
             way = {}
         session = self._session or self._open()
-        async with session.request(method, url, headers=headers, allow_redirects=False, **way) as answer:
-            body = await _capped(answer.content.iter_any(), limit, status=answer.status)
-            return answer.status, body, answer.headers
+        return session.request(method, url, headers=headers, allow_redirects=False, **way)
 
     def _open(self) -> aiohttp.ClientSession:
         self._session = aiohttp.ClientSession(

@@ -24,6 +24,7 @@ _MP3_RATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  #
 _MP3_HERTZ = (44_100, 48_000, 32_000)
 _AAC_HERTZ = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350)
 _AAC_SAMPLES = 1024
+_ISO_TYPES = frozenset({"video/mp4", "video/quicktime", "audio/mp4"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,29 @@ def measure(file: BinaryIO, content_type: str) -> Measures:
     if found.seconds is not None and not 0 < found.seconds <= MAX_SECONDS:
         return Measures(None, found.width, found.height)
     return found
+
+
+def is_cut_off(file: BinaryIO, content_type: str) -> bool:
+    """True when the container says that it has more bytes than there are: MP4, MOV, M4A and WAV do. In a thread."""
+    size = file.seek(0, io.SEEK_END)
+    try:
+        if content_type == "audio/wav":
+            (length,) = struct.unpack("<I", _at(file, 4, 4))
+            return bool(length != UNKNOWN_32 and 8 + length > size)
+        return content_type in _ISO_TYPES and _boxes_end(file, size) > size
+    except struct.error:
+        return True
+
+
+def _boxes_end(file: BinaryIO, size: int) -> int:
+    """Where the last of the outer boxes ends by its own length."""
+    start, steps = 0, count()
+    while start + 8 <= size and next(steps) < MAX_STEPS:
+        length, _ = struct.unpack(">I4s", _at(file, start, 8))
+        if length == 1:
+            (length,) = struct.unpack(">Q", _at(file, start + 8, 8))
+        start = max(start + length, start + 8) if length else size
+    return start
 
 
 def _broken() -> Unprocessable:

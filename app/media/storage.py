@@ -15,7 +15,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -132,6 +132,12 @@ class Storage:
             NothingStored: there is no such object, or it ends before `start`.
             StorageAway: the storage does not give it; also in the middle.
         """
+        yield await self.open(key, start=start, length=length)
+
+    async def open(
+        self, key: str, *, start: int = 0, length: int | None = None
+    ) -> tuple[Stored, AsyncGenerator[bytes, None]]:
+        """As `read`, for whoever reads later; nothing needs to be closed."""
         options: Any = {}
         if start or length is not None:
             options = {"range": {"offset": start} if length is None else (start, start + length)}
@@ -140,9 +146,9 @@ class Storage:
                 found = await obstore.get_async(self._open(), key, options=options)
         except (FileNotFoundError, _OutOfRange):
             raise NothingStored(key) from None
-        yield _stored(found.meta), self._chunks(found)
+        return _stored(found.meta), self._chunks(found)
 
-    async def _chunks(self, found: Any) -> AsyncIterator[bytes]:
+    async def _chunks(self, found: Any) -> AsyncGenerator[bytes, None]:
         chunks = found.stream(min_chunk_size=READ_BYTES)
         while True:
             async with self._calls("get", seconds=None):

@@ -31,6 +31,7 @@ from app.domain.money import MICRO, format_usd
 from app.domain.traces import span_of
 from app.metrics.table import ADMISSION, ADMITTED_USD, REFUSALS
 from app.services.answers import Answer, admit
+from app.services.clips import Clips
 from app.services.store_disk import StoreDisk
 from app.services.submissions import Submissions
 from app.store.admission import (
@@ -84,6 +85,7 @@ class Jobs:
     line: LineStore
     alarms: AlarmStore
     disk: StoreDisk
+    clips: Clips
     concurrency: int  # jobs that fal runs at once
 
     async def submit(self, caller: Caller, submission: Submission, *, answer: Answer | None = None) -> Submitted:
@@ -221,9 +223,13 @@ class Jobs:
         raise Conflict("The job has already ended.", code=Code.ALREADY_ENDED)
 
     async def delete(self, caller: Caller, job: Job) -> None:
-        """Erase an ended job's prompt, image and clip, but not its ledger entries; Conflict while it is alive."""
+        """Erase an ended job's prompt, image and clip, but not its ledger entries; Conflict while it is alive.
+
+        The clip first: when the storage does not answer, nothing is erased, and the caller asks again.
+        """
         require_control(caller, job)
         await self._stop_deduplicating(caller, job)
+        await self.clips.delete(job)
         if not await self.jobs.erase(job, await self.submissions.kept_files(job)):
             raise Conflict("The job has not ended; cancel it first.", code=Code.NOT_ENDED)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from app.domain.heartbeats import ROLES
 from app.store.alarms import AlarmStore
 
 log = structlog.get_logger()
@@ -15,10 +16,11 @@ class WorkerWatch:
 
     alarms: AlarmStore
     expected: bool
+    roles: tuple[str, ...] = ROLES
 
     async def check(self) -> None:
         """Check once, and log the alarm that was raised."""
-        raised, missing = await self.alarms.check_workers(expected=self.expected)
+        raised, missing = await self.alarms.check_workers(expected=self.expected, roles=self.roles)
         if raised == "silent":
             log.error("workers.silent", missing=missing, remedy="start `filmgate worker`, or read its log")
         elif raised == "back":

@@ -71,7 +71,9 @@ class AlarmStore:
             kind, message, job=job, upstream_request_id=upstream_request_id, once=about, quiet_ms=ONCE_MS
         )
 
-    async def check_workers(self, *, expected: bool) -> tuple[Literal["silent", "back", ""], str]:
+    async def check_workers(
+        self, *, expected: bool, roles: tuple[str, ...] = ROLES
+    ) -> tuple[Literal["silent", "back", ""], str]:
         """Raise an alarm when a role of workers has no heartbeat for too long; resolve it when all roles are back.
 
         The first value says which of these was done, the second names the missing roles. With `expected` workers
@@ -85,7 +87,7 @@ class AlarmStore:
                 grace_ms=SILENT_MS - HEARTBEAT_MS,  # a worker counts as alive for HEARTBEAT_MS after its last
                 forget_ms=FORGET_MS,
                 kept=MAX_ALARMS,
-                rest=ROLES,
+                rest=roles,
             )
 
     async def newest(self, count: int) -> list[Alarm]:

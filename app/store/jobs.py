@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any, Literal
 
 import structlog
 
+from app.domain.clips import is_kept
 from app.domain.ids import join_ref, new_id, new_nonce, split_ref
 from app.domain.jobs import CANCELED, TRANSITIONS, Charge, Job, JobError, Status
 from app.domain.limits import DAY_MS
@@ -28,6 +30,7 @@ PAGE = 1000  # records read at once
 BILLING_MS = 60_000  # fal's billing events come a little late
 
 NOW = "@now"  # in a field: the store's time (ms)
+UNTIL = "@until"  # in a field of an end: when the record is deleted (ms), by the team's days
 
 log = structlog.get_logger()
 
@@ -45,6 +48,23 @@ class JobSnapshot:
     now_ms: int
     dedup_digest: str | None
     asked_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a generation gave: its output, when fal may delete the files (ms), and fal's units.
+
+    Where the gateway copies files: the secret of their addresses, and when these end (ms).
+    """
+
+    output: dict[str, Any] | None = None
+    expires_ms: int | str | None = None
+    billable_units: str | None = None
+    clip_secret: str | None = None
+    clip_until_ms: str | None = None
+
+
+MADE_FIELDS = tuple(field.name for field in dataclass_fields(Made))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +198,10 @@ class JobStore:
         charge: Charge,
         nonce: str = "",
         error: JobError | None = None,
-        output: dict[str, Any] | None = None,
-        expires_ms: int | None = None,
-        billable_units: str | None = None,
+        made: Made | None = None,
     ) -> bool:
-        """A terminal state, with the settlement of its money, in one script."""
+        """A terminal state, with the settlement of its money, in one script; its files are then to be copied."""
+        made = made or Made()
         return await self._advance(
             job,
             from_states,
@@ -190,8 +209,9 @@ class JobStore:
             nonce=nonce,
             charge=charge,
             delay_ms=DISPUTE_MS,
-            fields={"error": error, "output": output, "expires_ms": expires_ms, "billable_units": billable_units},
+            fields={"error": error, **{name: getattr(made, name) for name in MADE_FIELDS}},
             notify=True,
+            keep=made.clip_secret is not None and not is_kept(made.output),
         )
 
     async def _advance(
@@ -205,6 +225,7 @@ class JobStore:
         delay_ms: int = 0,
         fields: Mapping[str, Any] | None = None,
         notify: bool = False,
+        keep: bool = False,
     ) -> bool:
         if any(status not in TRANSITIONS[before] for before in from_states):
             raise ValueError(f"no way leads from {', '.join(from_states)} to {status}")
@@ -227,6 +248,7 @@ class JobStore:
                 delay_ms=delay_ms,
                 give_up_ms=GIVE_UP_MS,
                 billing_ms=BILLING_MS if self._billed else None,
+                keep_ms=0 if keep else None,
                 retention_ms=self._retention_ms,
                 delivery_id=new_id("msg"),
                 cancel_error=write_fields({"error": CANCELED})[1],

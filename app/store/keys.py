@@ -9,7 +9,7 @@ import hashlib
 from enum import Enum
 
 PREFIX = "fg:"
-STEPS = ("submit", "poll", "finalize", "deliver", "expire", "dispute", "billing", "resolve")
+STEPS = ("submit", "poll", "finalize", "deliver", "expire", "dispute", "billing", "resolve", "keep")
 
 
 class Lifetime(Enum):
@@ -30,7 +30,7 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
     ),
     Lifetime.STANDING: (
         "line", "line:", "marks", "later", "slots", "held", "due:", "jobs:", "live:", "queued:", "aside", "pauses",
-        "breaker", "confirm", "admissions", "claims", "alarms", "alarms:active",
+        "breaker", "confirm", "uncopied", "admissions", "claims", "alarms", "alarms:active",
         "last_used", "kept", "kept:sizes", "kept:bytes",
     ),
     Lifetime.LIVE: ("job:",),
@@ -55,6 +55,7 @@ EPOCH = PREFIX + "epoch"  # hash: the store's id, its count of claims, and the l
 CLAIMS = PREFIX + "claims"  # hash: the newest claims, `number nonce`, by their number modulo 1000
 ADMISSIONS = PREFIX + "admissions"  # hash: the newest admissions, `number job`, likewise
 CONFIRM = PREFIX + "confirm"  # string: written so that replicas confirm all writes before it
+UNCOPIED = PREFIX + "uncopied"  # sorted set: jobs whose files could not be copied several times, by how often
 VIRTUAL_TIMES = PREFIX + "marks"  # hash: the virtual time of each team and user
 LINE_TEAMS = PREFIX + "line:teams"  # sorted set: teams with jobs in line, by their virtual time
 PARTS = PREFIX + "parts"  # sorted set: all unfinished uploads with parts, by when (ms) they expire

@@ -92,6 +92,7 @@ async def advance(
     delay_ms: int,
     give_up_ms: int,
     billing_ms: int | None,
+    keep_ms: int | None,
     retention_ms: int,
     delivery_id: str,
     cancel_error: str,
@@ -329,6 +330,20 @@ async def record_attempt(
     dead_ms: int,
 ) -> tuple[int, int, int, int]:
     """Records one attempt to deliver a webhook, when the next is due, and the health of its destination."""
+
+async def record_copies(
+    redis: Client,
+    *,
+    job: str,
+    ref: str,
+    output: str,
+    expires_ms: int | None,
+    packed: bytes,
+    packed_names: str,
+    packed_facts: str,
+    rest: Iterable[str],
+) -> bool:
+    """Records that the files of a job were copied, or that they will not be."""
 
 async def record_heartbeats(redis: Client, *, only_known: bool, alive_ms: int, rest: Iterable[str]) -> list[str]:
     """Records heartbeats of worker processes, and forgets those without one for too long."""

@@ -3,10 +3,12 @@
 `app/domain/fal_states.py` maps our states to fal's.
 """
 
+from dataclasses import replace
 from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from app.domain.clips import shown_output
 from app.domain.fal_states import IN_QUEUE, OK, FalState, TerminalResponse, app_of, fal_state, terminal_response
 from app.domain.jobs import Job
 from app.views.fields import Object, Time
@@ -155,6 +157,14 @@ def status_view(
     if end is not None and end.error_type is not None:
         view["error_type"] = end.error_type
     return view
+
+
+def fal_result(job: Job, now_ms: int, *, base_url: str) -> TerminalResponse | None:
+    """The job's result as fal's clients get it: its files at the addresses that callers get."""
+    end = terminal_response(job, now_ms)
+    if end is None or end.status != OK:
+        return end
+    return replace(end, body=shown_output(job, base_url=base_url) or {})
 
 
 def fal_message(request_id: str, end: TerminalResponse) -> FalMessage:

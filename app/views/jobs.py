@@ -4,6 +4,7 @@ from typing import NotRequired, Required, Unpack, cast
 
 from typing_extensions import TypedDict
 
+from app.domain.clips import shown_output
 from app.domain.jobs import Job, Priority, Status
 from app.domain.money import format_usd
 from app.domain.times import iso
@@ -14,12 +15,19 @@ from app.views.limits import LimitStateView, limit_state_view
 
 
 class ClipView(TypedDict):
-    """The clip's URL, and what fal says about the file."""
+    """The clip's URL, and what fal says about the file; once it is kept here, what it is by its own bytes.
+
+    `duration` is in seconds, `sha256` in hex.
+    """
 
     url: str
     content_type: NotRequired[str]
     file_name: NotRequired[str]
     file_size: NotRequired[int]
+    sha256: NotRequired[str]
+    duration: NotRequired[float]
+    width: NotRequired[int]
+    height: NotRequired[int]
 
 
 class OutputView(TypedDict):
@@ -153,7 +161,7 @@ def job_data(
         # Plain text, of which pydantic's writer of JSON takes a tenth of the time that a member of an enum takes.
         "status": cast("Status", job.status.value),
         "model": job.model,
-        "output": _output(job),
+        "output": _output(job, base_url),
         "error": _error(job),
         "quoted_usd": format_usd(job.quoted_micro),
         "charged_usd": None if job.charged_micro is None else format_usd(job.charged_micro),
@@ -217,11 +225,12 @@ def _shown_input(job: Job) -> Object | None:
     return {name: job.images.get(name, value) for name, value in job.input.items()}
 
 
-def _output(job: Job) -> OutputView | None:
+def _output(job: Job, base_url: str) -> OutputView | None:
     """The output, which `app.fal.protocol.read_output` has checked."""
-    if job.output is None or "video" in job.output:
-        return cast("OutputView | None", job.output)
-    return cast("OutputView", {"video": None, **job.output})
+    shown = shown_output(job, base_url=base_url)
+    if shown is None or "video" in shown:
+        return cast("OutputView | None", shown)
+    return cast("OutputView", {"video": None, **shown})
 
 
 def _error(job: Job) -> ErrorView | None:

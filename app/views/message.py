@@ -6,9 +6,8 @@ from typing import Any
 
 from app.domain.deliveries import MAX_MESSAGE_BYTES, Delivery
 from app.domain.events import Event
-from app.domain.fal_states import terminal_response
 from app.views.events import job_event, notice_view
-from app.views.fal import fal_message
+from app.views.fal import fal_message, fal_result
 
 
 def message_body(delivery: Delivery, *, base_url: str) -> bytes:
@@ -19,7 +18,7 @@ def message_body(delivery: Delivery, *, base_url: str) -> bytes:
     event = delivery.event
     if not isinstance(event, Event):
         return _written(notice_view(event))
-    if delivery.style == "fal" and (end := terminal_response(event.job, event.at_ms)) is not None:
+    if delivery.style == "fal" and (end := fal_result(event.job, event.at_ms, base_url=base_url)) is not None:
         return _written(fal_message(event.job.id, end))
     view = job_event(event, base_url=base_url)
     body = _written(view)

@@ -170,6 +170,8 @@ ROUTES: dict[str, Entry] = {
     "DELETE /v1/jobs/{job_id}": Own(ended_job, 204, acts=True),
     "POST /v1/jobs/{job_id}/cancel": Own(live_job, 202, acts=True),
     "GET /v1/jobs/{job_id}/video": Own(ended_job, 409),
+    "POST /v1/jobs/{job_id}/video/link": Own(ended_job, 409, body={}),
+    "GET /v1/clips/{team}/{job_id}/{title}": Public("an address that the job has signed: test_clip_addresses.py"),
     "GET /v1/jobs/{job_id}/events": Own(ended_job, 200),
     "GET /v1/jobs/{job_id}/deliveries": Own(ended_job, 200, browser=False),
     "GET /v1/webhook-endpoints/{endpoint_id}/deliveries": Teams(an_endpoint, 200, acts=False),

@@ -39,6 +39,7 @@ NEEDS: dict[str, tuple[frozenset[Scope], Any]] = {
     "DELETE /v1/jobs/{job_id}": (BOTH, None),
     "POST /v1/jobs/{job_id}/cancel": (BOTH, None),
     "GET /v1/jobs/{job_id}/video": (READ, None),
+    "POST /v1/jobs/{job_id}/video/link": (READ, {}),
     "GET /v1/jobs/{job_id}/events": (READ, None),
     "GET /v1/jobs/{job_id}/deliveries": (READ, None),
     "GET /v1/events": (READ, None),
@@ -99,6 +100,7 @@ NO_SCOPE = (
     "/fal/proxy",
     "/fal/cdn/uploads/",
     "/v1/admin/",
+    "/v1/clips/",
 )
 MODEL_ID = MODEL
 

@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.clips import KeptFile
+from tests.integration.kept_clips import kept
+from tests.support.emulator import Emulator
+from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.repo import ROOT
+from tests.support.s3_server import S3Server
 from tests.support.server import Server, running_server
+from tests.support.stack import open_stack
 from tests.support.tls import issue_certificates
 
 pytestmark = pytest.mark.anyio
@@ -83,3 +89,42 @@ async def test_where_nothing_is_paid_it_is_a_warning(store: RedisServer, tmp_pat
     await server.ready()
     await asyncio.to_thread(server.stop)
     assert f"others may write in {shared}" in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("fault", ["no rights", "no bucket", "no folder"])
+async def test_a_storage_that_cannot_be_used_is_refused(store: RedisServer, bucket: S3Server, fault: str) -> None:
+    """Exit code 78 and one sentence with what to do, before a port opens; no secret is in it."""
+    given = {**bucket.settings, "FILMGATE_REDIS_URL": store.url}
+    given |= {
+        "no rights": {"FILMGATE_STORAGE_SECRET": "another-secret"},
+        "no bucket": {"FILMGATE_STORAGE": bucket.setting.replace("s3://", "s3://not-")},
+        "no folder": {"FILMGATE_STORAGE": "local:/proc/nowhere"},
+    }[fault]
+    if fault == "no folder":
+        del given["FILMGATE_STORAGE_KEY_ID"], given["FILMGATE_STORAGE_SECRET"]
+    ended = await run("serve", {"PATH": os.environ["PATH"], **given})
+    assert ended.returncode == 78, ended.stderr
+    (sentence,) = [line for line in ended.stderr.splitlines() if line.startswith("filmgate: FILMGATE_STORAGE: ")]
+    words = {"no rights": "refuses access; check its key", "no bucket": "does not exist; create it first"}
+    assert words.get(fault, "the folder /proc/nowhere") in sentence
+    assert "another-secret" not in ended.stderr + ended.stdout
+
+
+async def test_a_clip_that_breaks_off_in_the_storage_ends_its_connection(
+    store: RedisServer, emulator: Emulator, tmp_path: Path
+) -> None:
+    """The reader sees that it is not whole, and the log has one line about it and no traceback."""
+    log, place = tmp_path / "serve.log", {"FILMGATE_STORAGE": f"local:{tmp_path}/kept"}
+    async with open_stack(store, emulator, **place) as stack:
+        job = await kept(Pipeline(stack), (await Pipeline(stack).ended()).id)
+        (file,) = (tmp_path / "kept" / "clips").rglob("video")
+        file.write_bytes(file.read_bytes()[:-100])
+        async with running_server(stack.environment, log=log) as server:
+            head = [f"GET /v1/jobs/{job.id}/video HTTP/1.1", "Host: x", f"X-API-Key: {stack.account.key}", "", ""]
+            answer = await asyncio.to_thread(server.send_raw, "\r\n".join(head).encode())
+        size = KeptFile.of((job.output or {})["video"]).size  # type: ignore[union-attr]
+        assert f"content-length: {size}".encode() in answer.lower()
+        assert 0 < len(answer.partition(b"\r\n\r\n")[2]) <= size - 100
+    lines = log.read_text().splitlines()
+    assert len([line for line in lines if "clip.cut" in line]) == 1
+    assert not [line for line in lines if "Traceback" in line or "Exception" in line]

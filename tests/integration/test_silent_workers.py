@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from app.domain.heartbeats import ROLES
+from app.domain.heartbeats import ROLES, STORAGE_ROLES
 from app.store import keys
 from app.store.alarms import FORGET_MS, SILENT_MS
 from app.store.connection import connect, disconnect
@@ -65,6 +66,20 @@ async def test_workers_that_are_missed_are_an_alarm_until_all_are_back(stack: St
     await come(stack, *ROLES)
     for _ in range(3):
         await stack.gateway.worker_watch.check()
+    assert await alarms(stack) == [RAISED, RESOLVED]
+
+
+async def test_the_storage_worker_is_missed_where_clips_are_kept(stack: Stack, redis: Any) -> None:
+    """Only there: its copies are no less work than the others'."""
+    watch = replace(stack.gateway.worker_watch, roles=STORAGE_ROLES)
+    await stack.submit()
+    await come(stack, *ROLES)
+    await silent_for(stack, redis, SILENT_MS)
+    await watch.check()
+    assert await alarms(stack) == [RAISED]
+    assert "storage" in (await stack.gateway.stores.alarms.newest(1))[0].message
+    await come(stack, *STORAGE_ROLES)
+    await watch.check()
     assert await alarms(stack) == [RAISED, RESOLVED]
 
 

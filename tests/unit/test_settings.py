@@ -58,6 +58,7 @@ REFUSED = {
     "fal's user too long": ({"FILMGATE_FAL_WEBHOOK_USER": "u" * 201}, "FILMGATE_FAL_WEBHOOK_USER"),
     "storage of another kind": ({"FILMGATE_STORAGE": "ftp://clips"}, "FILMGATE_STORAGE"),
     "storage without a folder": ({"FILMGATE_STORAGE": "local:"}, "FILMGATE_STORAGE"),
+    "storage wait without one": ({"FILMGATE_STORAGE_WAIT": "1"}, "FILMGATE_STORAGE_WAIT"),
     "storage key alone": ({"FILMGATE_STORAGE": "s3://clips", "FILMGATE_STORAGE_KEY_ID": "k"}, "STORAGE_KEY_ID"),
     "storage secret alone": ({"FILMGATE_STORAGE": "s3://clips", "FILMGATE_STORAGE_SECRET": "s"}, "STORAGE_SECRET"),
     "storage key of a folder": (

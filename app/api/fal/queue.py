@@ -27,11 +27,10 @@ from app.api.query import given_query
 from app.api.reads import Reads, query, reads
 from app.domain.accounts import Caller
 from app.domain.errors import Conflict, NotFound
-from app.domain.fal_states import terminal_response
 from app.domain.fal_targets import Terms
 from app.gateway import Gateway
 from app.services.fal_compat import RequestState
-from app.views.fal import FalCancelled, FalError, FalStatus, FalSubmitted, status_view
+from app.views.fal import FalCancelled, FalError, FalStatus, FalSubmitted, fal_result, status_view
 from app.views.fields import Object
 
 PING_S = 8.0  # a comment at least every ten seconds
@@ -159,7 +158,9 @@ async def status_stream(request: Request, poll: Followed) -> Response:
 async def result(request: Request, poll: Polled) -> Response:
     """The bare output, or the error with its own status; 400 while there is neither."""
     state, trace_id = await poll.state(), request.scope["trace_id"]
-    return not_found(trace_id, status_word=False) if state is None else result_of(state, trace_id)
+    if state is None:
+        return not_found(trace_id, status_word=False)
+    return result_of(state, trace_id, base_url=poll.gateway.settings.base_url)
 
 
 @router.put(REQUEST + "/cancel", status_code=202, response_model=FalCancelled, summary="Cancel a request")
@@ -177,9 +178,11 @@ async def cancel(
     return fal_reply({"status": "CANCELLATION_REQUESTED"}, 202, job_headers(job))
 
 
-def result_of(state: RequestState, trace_id: str, *, headers: dict[str, str] | None = None) -> Response:
+def result_of(
+    state: RequestState, trace_id: str, *, base_url: str, headers: dict[str, str] | None = None
+) -> Response:
     """The result as fal returns it; 404 for an erased job."""
-    end = terminal_response(state.job, state.now_ms)
+    end = fal_result(state.job, state.now_ms, base_url=base_url)
     headers = {**job_headers(state.job), **(headers or {})}
     if end is None:
         return fal_reply(PENDING, 400, headers)

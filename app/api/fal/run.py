@@ -38,7 +38,9 @@ async def run(request: Request, incoming: ReadFalSubmission) -> Response:
         gateway.fal_compat.give_up(submission)
         raise
     if state is not None:
-        return await incoming.recorded(result_of(state, incoming.trace_id, headers=headers), request, submission)
+        base_url = gateway.settings.base_url
+        reply = result_of(state, incoming.trace_id, base_url=base_url, headers=headers)
+        return await incoming.recorded(reply, request, submission)
     if stopping(request).is_set():
         reply = _restarting(headers, repeatable=not incoming.request.force_new)
     else:

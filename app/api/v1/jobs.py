@@ -7,7 +7,7 @@ from typing import Annotated
 
 import pydantic_core
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.sse import format_sse_event
 
 from app.api.body import json_body, release_body
@@ -27,7 +27,7 @@ from app.api.deps import (
     job_reader,
     preferred_wait,
 )
-from app.api.document_responses import LIVE, LOCATION, NO_CONTENT, refusals
+from app.api.document_responses import LIVE, NO_CONTENT, refusals
 from app.api.event_stream import SENT, event_stream, sent_event
 from app.api.limit_headers import limit_headers
 from app.api.long_poll import long_poll
@@ -36,7 +36,7 @@ from app.api.paging import PageCursor, PageSize, link_to_next
 from app.api.reads import Reads, query, reads
 from app.api.v1.bodies import JobBody
 from app.domain.accounts import Caller
-from app.domain.errors import Code, Conflict, StoreUnavailable, Unprocessable
+from app.domain.errors import StoreUnavailable, Unprocessable
 from app.domain.events import Event
 from app.domain.jobs import Job, Status
 from app.gateway import Gateway
@@ -214,22 +214,6 @@ async def cancel_job(job: OwnJob, caller: CurrentCaller, gateway: TheGateway) ->
 async def delete_job(job: OwnJob, caller: CurrentCaller, gateway: TheGateway) -> None:
     """Erases prompt, image and clip; the ledger is kept."""
     await gateway.jobs.delete(caller, job)
-
-
-@router.get(
-    "/jobs/{job_id}/video",
-    status_code=307,
-    response_class=RedirectResponse,
-    responses={307: {"headers": LOCATION}, **refusals(409)},
-    summary="The clip",
-)
-async def job_video(job: WatchedJob) -> Response:
-    """A redirect to the clip: this URL is permanent, the clip's own may not be."""
-    if job.output is None:
-        raise Conflict(f"The job is {job.status.value}; there is no clip.", code=Code.NO_VIDEO)
-    if "video" not in job.output:
-        raise Conflict(f"{job.model} makes no video; the job's output has what it made.", code=Code.NO_VIDEO)
-    return RedirectResponse(job.output["video"]["url"], 307)
 
 
 @router.get(

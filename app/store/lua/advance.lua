@@ -25,6 +25,7 @@
 --   due_finalize   zset
 --   due_expire     zset
 --   due_dispute    zset
+--   due_keep       zset    jobs whose files are to be copied
 --   due_billing    zset    ended jobs by when they are compared with fal's bill
 --   reservations   hash    job id to reserved micro-dollars
 --   ledger         stream  every movement of money
@@ -40,6 +41,7 @@
 --   delay_ms       int     submitting: lease; queued: wait before the line; running: first poll; dispute: until decided
 --   give_up_ms     int     after its deadline, a job at fal is given up, whatever fal says
 --   billing_ms     int?    from an end until the comparison with fal's bill; nil when nothing compares
+--   keep_ms        int?    from an end until its files are copied; nil when nothing is
 --   retention_ms   int     how long the gateway keeps an ended job; a team may have its own days
 --   delivery_id    str     id of the delivery to the job's own address
 --   cancel_error   str     the error of a job that its caller canceled, JSON
@@ -47,7 +49,7 @@
 --   packed         bytes   the packed part of an ended record; "" to leave the record as it is
 --   packed_names   str     the fields in it, with commas
 --   packed_facts   str     the facts in it: lines of name and value
--- REST str  field, value, …; a value of "@now" is the store's time
+-- REST str  field, value, …; a value of "@now" is the store's time, "@until" when an ended record is deleted
 --
 -- Returns str | None  the state that the job has now: `status`, or `canceled` (2.); None when it was refused
 local before = redis.call('HMGET', key.job, 'status', 'nonce', 'webhook_url', 'webhook_style', 'id',
@@ -56,9 +58,7 @@ local status = before[1]
 if not status or not string.find(',' .. arg.from_states .. ',', ',' .. status .. ',', 1, true) then
   return nil
 end
-if arg.nonce ~= '' and before[2] ~= arg.nonce then
-  return nil
-end
+if arg.nonce ~= '' and before[2] ~= arg.nonce then return nil end
 local id = before[5]
 local owner = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms', 'line_score')
 arg.retention_ms = retention_of(owner[1], arg.retention_ms)
@@ -73,9 +73,8 @@ if arg.status == 'queued' and before[6] then
   arg.status, arg.charge, arg.notify = 'canceled', 'release', true
 end
 
-for i = 2, #rest, 2 do
-  rest[i] = rest[i] == '@now' and digits(now) or rest[i]
-end
+local times = {['@now'] = digits(now), ['@until'] = digits(now + arg.retention_ms)}
+for i = 2, #rest, 2 do rest[i] = times[rest[i]] or rest[i] end
 redis.call('HSET', key.job, 'status', arg.status, unpack(rest))
 
 for _, set in ipairs({key.due_submit, key.due_poll, key.due_finalize, key.held}) do
@@ -126,8 +125,9 @@ elseif arg.status == 'finalizing' then
   redis.call('ZADD', key.due_finalize, digits(now), arg.ref)
 else
   ended = true
-  redis.call('HDEL', key.job, 'held_reason', 'lease_ms')
+  redis.call('HDEL', key.job, 'held_reason', 'lease_ms', 'pending_output')
   redis.call('HSET', key.job, 'completed_ms', digits(now))
+  if arg.keep_ms then redis.call('ZADD', key.due_keep, 'NX', digits(now + arg.keep_ms), arg.ref) end
   leave_line(key.line, owner[1], owner[2], arg.ref)
   for _, set in ipairs({key.later, key.slots, key.due_expire}) do redis.call('ZREM', set, arg.ref) end
   for _, step in ipairs({'submit ', 'poll ', 'finalize ', 'resolve '}) do

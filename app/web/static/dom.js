@@ -26,6 +26,8 @@ export function say(text) {
 export function webAddress(text) {
   try {
     const url = new URL(text);
+    // A kept clip is here, also where this page is open under another name than FILMGATE_PUBLIC_URL.
+    if (url.pathname.startsWith("/v1/clips/")) return url.pathname + url.search;
     return url.protocol === "https:" || url.protocol === "http:" ? url.href : null;
   } catch {
     return null;

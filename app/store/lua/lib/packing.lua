@@ -13,7 +13,7 @@ end
 local PIECE = 64
 local MAX_PIECES = 40
 local DROPPED = {line_score = true, start_timeout_ms = true, misses = true, cancel_sent_ms = true, told_failed = true,
-  polled_ms = true}
+  polled_ms = true, pending_output = true, copy_failures = true}
 
 -- Adds the fields `z0`, `z1`, … with the pieces of `packed` to a list of fields and values; none for "".
 local function add_pieces(list, packed)
@@ -55,7 +55,7 @@ local function pack_record(job_key, names, facts, packed, kept_ms)
       for window, numbers in string.gmatch(value, '(%w+)=(%S+)') do
         keep('start:' .. window, numbers)
       end
-    elseif not dropped[name] and not DROPPED[name] then
+    elseif not dropped[name] and not DROPPED[name] and not string.find(name, '^z%d+$') then
       keep(name, value)
     end
   end

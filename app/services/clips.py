@@ -1,0 +1,128 @@
+"""Finished clips for whoever may read them: where a file is, and addresses that need no key."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from app.domain.clips import FileName, KeptFile, files_of, is_signed, name_of, signed_address, storage_key
+from app.domain.errors import Code, Conflict, Forbidden, NotFound, StorageAway
+from app.domain.ids import join_ref
+from app.domain.jobs import Job, Status
+from app.store.clock import StoreClock
+from app.store.jobs import JobStore
+
+if TYPE_CHECKING:
+    from app.media.storage import Storage
+
+AT_FAL_MS = 7 * 86_400_000  # from a job's end: fal documents that it keeps files for at least a week
+DIRECT_SECONDS = 3600  # of an address of the bucket
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An address that needs no key, and when it ends (Unix milliseconds)."""
+
+    url: str
+    expires_ms: int
+
+
+class Clips:
+    """Reads files of jobs. `storage` is None where none are kept: they are at fal."""
+
+    def __init__(
+        self, jobs: JobStore, clock: StoreClock, storage: "Storage | None", *, base_url: str, direct: bool
+    ) -> None:
+        self._jobs = jobs
+        self._clock = clock
+        self._storage = storage
+        self._base_url = base_url
+        self._direct = direct
+
+    async def by_address(
+        self, team: str, job_id: str, title: str, *, until_s: int, signature: str
+    ) -> tuple[Job, FileName]:
+        """The job and the file of a signed address.
+
+        Raises:
+            NotFound: nobody has signed it, or the job is gone or erased.
+            Forbidden: its time is over.
+        """
+        name, job = name_of(title), await self._jobs.get(join_ref(team, job_id))
+        if name is None or job is None or job.erased or not is_signed(job, name, until_s, signature):
+            raise NotFound("There is no clip at this address.")
+        if await self._clock.now_ms() >= until_s * 1000:
+            raise Forbidden("This address has expired; ask for a new one.", code=Code.ADDRESS_EXPIRED)
+        return job, name
+
+    async def delete(self, job: Job) -> None:
+        """Delete our copies of a job's files; StorageAway when that fails."""
+        if self._storage is not None and job.clip_secret is not None:
+            await self._storage.delete([storage_key(job, name) for name, _ in files_of(job.output)])
+
+    async def link(self, job: Job, name: FileName, *, seconds: int) -> Link:
+        """An address of a file that needs no key for so long, at most until all of its addresses end."""
+        file = file_of(job, name)
+        if job.clip_secret is None or job.clip_until_ms is None:
+            sentence = (
+                "This job's files are only at fal, whose own address needs no key: it is in the job's output."
+            )
+            raise Conflict(sentence, code=Code.NO_VIDEO)
+        now_ms = await self._clock.now_ms()
+        until_s = min(now_ms // 1000 + seconds, job.clip_until_ms // 1000)
+        return Link(signed_address(job, name, file, base_url=self._base_url, until_s=until_s), until_s * 1000)
+
+    async def elsewhere(self, job: Job, name: FileName) -> str | None:
+        """The address to which a reader is sent: fal's, or the bucket's; None when we have the file to send."""
+        file = file_of(job, name)
+        if KeptFile.of(file) is None or self._storage is None:
+            return str(file["url"])
+        if not self._direct:
+            return None
+        try:
+            return await self._storage.signed_url(storage_key(job, name), seconds=DIRECT_SECONDS)
+        except StorageAway:
+            return await self._at_fal(job, file["url"])
+
+    async def open(self, job: Job, name: FileName, *, start: int, length: int) -> AsyncGenerator[bytes, None] | str:
+        """The bytes of our copy; fal's address when we cannot give them, and fal still can.
+
+        Raises:
+            NotFound: neither has it any more.
+            StorageAway: the storage does not answer, and fal's week is over.
+        """
+        from app.media.storage import NothingStored  # noqa: PLC0415  only where there is a storage
+
+        url = file_of(job, name)["url"]
+        if self._storage is None:
+            return await self._at_fal(job, url)
+        try:
+            _, chunks = await self._storage.open(storage_key(job, name), start=start, length=length)
+        except StorageAway:
+            return await self._at_fal(job, url)
+        except NothingStored:
+            log.error("clip.missing", job=job.id, key=storage_key(job, name))  # noqa: TRY400  no traceback
+            try:
+                return await self._at_fal(job, url)
+            except StorageAway:
+                raise NotFound("The clip is not kept any more.") from None
+        return chunks
+
+    async def _at_fal(self, job: Job, url: str) -> str:
+        """Fal's address while it must still have the file; StorageAway afterwards."""
+        if await self._clock.now_ms() < (job.completed_ms or 0) + AT_FAL_MS:
+            return url
+        raise StorageAway("away", "the storage does not give a clip that fal has no longer")
+
+
+def file_of(job: Job, name: FileName) -> dict[str, str]:
+    """The file of an ended job; Conflict where there is none."""
+    if job.output is None or job.status is not Status.SUCCEEDED:
+        raise Conflict(f"The job is {job.status.value}; there is no clip.", code=Code.NO_VIDEO)
+    if name not in job.output:
+        raise Conflict(f"{job.model} makes no {name}; the job's output has what it made.", code=Code.NO_VIDEO)
+    file: dict[str, str] = job.output[name]
+    return file
