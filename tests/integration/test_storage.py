@@ -1,4 +1,4 @@
-"""The storage room on a real folder: what is written is there whole, and every fault is one of ours."""
+"""The storage room on a real folder and a real S3 server: all is written or nothing, and every fault is ours."""
 
 import os
 import shutil
@@ -9,11 +9,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.domain.errors import StorageAway
 from app.domain.storage_address import read_storage_address
 from app.media.storage import NothingStored, Storage, Stored
+from tests.support.s3_server import S3Server
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -28,10 +31,19 @@ def opened(place: str) -> Storage:
     return Storage(address)
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    """A storage that does not exist yet."""
-    return opened(f"local:{tmp_path}/kept/here")
+def of_bucket(settings: dict[str, str]) -> Storage:
+    """The storage of these settings."""
+    address = read_storage_address(settings["FILMGATE_STORAGE"])
+    assert address is not None
+    return Storage(address, key_id=settings["FILMGATE_STORAGE_KEY_ID"], secret=settings["FILMGATE_STORAGE_SECRET"])
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """A folder that does not exist yet, or a bucket without objects."""
+    if request.param == "folder":
+        return opened(f"local:{tmp_path}/kept/here")
+    return of_bucket(request.getfixturevalue("bucket").settings)
 
 
 async def read(storage: Storage, key: str, *, start: int = 0, length: int | None = None) -> tuple[Stored, bytes]:
@@ -122,7 +134,61 @@ async def test_a_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_trial_leaves_nothing_and_a_new_folder_is_private(storage: Storage) -> None:
-    """After a trial that went well the folder is empty, and only this user may look into it."""
+    """After a trial that went well it is empty, and only this user may look into a folder."""
     await storage.trial()
-    folder = Path(storage.address.place)
-    assert (list(folder.iterdir()), folder.stat().st_mode & 0o777) == ([], 0o700)  # noqa: ASYNC240  a few files
+    assert await keys(storage, "") == []
+    if storage.address.kind == "local":
+        folder = Path(storage.address.place)
+        assert (list(folder.iterdir()), folder.stat().st_mode & 0o777) == ([], 0o700)  # noqa: ASYNC240  a few files
+
+
+async def test_a_bucket_that_cannot_be_used_says_why(bucket: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key without rights, a wrong secret, no bucket, a server that hangs or is gone; then it works again."""
+    right = of_bucket(bucket.settings)
+    wrong = {
+        "denied": of_bucket(bucket.strangers_settings),
+        "no_bucket": of_bucket({**bucket.settings, "FILMGATE_STORAGE": bucket.setting.replace("kept", "other")}),
+    }
+    for reason, storage in wrong.items():
+        with pytest.raises(StorageAway) as refused:
+            await storage.trial()
+        assert refused.value.reason == reason
+        assert bucket.endpoint in refused.value.sentence
+        assert bucket.settings["FILMGATE_STORAGE_SECRET"] not in refused.value.sentence
+    bucket.kill()
+    bucket.start(secret="another-secret-than-filmgates")
+    with pytest.raises(StorageAway) as refused:
+        await right.trial()
+    assert refused.value.reason == "denied"
+    bucket.restore()
+    monkeypatch.setattr("app.media.storage.CALL_SECONDS", 0.5)
+    bucket.freeze()
+    with pytest.raises(StorageAway) as refused:
+        await right.trial()
+    assert refused.value.reason == "away"
+    bucket.kill()
+    with pytest.raises(StorageAway) as refused:
+        await right.trial()
+    assert refused.value.reason == "away"
+    bucket.restore()
+    monkeypatch.setattr("app.media.storage.CALL_SECONDS", 30.0)
+    await right.trial()
+
+
+async def test_a_signed_address_of_a_bucket_needs_no_key_and_ends(bucket: S3Server) -> None:
+    """Anybody reads the object there, a part of it too, until its time is over; a changed one is refused."""
+    storage = of_bucket(bucket.settings)
+    await storage.put(KEY, b"0123456789", content_type="video/mp4")
+    short, long = [await storage.signed_url(KEY, seconds=seconds) for seconds in (1, 60)]
+    assert short is not None
+    assert long is not None
+    async with httpx.AsyncClient(trust_env=False) as web:
+        whole, part = await web.get(long), await web.get(long, headers={"Range": "bytes=2-4"})
+        assert (whole.status_code, whole.content) == (200, b"0123456789")
+        assert (part.status_code, part.content) == (206, b"234")
+        assert (await web.get(long[:-4] + "0000")).status_code == 403
+
+        async def over() -> bool:
+            return (await web.get(short)).status_code == 403
+
+        await wait_until(over, "the address has ended", timeout=10)
