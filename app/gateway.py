@@ -335,7 +335,7 @@ def _gateway(
         fal=fal,
         sender=sender,
         clips=clips,
-        clip_copies=clip_copies(settings, fal, storage),
+        clip_copies=clip_copies(settings, fal, storage, stores.kept_files.hold),
         storage=storage,
     )
 

@@ -19,7 +19,7 @@ from app.store.setting_names import SettingNames
 if TYPE_CHECKING:
     from app.fal.client import FalClient
     from app.media.storage import Storage
-    from app.services.clip_copies import ClipCopies
+    from app.services.clip_copies import ClipCopies, Hold
 
 log = structlog.get_logger()
 
@@ -67,13 +67,15 @@ def open_storage(settings: Settings) -> "Storage | None":
     )
 
 
-def clip_copies(settings: Settings, fal: "FalClient", storage: "Storage | None") -> "ClipCopies | None":
-    """What copies clips, None without a storage."""
+def clip_copies(
+    settings: Settings, fal: "FalClient", storage: "Storage | None", hold: "Hold"
+) -> "ClipCopies | None":
+    """What copies clips, None without a storage; `hold` counts their bytes."""
     if storage is None:
         return None
     from app.services.clip_copies import ClipCopies  # noqa: PLC0415  as above
 
-    return ClipCopies(fal, storage, folder=settings.data_dir / "copies")
+    return ClipCopies(fal, storage, folder=settings.data_dir / "copies", hold=hold)
 
 
 async def require_storage(storage: "Storage | None", alarms: AlarmStore) -> None:

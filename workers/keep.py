@@ -155,13 +155,17 @@ async def _keep(gateway: Gateway, ref: str, now_ms: int) -> None:
 
 async def _record(gateway: Gateway, job: Job, output: dict[str, object]) -> None:
     if not await gateway.stores.copies.record(job, output, expires_ms=job.clip_until_ms):
-        keys = [storage_key(job, name) for name, _ in files_of(output)]
         log.info("clip.unwanted", **job.names, reason="the job was erased while its files were copied")
-        if gateway.storage is not None:
-            await gateway.storage.delete(keys)
+        await gateway.stores.kept_files.drop(_keys_of(job, output))
         return
+    for name, file in files_of(output):
+        await gateway.stores.kept_files.keep(storage_key(job, name), _size(file))
     log.info("clip.kept", **job.names, bytes=sum(_size(file) for _, file in files_of(output)))
     await resolve_uncopied(gateway)
+
+
+def _keys_of(job: Job, output: dict[str, object] | None) -> list[str]:
+    return [storage_key(job, name) for name, _ in files_of(output)]
 
 
 def _size(file: dict[str, object]) -> int:
@@ -189,6 +193,7 @@ async def _try_again(gateway: Gateway, job: Job, error: NotCopied) -> None:
 async def _lost(gateway: Gateway, job: Job, ref: str) -> None:
     """Give up: fal may have deleted the files by now."""
     await gateway.stores.copies.drop(ref)
+    await gateway.stores.kept_files.drop(_keys_of(job, job.output))
     log.error("clip.lost", **job.names)
     sentence = f"The clip of {job.id} could not be copied to the storage before fal's copy expired."
     with suppress(StoreUnavailable):

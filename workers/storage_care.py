@@ -8,6 +8,7 @@ import structlog
 
 from app.domain.errors import StorageAway, StoreUnavailable
 from app.gateway import Gateway
+from workers.storage_deletion import delete_due
 
 CARE_EVERY_S = 15.0
 TRIAL_EVERY_S = 60.0
@@ -49,4 +50,4 @@ async def try_storage(gateway: Gateway) -> None:
     await gateway.stores.alarms.resolve_alarm("storage_away", "The storage can be written and read again.")
 
 
-CARES: tuple[Callable[[Gateway], Awaitable[None]], ...] = (try_storage,)
+CARES: tuple[Callable[[Gateway], Awaitable[None]], ...] = (try_storage, delete_due)

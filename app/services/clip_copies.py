@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import structlog
 
 from app.domain.clips import KeptFile
-from app.domain.errors import Unavailable, Unprocessable
+from app.domain.errors import Forbidden, Unavailable, Unprocessable
 from app.fal.client import FalClient
 from app.fal.files import FileNotRead
 from app.media.kinds import START_BYTES, is_media, media_type
@@ -26,6 +26,8 @@ BYTES_A_SECOND = 500_000
 FIXED_SECONDS = 60.0
 GONE = frozenset({401, 403, 404, 410})  # no second try within this one
 LONGEST_SECONDS = FIXED_SECONDS + CLIP_LIMIT / BYTES_A_SECOND
+
+Hold = Callable[[str, int], Awaitable[None]]
 
 log = structlog.get_logger()
 
@@ -70,11 +72,15 @@ class _Download:
 
 
 class ClipCopies:
-    """Copies files of fal's to the storage; `folder` is where one waits in between, without a name."""
+    """Copies files of fal's to the storage; `folder` is where one waits in between, without a name.
 
-    def __init__(self, fal: FalClient, storage: Storage, *, folder: Path) -> None:
+    `hold` counts a file's bytes before it is written; Forbidden when its team may keep no more.
+    """
+
+    def __init__(self, fal: FalClient, storage: Storage, *, folder: Path, hold: Hold) -> None:
         self._fal = fal
         self._storage = storage
+        self._hold = hold
         self._folder = folder
 
     async def copy(self, url: str, key: str) -> KeptFile:
@@ -82,15 +88,17 @@ class ClipCopies:
 
         1. download it, again from where it broke, up to CLIP_LIMIT bytes
         2. check by its bytes that it is a video or a sound and not cut off, and measure it
-        3. write it to the storage, which says how many bytes it has
+        3. count it, unless its team's storage limit is reached
+        4. write it to the storage, which says how many bytes it has
 
         Raises:
-            NotCopied: fal does not give it now, or it is no clip.
+            NotCopied: fal does not give it now, it is no clip, or its team may keep no more.
             StorageAway: the storage does not take it.
         """
         with _waiting_file(self._folder) as file:
             found = await self._download(url, file)
             kind, measures = await asyncio.to_thread(_check, file)
+            await self._count(key, found.size)
             stored = await self._storage.put(key, file, content_type=kind)
         return KeptFile(
             size=found.size,
@@ -101,6 +109,12 @@ class ClipCopies:
             width=measures.width,
             height=measures.height,
         )
+
+    async def _count(self, key: str, size: int) -> None:
+        try:
+            await self._hold(key, size)
+        except Forbidden as error:
+            raise NotCopied(error.message) from None
 
     async def _download(self, url: str, file: BinaryIO) -> _Download:
         """The whole file; NotCopied after TRIES breaks in a row without a byte, or when it takes too long."""

@@ -58,10 +58,11 @@ class Clips:
             raise Forbidden("This address has expired; ask for a new one.", code=Code.ADDRESS_EXPIRED)
         return job, name
 
-    async def delete(self, job: Job) -> None:
-        """Delete our copies of a job's files; StorageAway when that fails."""
-        if self._storage is not None and job.clip_secret is not None:
-            await self._storage.delete([storage_key(job, name) for name, _ in files_of(job.output)])
+    def kept_names(self, job: Job) -> list[str]:
+        """The names in the storage of our copies of a job's files, of those under way too."""
+        if self._storage is None or job.clip_secret is None:
+            return []
+        return [storage_key(job, name) for name, _ in files_of(job.output)]
 
     async def link(self, job: Job, name: FileName, *, seconds: int) -> Link:
         """An address of a file that needs no key for so long, at most until all of its addresses end."""

@@ -225,12 +225,12 @@ class Jobs:
     async def delete(self, caller: Caller, job: Job) -> None:
         """Erase an ended job's prompt, image and clip, but not its ledger entries; Conflict while it is alive.
 
-        The clip first: when the storage does not answer, nothing is erased, and the caller asks again.
+        Its files in the storage become due for deletion: they go also when the storage does not answer now.
         """
         require_control(caller, job)
         await self._stop_deduplicating(caller, job)
-        await self.clips.delete(job)
-        if not await self.jobs.erase(job, await self.submissions.kept_files(job)):
+        files = [*self.clips.kept_names(job), *await self.submissions.kept_files(job)]
+        if not await self.jobs.erase(job, files):
             raise Conflict("The job has not ended; cancel it first.", code=Code.NOT_ENDED)
 
     async def _stop_deduplicating(self, caller: Caller, job: Job) -> None:

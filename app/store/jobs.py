@@ -301,9 +301,7 @@ class JobStore:
             return [int(text) for text in (await pipe.execute())[-1]]
 
     async def erase(self, job: Job, files: Sequence[str] = ()) -> bool:
-        """Delete the caller's content of an ended job; its other fields and the ledger stay.
-
-        `files` are names in the storage, which become due for deletion.
+        """Delete the caller's content of an ended job; `files`, names in the storage, become due for deletion.
 
         Its error keeps its code and sentence and fal's status and type: fal's text may repeat the prompt.
         """

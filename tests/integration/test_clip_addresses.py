@@ -14,6 +14,7 @@ from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
 from tests.support.redis_server import RedisServer
 from tests.support.stack import open_stack
+from workers.storage_care import care_for_storage
 
 pytestmark = pytest.mark.anyio
 
@@ -124,4 +125,5 @@ async def test_an_erased_clip_is_gone_from_the_storage(clip: tuple[Pipeline, Job
     assert (await anybody(pipeline, url)).status_code == 404
     storage = pipeline.gateway.storage
     assert storage is not None
+    await care_for_storage(pipeline.gateway)
     assert [stored async for page in storage.list("clips") for stored in page] == []

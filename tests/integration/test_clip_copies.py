@@ -83,7 +83,11 @@ async def copying(url: str, folder: Path) -> AsyncIterator[tuple[ClipCopies, Sto
     """What copies from this fal into a folder."""
     storage = Storage(StorageAddress("local", str(folder / "kept")))
     fal = FalClient(queue_url=url, rest_url=url, key=None)
-    yield ClipCopies(fal, storage, folder=folder / "copies"), storage
+
+    async def hold(key: str, size: int) -> None:
+        assert size > 0, key
+
+    yield ClipCopies(fal, storage, folder=folder / "copies", hold=hold), storage
     await fal.close()
 
 

@@ -24,6 +24,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.repo import ROOT
 from tests.support.s3_server import S3Server
 from tests.support.stack import open_stack
+from tests.support.waiting import wait_until
 from workers.storage_care import care_for_storage
 
 pytestmark = pytest.mark.anyio
@@ -119,6 +120,7 @@ async def test_a_clip_of_an_erased_job_is_not_kept(anywhere: Pipeline) -> None:
         patched.setattr(ClipCopies, "copy", staticmethod(copy_and_erase))
         await kept(anywhere, late.id)
     assert (await anywhere.job(late.id)).erased
+    await care_for_storage(anywhere.gateway)
     assert [stored async for page in storage.list("clips") for stored in page] == []
     assert await anywhere.due("keep") == []
 
@@ -207,10 +209,33 @@ async def test_a_job_does_not_wait_for_ever(waiting: Pipeline, tmp_path: Path, f
         assert is_kept((await kept(waiting, job.id)).output)
 
 
+async def test_a_clip_counts_against_its_teams_storage_limit(keeping: Pipeline) -> None:
+    """What is too much stays at fal, with an alarm; with more room it is copied, and stays for the team's days."""
+    gateway, team = keeping.gateway, keeping.team
+    await gateway.administration.change_team("test", team, storage_bytes=100, retention_days=60)
+    job = await keeping.ended()
+    for _ in range(3):
+        assert not is_kept((await kept(keeping, job.id)).output)
+    assert (await anybody(keeping, await address_of(keeping, job.id))).status_code == 307
+    (alarm,) = await gateway.stores.alarms.active()
+    assert (alarm.kind, "may keep 100 bytes" in alarm.message) == ("clips_uncopied", True)
+    await gateway.administration.change_team("test", team, storage_bytes=10**9)
+    copied = await kept(keeping, job.id)
+    assert is_kept(copied.output)
+    assert await gateway.stores.alarms.active() == []
+    use = await gateway.stores.kept_files.use(team)
+    assert (use.used, use.held) == ((copied.output or {})["video"]["kept"]["size"], 0)
+    left_ms = await keeping.redis.pttl(keys.job(keeping.ref(job.id)))
+    assert left_ms == pytest.approx(60 * DAY_MS, abs=60_000)
+    assert (copied.expires_ms or 0) - (copied.completed_ms or 0) == pytest.approx(60 * DAY_MS, abs=5000)
+    due_ms = await keeping.redis.zscore(keys.KEPT, f"clips/{team}/{job.id}/video")
+    assert due_ms - await gateway.stores.clock.now_ms() == pytest.approx(60 * DAY_MS + 3_600_000, abs=60_000)
+
+
 async def test_everybody_gets_the_kept_address(
     store: RedisServer, emulator: Emulator, place: dict[str, str]
 ) -> None:
-    """With real workers: fal's clients, fal's webhooks and ours name it, and it gives the clip."""
+    """With real workers: fal's clients and all webhooks name it; it gives the clip, until that is erased."""
     wait = {"FILMGATE_STORAGE_WAIT": "1"}
     async with Receiver() as receiver, open_stack(store, emulator, **place, **wait) as stack, stack.workers():
         pipeline = Pipeline(stack)
@@ -229,6 +254,18 @@ async def test_everybody_gets_the_kept_address(
         for address in (*addresses, video["url"]):
             clip = await anybody(pipeline, address)
             assert (clip.status_code, clip.content[4:8]) == (200, b"ftyp")
+        assert (await stack.api.delete(f"/v1/jobs/{own['id']}")).status_code == 204
+        await stack.submit("a third lake")
+
+        async def has(job_id: str) -> bool:
+            assert stack.gateway.storage is not None
+            return await stack.gateway.storage.head(f"clips/{pipeline.team}/{job_id}/video") is not None
+
+        async def deleted() -> bool:
+            return not await has(own["id"])
+
+        await wait_until(deleted, "the workers have deleted the erased clip", timeout=30)
+        assert await has(asked["request_id"])
 
 
 async def test_a_worker_killed_in_the_middle_of_a_copy(

@@ -12,15 +12,13 @@ local function set_file_state(file, state, size)
   if state ~= 'gone' then
     redis.call('HINCRBY', KEPT_BYTES, team .. ' ' .. state, size)
   end
-  redis.call('HSET', KEPT_SIZES, file, state .. ' ' .. (size or bytes))
+  redis.call('HSET', KEPT_SIZES, file, state .. ' ' .. (size or bytes or '0'))
 end
 
--- Makes a file due for deletion; false for one that is not known.
+-- Makes a file due for deletion; true when it was counted.
 local function drop_file(file)
-  if redis.call('HEXISTS', KEPT_SIZES, file) == 0 then
-    return false
-  end
+  local counted = redis.call('HEXISTS', KEPT_SIZES, file) == 1
   set_file_state(file, 'gone')
   redis.call('ZADD', KEPT, digits(now), file)
-  return true
+  return counted
 end
