@@ -1,15 +1,13 @@
 """The gateway: everything a process owns, built in one place."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.alerting import alarm_watch, alert_receiver, alerts_service, host_report
 from app.crash import arm
-from app.domain.errors import StoreUnavailable
 from app.domain.heartbeats import ROLES, STORAGE_ROLES
 from app.domain.store_role import StoreRole
 from app.egress import EgressPolicy
@@ -17,7 +15,6 @@ from app.embedded import socket_url
 from app.fal.client import FalClient
 from app.fal.signature import Verifier
 from app.fal.web import OutboundRoute, ca_file_context
-from app.metrics.port import serve_port
 from app.registry.catalog import Catalog
 from app.registry.files import ModelFilesError, read_directory
 from app.services.accounts import Accounts
@@ -57,7 +54,6 @@ from app.settings import Settings, SettingsError, required_url
 from app.starting import clip_copies, open_storage, require_store
 from app.store.witness import Witness
 from app.stores import Stores, open_stores
-from app.tasks import cancel_and_wait, every_second
 from app.webhooks.sender import Sender
 
 if TYPE_CHECKING:
@@ -215,21 +211,6 @@ def metrics_service(stores: Stores, **of_host: Any) -> Metrics:
         line=stores.line,
         **of_host,
     )
-
-
-@asynccontextmanager
-async def serving_metrics(settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
-    """While entered: stay the process that answers for the installation; listen on FILMGATE_METRICS_PORT if set."""
-    tasks = [asyncio.create_task(every_second(metrics.keep_elected))]
-    if settings.metrics_port is not None:
-        token, page = settings.metrics_token, metrics.page
-        tasks.append(asyncio.create_task(serve_port(settings.host, settings.metrics_port, token=token, page=page)))
-    try:
-        yield
-    finally:
-        await cancel_and_wait(*tasks)
-        with suppress(StoreUnavailable):
-            await metrics.leave()
 
 
 def _gateway(

@@ -28,7 +28,7 @@ from app.api.stopping import STOPPING, Stopping
 from app.api.v1 import clips, deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
 from app.domain.fal_targets import Terms
 from app.domain.store_role import StoreRole
-from app.gateway import open_gateway, serving_metrics
+from app.gateway import open_gateway
 from app.settings import Settings, load_settings
 from app.tasks import cancel_and_wait, every_second
 from app.telemetry import set_up_logs
@@ -99,7 +99,9 @@ def create_app(settings: Settings) -> FastAPI:
             )
             watches = [asyncio.create_task(every_second(check)) for check in checks]
             try:
-                async with serving_metrics(settings, gateway.metrics):
+                async with gateway.metrics.serving(
+                    settings.host, settings.metrics_port, token=settings.metrics_token
+                ):
                     yield {STOPPING: Stopping(), GATEWAY: gateway}
             finally:
                 await cancel_and_wait(*watches)

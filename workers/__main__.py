@@ -17,7 +17,7 @@ import workers.tasks  # noqa: F401  loaded once, for all children; RQ imports it
 from app import tracing
 from app.domain.errors import StoreUnavailable
 from app.domain.store_role import StoreRole
-from app.gateway import load_catalog, metrics_service, serving_metrics
+from app.gateway import load_catalog, metrics_service
 from app.metrics.cells import SharedCells
 from app.metrics.table import MODEL
 from app.registry.catalog import Catalog
@@ -76,7 +76,7 @@ async def keep(settings: Settings, pids: WorkerPids, cells: SharedCells) -> None
     set_up_logs(settings.log_format, process="keeper")
     async with open_stores(settings, process="keeper") as stores:
         metrics = metrics_service(stores, totals=cells.totals, processes=partial(host_processes, pids))
-        async with serving_metrics(settings, metrics):
+        async with metrics.serving(settings.host, settings.metrics_port, token=settings.metrics_token):
             await Keeper(settings, stores, pids).run()
 
 

@@ -8,8 +8,11 @@ import asyncio
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+
+from pydantic import SecretStr
 
 from app import __version__
 from app.domain.alarms import KINDS, Alarm
@@ -19,6 +22,7 @@ from app.domain.heartbeats import ROLES
 from app.domain.money import MICRO
 from app.metrics.cells import own_totals
 from app.metrics.kinds import OTHER
+from app.metrics.port import serve_port
 from app.metrics.processes import process_use
 from app.metrics.table import MOST_TEAMS
 from app.metrics.text import Page, render
@@ -27,6 +31,7 @@ from app.store.buying import BuyingStore
 from app.store.figures import Figures, FigureStore, TeamFigures
 from app.store.leases import LeaseStore
 from app.store.line import LineStore
+from app.tasks import cancel_and_wait, every_second
 
 LEASE = "metrics"
 ELECTED_MS = 10_000
@@ -69,6 +74,19 @@ class Metrics:
         readings["filmgate_store_up"] = {(): float(answered)}
         readings["filmgate_answers_for_installation"] = {(): float(elected)}
         return await asyncio.to_thread(render, self.totals(), readings, accept=accept)
+
+    @asynccontextmanager
+    async def serving(self, host: str, port: int | None, *, token: SecretStr | None) -> AsyncIterator[None]:
+        """While entered: stay elected while somebody asks; listen on a port of its own, if there is one."""
+        tasks = [asyncio.create_task(every_second(self.keep_elected))]
+        if port is not None:
+            tasks.append(asyncio.create_task(serve_port(host, port, token=token, page=self.page)))
+        try:
+            yield
+        finally:
+            await cancel_and_wait(*tasks)
+            with suppress(StoreUnavailable):
+                await self.leave()
 
     async def keep_elected(self) -> None:
         """Stay the one that answers, while somebody asks; to be called about every second."""

@@ -8,9 +8,10 @@ from dataclasses import replace
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 from app.domain.errors import TooManyBadKeys
-from app.gateway import metrics_service, serving_metrics
+from app.gateway import metrics_service
 from app.metrics.table import INSTALLATION, METRICS, MOST_TEAMS
 from app.services.metrics import ELECTED_MS, LEASE, Metrics, shown_teams
 from app.settings import load_settings
@@ -187,9 +188,8 @@ async def test_a_port_of_its_own_answers_whoever_has_the_token(stack: Stack) -> 
     """One that is taken is tried again; without a token the port alone protects the page."""
     port = free_port()
     for token in (TOKEN, ""):
-        more = {"FILMGATE_METRICS_PORT": str(port), **({"FILMGATE_METRICS_TOKEN": token} if token else {})}
         async with (
-            serving_metrics(load_settings({**stack.environment, **more}), stack.gateway.metrics),
+            stack.gateway.metrics.serving("127.0.0.1", port, token=SecretStr(token) if token else None),
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as web,
         ):
 
