@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-AWAY_S = 5.0  # long enough for forty lines a process, if each try were one
+AWAY_S = 3.0  # long enough for a dozen lines a process, if each try were one
 SLOW = ("--queue-seconds", "0.1", "--run-seconds", "600")
 PROCESSES = {"api": 1, "keeper": 1, "worker:lanes": 2, "worker:work": 1, "worker:deliveries": 1}
 
