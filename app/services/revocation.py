@@ -6,6 +6,7 @@ One task per process checks all their keys together: a thousand streams cost the
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass, field
 
 import structlog
@@ -41,7 +42,10 @@ class Revocation:
         watched = self._watched.setdefault(caller.digest, _Watched(caller.token is not None))
         watched.ends.add(end)
         if self._checking is None or self._checking.done():
-            self._checking = asyncio.create_task(self._check())
+            self._checking = asyncio.create_task(
+                self._check(),
+                context=Context(),  # its log lines are about nobody's request
+            )
         try:
             yield
         finally:
