@@ -116,8 +116,8 @@ class Recorder:
             resource = resource.merge(Resource({"service.name": "filmgate"}))
         self._ids, self._room = ChosenIds(), SpanRoom()
         self._provider = TracerProvider(id_generator=self._ids, shutdown_on_exit=False, resource=resource)
-        exporter = CountedExporter(OTLPSpanExporter(timeout=send_s), self._room)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=MAX_WAITING))
+        self._exporter = CountedExporter(OTLPSpanExporter(timeout=send_s), self._room)
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter, max_queue_size=MAX_WAITING))
         self._tracer = self._provider.get_tracer("filmgate", __version__)
 
     def samples(self, trace_id: str, parent: TraceParent | None) -> bool:
@@ -160,6 +160,8 @@ class Recorder:
         closing = threading.Thread(target=self._provider.shutdown, daemon=True, name="traces")
         closing.start()
         closing.join(STOP_S)
+        if closing.is_alive():
+            self._exporter.shutdown()  # ends the pause before another try; the thread itself may be in a call
         if unsent := self._room.unsent:
             log.warning("traces.dropped", spans=unsent)
 

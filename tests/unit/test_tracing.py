@@ -1,6 +1,7 @@
 """When spans are recorded, and that nothing about it can stop a gateway."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -19,15 +20,20 @@ OFF: dict[str, tuple[dict[str, str], str]] = {
     "no exporter": ({**ENDPOINT, "OTEL_TRACES_EXPORTER": "none"}, ""),
     "another protocol": ({**ENDPOINT, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "another protocol: grpc"),
 }
+JOIN_S = 30.0
 SLOW_S = 3.0  # in addition, on a busy machine
 WITHIN = TraceParent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)
 
 
 @pytest.fixture(autouse=True)
 def stopped() -> Iterator[None]:
-    """Nothing is recorded afterwards."""
+    """Nothing is recorded afterwards, and no thread of a test is left: its next try would use `random`."""
     yield
     tracing.stop()
+    for thread in threading.enumerate():
+        if thread.name.startswith(("OtelBatch", "traces")):
+            thread.join(JOIN_S)
+            assert not thread.is_alive(), thread.name
 
 
 def started(monkeypatch: pytest.MonkeyPatch, **environ: str) -> list[Any]:
