@@ -20,6 +20,8 @@ PRIVATE_ENDINGS = (
     ".local", ".test", ".localhost", ".invalid", ".example", ".home.arpa", ".internal", ".lan", ".home", ".corp",
 )  # fmt: skip
 LAST_PORT = 65_535
+DURATION = re.compile(r"([0-9]{1,6})([mhd])", re.ASCII)
+SECONDS_OF = {"m": 60, "h": 3600, "d": 86_400}
 VISIBLE = re.compile(r"[!-~]+", re.ASCII)
 PLAIN_URL = re.compile(
     r"https?://(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[a-z0-9._~%/-]*)?",
@@ -48,6 +50,14 @@ def _flag(value: str) -> bool:
     if value not in {"0", "1"}:
         raise ValueError("must be 0 or 1")
     return value == "1"
+
+
+def _duration(value: str) -> int:
+    """`90m`, `6h` or `1d` as seconds."""
+    found = DURATION.fullmatch(value)
+    if found is None:
+        raise ValueError("must be a duration such as 90m, 6h or 1d")
+    return int(found[1]) * SECONDS_OF[found[2]]
 
 
 def refuse_guessable(secret: str) -> None:
@@ -136,6 +146,7 @@ def _alert_secret(value: str) -> SecretStr:
 
 Networks = Annotated[tuple[str, ...], BeforeValidator(read_networks)]
 FalUrl = Annotated[str, BeforeValidator(_fal_url)]
+Duration = Annotated[int, BeforeValidator(_duration)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names)]
 NoProxyHosts = Annotated[tuple[str, ...], BeforeValidator(_no_proxy_hosts)]

@@ -24,6 +24,7 @@ from app.setting_values import (
     VISIBLE,
     AlertSecret,
     AlertUrl,
+    Duration,
     FalUrl,
     Flag,
     HostNames,
@@ -97,6 +98,8 @@ class Settings(BaseModel):
     data_dir: Path = Field(Path(".filmgate"), alias="FILMGATE_DATA_DIR")
     storage: StoragePlace = Field(None, alias="FILMGATE_STORAGE")
     storage_key_id: SecretStr | None = Field(None, alias="FILMGATE_STORAGE_KEY_ID")
+    backup_every: Duration | None = Field(None, alias="FILMGATE_BACKUP_EVERY", ge=600, le=2_592_000)
+    backup_keep: int = Field(14, alias="FILMGATE_BACKUP_KEEP", ge=1, le=10_000)
     storage_secret: SecretStr | None = Field(None, alias="FILMGATE_STORAGE_SECRET")
     storage_wait: Flag = Field(False, alias="FILMGATE_STORAGE_WAIT")
     egress_allow: str = Field("", alias="FILMGATE_EGRESS_ALLOW")
@@ -328,6 +331,8 @@ def _check_storage(made: Settings) -> None:
     kind = made.storage.kind if made.storage else "none"
     if made.storage_wait and kind == "none":
         raise SettingsError("FILMGATE_STORAGE_WAIT is set without FILMGATE_STORAGE; there is nothing to wait for.")
+    if made.backup_every is not None and made.storage is None:
+        raise SettingsError("FILMGATE_BACKUP_EVERY is set without FILMGATE_STORAGE, where the backups would go.")
     if (made.storage_key_id is None) != (made.storage_secret is None):
         there, missing = ("KEY_ID", "SECRET") if made.storage_key_id else ("SECRET", "KEY_ID")
         raise SettingsError(f"FILMGATE_STORAGE_{there} is set without FILMGATE_STORAGE_{missing}; set both.")

@@ -19,6 +19,7 @@ from app.store.connection import REQUEST_TIMEOUT, connect_rq
 from app.store.lanes import ENQUEUED
 from app.stores import Stores
 from app.tasks import cancel_and_wait, every_second
+from workers.backup_schedule import BackupSchedule
 from workers.epoch import EpochWatch
 from workers.queues import TaskQueue
 from workers.ready_file import ReadyFile
@@ -54,6 +55,7 @@ class Keeper:
         self._alerts = alerts_service(settings, stores, egress_policy(settings))
         self._migrator = Migrator(stores.data_format, stores.leases)
         self._migrated = False
+        self._backups = BackupSchedule(settings, stores)
         self._ready: set[str] = set()  # workers that have reported
         self._ready_file = ReadyFile(settings.data_dir)
         self._stop = asyncio.Event()
@@ -69,14 +71,20 @@ class Keeper:
         3. write a heartbeat every few seconds, and the file for probes while every queue has a worker
         4. wait for a second, or until the first lease of a lane would end
 
-        Beside it, in one process for all hosts: raise and resolve alarms, and send them; migrate the store.
+        Beside it, in one process for all hosts: raise, resolve and send alarms, migrate the store, back it up.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         self._ready_file.remove()  # of an earlier start
         last_beat = 0.0
-        checks = (self._report.report, self._alarm_watch.check, self._alerts.send_due, self._migrate)
+        checks = (
+            self._report.report,
+            self._alarm_watch.check,
+            self._alerts.send_due,
+            self._migrate,
+            self._backups.check,
+        )
         aside = [asyncio.create_task(every_second(check)) for check in checks]
         while not self._stop.is_set():
             await self._epoch.tick()
@@ -93,7 +101,7 @@ class Keeper:
                 await asyncio.wait_for(self._stop.wait(), self._pause_s(left_s))
         self._ready_file.remove()
         await cancel_and_wait(*aside)
-        for closing in (self._report.close, self._alarm_watch.close, self._alerts.close):
+        for closing in (self._backups.close, self._report.close, self._alarm_watch.close, self._alerts.close):
             await closing()
         await self._epoch.close()
 

@@ -11,7 +11,7 @@ import typer
 from app.cli.exits import Failure
 from app.cli.parse import actor
 from app.cli.store_command import store_command, with_gateway
-from app.cli.tables import AsJson, print_view
+from app.cli.tables import AsJson, print_view, print_views
 from app.domain.buying import HELD_SENTENCE
 from app.services.backup import Backup, StoreNotLocal
 from app.services.epoch import EpochState
@@ -27,7 +27,15 @@ BY_HAND = (
     "copy appendonlydir; set the percentage back (docs/backup.md)"
 )
 
-Target = Annotated[Path, typer.Argument(metavar="DIR", help="A new directory.")]
+Target = Annotated[Path | None, typer.Argument(metavar="DIR", help="A new directory.")]
+ToStorage = Annotated[
+    bool,
+    typer.Option("--to-storage", help="Write it to FILMGATE_STORAGE, and remove all but FILMGATE_BACKUP_KEEP."),
+]
+ListStored = Annotated[bool, typer.Option("--list", help="List the backups in the storage.")]
+FromStorage = Annotated[
+    str | None, typer.Option("--from", metavar="NAME", help="Copy this backup of the storage, or the `latest`.")
+]
 Source = Annotated[Path, typer.Argument(metavar="DIR", help="A directory of `filmgate backup`.")]
 Drill = Annotated[
     bool,
@@ -46,13 +54,42 @@ def _say_nothing(_words: str) -> None:
     """With --json only JSON is printed."""
 
 
-def backup(target: Target, *, as_json: AsJson = False) -> None:
-    """Copy the running store into a directory."""
-    say = _say_nothing if as_json else _say
+def backup(
+    target: Target = None,
+    *,
+    to_storage: ToStorage = False,
+    list_stored: ListStored = False,
+    from_storage: FromStorage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the running store into a directory or the storage, or a backup of the storage into a directory."""
+    alone = to_storage or list_stored
+    if (target is None) is not alone or to_storage + list_stored + (from_storage is not None) > 1:
+        raise typer.BadParameter("give DIR, DIR with --from, --to-storage or --list.")
     try:
-        made = with_gateway(lambda gateway: gateway.backups.make(target.absolute(), say))
+        if target is None or from_storage is not None:
+            _stored(target, from_storage, to_storage=to_storage, as_json=as_json)
+        else:
+            _to_directory(target, as_json=as_json)
     except StoreNotLocal as error:
         raise Failure(f"{error.message} {BY_HAND}.") from None
+
+
+def _stored(target: Path | None, name: str | None, *, to_storage: bool, as_json: bool) -> None:
+    """What concerns the storage, whose library is loaded only here."""
+    from app.cli import stored_backups  # noqa: PLC0415  35 MB with the gateway
+
+    if target is not None and name is not None:
+        print_view(_view(stored_backups.fetched(name, target.absolute()), target), as_json=as_json)
+    elif to_storage:
+        print_view(stored_backups.to_storage(), as_json=as_json)
+    else:
+        print_views(stored_backups.listed(), {"name": "name", "bytes": "bytes"}, as_json=as_json)
+
+
+def _to_directory(target: Path, *, as_json: bool) -> None:
+    say = _say_nothing if as_json else _say
+    made = with_gateway(lambda gateway: gateway.backups.make(target.absolute(), say))
     print_view(_view(made, target), as_json=as_json)
 
 

@@ -17,14 +17,21 @@ from app.doctor.host_checks import (
     check_storage,
 )
 from app.doctor.results import CHECK_SECONDS, Check, CheckResult, fault, run_checks, skipped
-from app.doctor.store_checks import check_alarms, check_clock, check_format, check_store, check_workers
+from app.doctor.store_checks import (
+    check_alarms,
+    check_backups,
+    check_clock,
+    check_format,
+    check_store,
+    check_workers,
+)
 from app.domain.errors import StoreUnavailable
 from app.embedded import socket_url
 from app.settings import Settings, SettingsError, load_settings
 from app.stores import Stores, open_stores
 
 ANSWER_S = 3.0
-NEED_STORE = ("clock", "format", "workers", "lanes", "buying", "alarms")
+NEED_STORE = ("clock", "format", "workers", "lanes", "backups", "buying", "alarms")
 
 
 async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = CHECK_SECONDS) -> list[CheckResult]:
@@ -57,6 +64,7 @@ async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = C
                 ("clock", partial(check_clock, stores)),
                 ("format", partial(check_format, stores)),
                 ("workers", partial(check_workers, stores)),
+                ("backups", partial(check_backups, settings, stores)),
                 ("alarms", partial(check_alarms, stores)),
             ],
             seconds=seconds,

@@ -131,6 +131,32 @@ async def check_workers(stores: Stores) -> AsyncIterator[CheckResult]:
         yield ok("lanes", f"A lane ran {late_s:.1f} s ago.")
 
 
+async def check_backups(settings: Settings, stores: Stores) -> AsyncIterator[CheckResult]:
+    """The newest backup in the storage is as new as it should be."""
+    last = await stores.backup.last()
+    if settings.backup_every is None and last.at_ms is None:
+        message = "FILMGATE_BACKUP_EVERY is not set: nothing here makes backups."
+        if settings.real_money:
+            yield warning(
+                "backups", message, "set it, or let something else run `filmgate backup` (docs/backup.md)."
+            )
+        else:
+            yield skipped("backups", message)
+        return
+    if last.at_ms is None:
+        why = f" ({last.why})" if last.why else ""
+        yield fault("backups", f"There is no backup yet{why}.", "run `filmgate backup --to-storage`.")
+        return
+    hours = (last.now_ms - last.at_ms) / 3_600_000
+    found = f"The newest backup, {last.name}, is {hours:.1f} h old"
+    late = settings.backup_every is not None and hours * 3600 > 2 * settings.backup_every
+    if late or last.why:
+        why = f"; the last try failed: {last.why}" if last.why else "."
+        yield fault("backups", f"{found}{why}", "see docs/runbook.md#backup_failed.")
+    else:
+        yield ok("backups", f"{found}.")
+
+
 async def check_alarms(stores: Stores) -> AsyncIterator[CheckResult]:
     """What is wrong already: active alarms, and whether buying is stopped."""
     stopped = (await stores.buying.state()).reason_for("")

@@ -57,6 +57,7 @@ KINDS: dict[str, AlarmKind] = {
         AlarmKind("clips_uncopied", "ticket", "Clips cannot be copied to the storage", "every clip is copied"),
         AlarmKind("clip_lost", "ticket", "A clip was not copied before fal's copy expired"),
         AlarmKind("storage_away", "page", "The storage of clips and files cannot be used", "a trial goes well"),
+        AlarmKind("backup_failed", "ticket", "The store is not backed up as planned", "a backup is written"),
         AlarmKind("disk_low", "page", "The disk of the store is nearly full", "it has room again"),
         # The API
         AlarmKind(

@@ -7,7 +7,6 @@ cannot be read, `appendonlydir/` has a snapshot that the server sent, as the bas
 
 import asyncio
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -43,11 +42,19 @@ BASE_FILE, INCREMENT_FILE, MANIFEST = (
     "appendonly.aof.1.incr.aof",
     "appendonly.aof.manifest",
 )
-MANIFEST_TEXT = f"file {BASE_FILE} seq 1 type b\nfile {INCREMENT_FILE} seq 1 type i\n"
+BESIDE = {INCREMENT_FILE: "", MANIFEST: f"file {BASE_FILE} seq 1 type b\nfile {INCREMENT_FILE} seq 1 type i\n"}
 
 
 class StoreNotLocal(Unavailable):
     """The store's files are not on this machine, or this user may not read them."""
+
+
+class WrittenBy(BaseModel):
+    """The content of `engine.json`: which server wrote the data; older ones cannot read it."""
+
+    model_config = ConfigDict(frozen=True)
+    kind: str
+    version: list[int]
 
 
 class BackupFile(BaseModel):
@@ -110,7 +117,8 @@ class Backups:
                 say(f"{error.message} Asking the store for a snapshot …")
                 way, files = "snapshot", await self._ask_for_snapshot(draft)
             backup = described(place, way, files)
-            await asyncio.to_thread(_finish, draft, target, backup, place)
+            engine = WrittenBy(kind=place.kind, version=list(place.version))
+            await asyncio.to_thread(finish, draft, target, backup, engine)
         except OSError as error:
             raise Unavailable(f"{target} cannot be written ({error.strerror}).") from None
         finally:
@@ -164,14 +172,22 @@ class Backups:
             size = self.store.snapshot(write)
             writer.flush()
             os.fsync(writer.fileno())
-        write_private(inner / INCREMENT_FILE, "")
-        write_private(inner / MANIFEST, MANIFEST_TEXT)
-        return {BASE_FILE: BackupFile(bytes=size, sha256=digest.hexdigest()), **small_files(inner)}
+        write_small_files(inner)
+        return {BASE_FILE: BackupFile(bytes=size, sha256=digest.hexdigest()), **small_files()}
 
 
-def small_files(inner: Path) -> dict[str, BackupFile]:
-    """The files beside the base of a snapshot."""
-    return {name: _facts(inner / name) for name in (INCREMENT_FILE, MANIFEST)}
+def small_files() -> dict[str, BackupFile]:
+    """The files beside the base of a snapshot, which are always the same."""
+    return {
+        name: BackupFile(bytes=len(text), sha256=hashlib.sha256(text.encode()).hexdigest())
+        for name, text in BESIDE.items()
+    }
+
+
+def write_small_files(inner: Path) -> None:
+    """Write them; they are on disk when this returns."""
+    for name, text in BESIDE.items():
+        write_private(inner / name, text)
 
 
 def described(place: AofLocation, way: Literal["files", "snapshot"], files: dict[str, BackupFile]) -> Backup:
@@ -248,8 +264,9 @@ def copy_file(source: Path, target: Path) -> BackupFile:
     return BackupFile(bytes=size - left, sha256=digest.hexdigest())
 
 
-def _finish(draft: Path, target: Path, backup: Backup, place: AofLocation) -> None:
-    write_private(draft / ENGINE, json.dumps({"kind": place.kind, "version": list(place.version)}))
+def finish(draft: Path, target: Path, backup: Backup, engine: WrittenBy) -> None:
+    """Write the descriptions, and rename the directory to the target; it is on disk when this returns."""
+    write_private(draft / ENGINE, engine.model_dump_json())
     write_private(draft / DESCRIPTION, backup.model_dump_json(indent=2) + "\n")
     for directory in (draft / FOLDER, draft):
         sync_directory(directory)

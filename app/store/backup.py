@@ -37,6 +37,21 @@ class AofLocation:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class LastBackup:
+    """The newest backup in the storage: its time, name and bytes, None where there is none; the store's time now.
+
+    `failed_ms` and `why`: the last try, if it failed since.
+    """
+
+    now_ms: int
+    at_ms: int | None
+    name: str | None
+    bytes: int | None
+    failed_ms: int | None
+    why: str | None
+
+
 class BackupStore:
     """What a backup needs of the server at `url`."""
 
@@ -97,6 +112,32 @@ class BackupStore:
             if time.monotonic() > end:
                 raise Unavailable("The store rewrites its append-only file and does not come to an end.")
             await asyncio.sleep(POLL_S)
+
+    async def last(self) -> LastBackup:
+        """The newest backup in the storage, and the last failure."""
+        with store_errors():
+            values = await self._redis.hmget(keys.BACKUPS, "at_ms", "name", "bytes", "failed_ms", "why")
+            now_ms = milliseconds(*await self._redis.time())
+        at, name, size, failed, why = values
+        return LastBackup(
+            now_ms, int(at) if at else None, name, int(size or 0), int(failed) if failed else None, why
+        )
+
+    async def note_success(self, at_ms: int, name: str, size: int) -> None:
+        """A backup of that time is in the storage."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hset(keys.BACKUPS, mapping={"at_ms": at_ms, "name": name, "bytes": size})
+            pipe.hdel(keys.BACKUPS, "failed_ms", "why")
+            await pipe.execute()
+
+    async def note_failure(self, why: str) -> None:
+        """A try has failed now."""
+        with store_errors():
+            now_ms = milliseconds(*await self._redis.time())
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hset(keys.BACKUPS, mapping={"failed_ms": now_ms, "why": why})
+            await pipe.execute()
 
     async def sign(self, token: str) -> None:
         """Write a token into the store; a copy is of this store, and recent enough, when it contains the token."""

@@ -26,7 +26,7 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
     Lifetime.PERMANENT: (
         "team:", "teams", "user:", "users", "users:", "key:", "keys", "keys:", "limits:", "total:", "endpoints:",
         "reservations:", "ledger:", "usage", "usage:days:", "usage:day:", "audit", "audit:head", "epoch",
-        "hook_secret", "webhook_key", "setting_names", "format",
+        "hook_secret", "webhook_key", "setting_names", "format", "backups",
     ),
     Lifetime.STANDING: (
         "line", "line:", "marks", "later", "slots", "held", "due:", "jobs:", "live:", "queued:", "aside", "pauses",
@@ -76,9 +76,10 @@ HOOK_SECRET = PREFIX + "hook_secret"  # string: the secret of markers, where no 
 WEBHOOK_KEY = PREFIX + "webhook_key"  # string: the private key that signs messages to customers
 SETTING_NAMES = PREFIX + "setting_names"  # hash: version to the names of its settings, with spaces between
 DATA_FORMAT = PREFIX + "format"  # hash: the data format's number, and how far a migration to the next one has come
+BACKUPS = PREFIX + "backups"  # hash: the newest backup in the storage, and the last failure since
 PROGRAMS = (
     PREFIX + "programs"
-)  # sorted set: `format version role host:pid` of each process, by when (ms) it was seen
+)  # sorted set: `format version role host:pid` of each process by when (ms) it was seen
 USAGE_COUNTED = PREFIX + "usage"  # hash: team to the last ledger entry that is in its usage sums
 ALARMS = PREFIX + "alarms"  # stream: alarms for administrators, as they were raised and resolved
 ACTIVE_ALARMS = PREFIX + "alarms:active"  # hash: alarms with a state that are not over, as JSON by their names
