@@ -18,6 +18,7 @@ FAILURES_TO_OPEN = 5  # in a row
 OPEN_MS = 30_000
 CACHE_S = 0.5  # every list of jobs asks
 SWEEP_S = 60.0
+FAR_MS = 300_000  # polls are a minute apart at most, and leases of submissions and results are shorter
 
 _CLOSE_BREAKER: Command = ("HDEL", keys.BREAKER, "until_ms", "reason", "failures", "last", "probe", "probe_ms")
 
@@ -99,6 +100,7 @@ class BuyingStore:
             freed, granted, rescheduled = await scripts.sweep_slots(
                 self._redis,
                 give_up_ms=GIVE_UP_MS,
+                far_ms=FAR_MS,
             )
         return SweepResult(freed, granted, rescheduled)
 

@@ -411,7 +411,7 @@ async def scan_jobs(
 ) -> tuple[int, list[str], list[str], list[list[str]]]:
     """Reads the jobs of an index whose records have the wanted fields, newest first."""
 
-async def sweep_slots(redis: Client, *, give_up_ms: int) -> tuple[list[str], list[str], list[str]]:
+async def sweep_slots(redis: Client, *, give_up_ms: int, far_ms: int) -> tuple[list[str], list[str], list[str]]:
     """Compares the slots with the jobs' states, and repairs what does not fit."""
 
 async def take_deliveries(

@@ -335,6 +335,25 @@ async def test_a_sweep_frees_leaked_slots_and_assigns_missing_ones(pipeline: Pip
     assert await pipeline.slot(running.id) == float("inf")
 
 
+async def test_a_clock_that_is_set_back_puts_nothing_off(pipeline: Pipeline) -> None:
+    """The store's clock was an hour ahead: what is due in an hour is due now, and the jobs end."""
+    running, finalizing = await pipeline.bought(), await pipeline.bought()
+    await pipeline.completed(finalizing.id)
+    now_ms = await pipeline.gateway.stores.clock.now_ms()
+    for step, job in (("poll", running), ("finalize", finalizing)):
+        await pipeline.redis.zadd(keys.due(step), {pipeline.ref(job.id): now_ms + 3_600_000})
+    soon = now_ms + 60_000
+    claimed = await pipeline.grant()
+    assert await pipeline.store.claim(await pipeline.job(claimed))
+    await pipeline.redis.zadd(keys.due("submit"), {pipeline.ref(claimed): soon})
+    swept = await pipeline.gateway.stores.buying.sweep()
+    assert sorted(swept.rescheduled) == sorted([pipeline.ref(running.id), pipeline.ref(finalizing.id)])
+    for step, job in (("poll", running), ("finalize", finalizing)):
+        assert await pipeline.redis.zscore(keys.due(step), pipeline.ref(job.id)) < soon
+    assert await pipeline.redis.zscore(keys.due("submit"), pipeline.ref(claimed)) == soon
+    assert (await pipeline.gateway.stores.buying.sweep()).rescheduled == []
+
+
 async def test_a_lane_sweeps_once_a_minute_and_says_so(
     pipeline: Pipeline, capfd: pytest.CaptureFixture[str]
 ) -> None:
