@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 from app.cli.exits import Failure
 from app.cli.store_command import with_gateway
 from app.domain.errors import Conflict
-from app.gateway import Gateway, open_storage
+from app.gateway import Gateway
 from app.services.backup import Backup
 from app.services.stored_backups import StoredBackups
 from app.settings import Settings, load_settings
+from app.starting import open_storage
 
 Result = TypeVar("Result")
 
