@@ -7,7 +7,7 @@ asks is made in `app/services/metrics.py`.
 No label has a value that a caller chose: lists are closed, and what is not on one counts as `other`.
 """
 
-from app.domain.heartbeats import ROLES
+from app.domain.heartbeats import STORAGE_ROLES
 from app.domain.jobs import Status
 from app.domain.limits import UNITS, Owner, Window
 from app.metrics.kinds import Counter, Histogram, Label, Metric
@@ -52,14 +52,14 @@ ENDS = (
     "upstream_rejected_input", "result_unavailable", "bad_upstream_result", "unknown_outcome", "internal_error",
 )  # fmt: skip
 HOLDS = ("worker_lost", "no_answer_in_time", "connection_lost", "unreadable_answer")
-STEPS = ("submit", "poll", "finalize", "deliver", "expire", "dispute", "billing", "resolve")
+STEPS = ("submit", "poll", "finalize", "deliver", "expire", "dispute", "billing", "resolve", "keep")
 STOPS = ("breaker", "held", "epoch", "paused", "silent")
 LIMITS = tuple(f"{unit}/{window}" for window in Window for unit in sorted(UNITS[window]))
 
 MODEL = Label("model", room=MOST_MODELS)  # given by the registry when workers start
 TEAM = Label("team", bound=f"the {MOST_TEAMS} teams with the longest queues, then the highest spending; `other`")
 PROCESS = Label("process", bound="processes of one host, by what they do: `api`, `keeper`, `lanes-1`, `work-2`")
-ROLE = Label("role", values=ROLES)
+ROLE = Label("role", values=STORAGE_ROLES)
 
 # --- counted by each process -------------------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ STORE_ERRORS = Counter(
 STARTS = Counter(
     "filmgate_process_starts_total",
     "Starts of worker processes of this host; the first ones count too.",
-    Label("role", (*ROLES, "keeper")),
+    Label("role", (*STORAGE_ROLES, "keeper")),
 )
 COUNTED = (
     SUBMISSIONS, REFUSALS, OVERLOADS, RESPONSES, ADMITTED_USD, ADMISSION, QUEUE_WAIT, SUBMISSION, PURCHASED,

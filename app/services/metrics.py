@@ -18,7 +18,7 @@ from app import __version__
 from app.domain.alarms import KINDS, Alarm
 from app.domain.buying import ALL_TEAMS, EPOCH, Buying
 from app.domain.errors import StoreUnavailable
-from app.domain.heartbeats import ROLES
+from app.domain.heartbeats import ROLES, STORAGE_ROLES
 from app.domain.money import MICRO
 from app.metrics.cells import own_totals
 from app.metrics.kinds import OTHER
@@ -198,12 +198,13 @@ def _of_alarms(active: Sequence[Alarm]) -> Rows:
 
 def _of_workers(figures: Figures) -> dict[str, Rows]:
     beats: defaultdict[str, Mapping[str, int]] = defaultdict(dict, figures.heartbeats)
-    hosts = {name.rpartition(":")[0] for role in ROLES for name in beats[role]}
+    roles = [role for role in STORAGE_ROLES if role in ROLES or beats[role]]  # clips are kept, or they are not
+    hosts = {name.rpartition(":")[0] for role in roles for name in beats[role]}
     return {
-        "filmgate_workers": {(role,): float(len(beats[role])) for role in ROLES},
+        "filmgate_workers": {(role,): float(len(beats[role])) for role in roles},
         "filmgate_worker_hosts": {(): float(len(hosts))},
         "filmgate_worker_heartbeat_seconds": {
-            (role,): _age_s(figures.now_ms, max(beats[role].values())) for role in ROLES if beats[role]
+            (role,): _age_s(figures.now_ms, max(beats[role].values())) for role in roles if beats[role]
         },
     }
 

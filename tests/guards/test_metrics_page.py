@@ -1,13 +1,23 @@
 """The list of metrics is complete, well formed and on its page."""
 
 import re
+from typing import get_args
 
+from app.api.overload import Kind
+from app.domain.buying import SubmitOutcome
+from app.fal.errors import CAUSES
 from app.metrics import table
 from app.metrics.kinds import OTHER, Counter, Histogram
 from app.metrics.table import COUNTED, METRICS
+from app.store.keys import STEPS
+from app.webhooks.sender import AttemptOutcome
 from tests.guards.metrics_page import COMMITTED, page
+from tests.support.repo import ROOT, python_files
+from workers.queues import QUEUES
+from workers.supervisor import KEEPER
 
 NAME = re.compile(r"filmgate(_[a-z]+)+")
+CODE = [path for path in python_files() if path.parts[0] in {"app", "workers"} and "emulator" not in path.parts]
 UNITS = ("seconds", "bytes", "usd")
 
 
@@ -39,6 +49,20 @@ def test_every_label_is_bounded() -> None:
             assert OTHER not in label.values
             assert not label.bound or metric.source != "process"
             assert label.name not in {"instance", "job", "le"}, "Prometheus' own"
+
+
+def test_lists_of_labels_have_the_words_of_the_code() -> None:
+    """A new word would count as `other` until it is on its list."""
+    assert set(table.STEPS) == set(STEPS)
+    assert set(table.PURCHASES) == set(get_args(SubmitOutcome))
+    assert set(table.FAULTS) > set(CAUSES)
+    assert set(table.ATTEMPTS.metric.labels[0].values) == set(get_args(AttemptOutcome))
+    assert set(table.OVERLOADS.metric.labels[0].values) == set(Kind)
+    assert set(table.STARTS.metric.labels[0].values) == {*QUEUES, KEEPER}
+    errors = re.compile(r"JobError\(\s*\"(\w+)\"")
+    found = {word for path in CODE for word in errors.findall((ROOT / path).read_text("utf-8"))}
+    assert len(found) > 5
+    assert found <= set(table.ENDS)
 
 
 def test_every_counted_metric_is_on_the_list() -> None:
