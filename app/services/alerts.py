@@ -47,9 +47,9 @@ class AlertReceiver:
 
 @dataclass(frozen=True, slots=True)
 class AlertStatus:
-    """For administrators: whether alarms are sent, how many messages wait, and how the receiver answers."""
+    """For administrators: whether a process sends alarms, how many messages wait, and how the receiver answers."""
 
-    configured: bool
+    sent: bool
     waiting: int
     receiver: Receiver
 
@@ -121,7 +121,8 @@ class Alerts:
 
     async def status(self) -> AlertStatus:
         """Whether alarms are sent, and whether they arrive."""
-        return AlertStatus(self._receiver is not None, await self._store.waiting(), await self._store.receiver())
+        sent = await self._leases.is_taken(LEASE)
+        return AlertStatus(sent, await self._store.waiting(), await self._store.receiver())
 
     async def close(self) -> None:
         """Let another process send, and close the connections."""

@@ -18,6 +18,11 @@ class LeaseStore:
         with store_errors():
             return await scripts.take_lease(self._redis, lease=keys.lease(name), token=self._token, lease_ms=ms)
 
+    async def is_taken(self, name: str) -> bool:
+        """True while some process has the lease."""
+        with store_errors():
+            return await self._redis.get(keys.lease(name)) is not None
+
     async def leave(self, name: str) -> None:
         """End the lease at once, if this process has it."""
         await self.take(name, ms=0)

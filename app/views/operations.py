@@ -293,7 +293,7 @@ def overview_view(overview: Overview) -> OverviewView:
 def _alerts_view(alerts: AlertStatus) -> AlertsView:
     receiver = alerts.receiver
     return {
-        "sent": alerts.configured,
+        "sent": alerts.sent,
         "waiting": alerts.waiting,
         "failing_since": iso(receiver.since_ms),
         "failures": receiver.failures,
