@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from contextlib import suppress
 
@@ -36,8 +37,14 @@ async def _refuse_early(settings: Settings, role: StoreRole) -> None:
             await gateway.stores.setting_names.note(__version__, KNOWN_NAMES)
 
 
+def _end_on_stop() -> None:
+    """SIGTERM ends the process with 0 while it waits for its store; afterwards it has an order of its own."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
 def serve() -> None:
     """Serve the API, until SIGTERM; SIGHUP reads the certificate again."""
+    _end_on_stop()
     settings = load_settings(os.environ, keep_unknown=True)
     set_up_logs(settings.log_format, process="api")
     check_tls(settings)
@@ -70,6 +77,7 @@ def serve() -> None:
 
 def worker() -> None:
     """Run the workers of this host, until SIGTERM."""
+    _end_on_stop()
     settings = load_settings(os.environ, keep_unknown=True)
     set_up_logs(settings.log_format, process="check")
     for sentence in data_dir_warnings(settings):

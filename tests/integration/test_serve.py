@@ -12,12 +12,14 @@ from app.domain.clips import KeptFile
 from tests.integration.kept_clips import kept
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
+from tests.support.processes import COMMAND, Process, clean_environment, free_port
 from tests.support.redis_server import RedisServer
 from tests.support.repo import ROOT
 from tests.support.s3_server import S3Server
 from tests.support.server import Server, running_server
 from tests.support.stack import open_stack
 from tests.support.tls import issue_certificates
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +37,17 @@ async def test_sigterm_ends_it_with_0(store: RedisServer, tmp_path: Path) -> Non
     server = Server({"FILMGATE_REDIS_URL": store.url, "FILMGATE_DATA_DIR": str(tmp_path)}).start()
     await server.ready()
     assert await asyncio.to_thread(server.stop) == 0
+
+
+@pytest.mark.parametrize("role", ["serve", "worker"])
+async def test_sigterm_while_it_waits_for_its_store_ends_it_with_0(tmp_path: Path, role: str) -> None:
+    """Nothing was begun; a supervisor must not call that a failure."""
+    nowhere = {"FILMGATE_REDIS_URL": f"redis://127.0.0.1:{free_port()}", "FILMGATE_DATA_DIR": str(tmp_path)}
+    log = tmp_path / "log"
+    waiting = Process([*COMMAND, role], clean_environment(**nowhere), log=log).start()
+    await wait_until(lambda: "not there yet" in log.read_text("utf-8"), "it waits for the store", timeout=60)
+    assert await asyncio.to_thread(waiting.stop) == 0
+    assert "Traceback" not in log.read_text("utf-8")
 
 
 async def test_a_port_that_is_taken_is_a_sentence_and_1(store: RedisServer, tmp_path: Path) -> None:
