@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
@@ -19,11 +19,13 @@ import uvicorn
 from app.api.connections import HEAD_SECONDS
 from app.api.deps import GATEWAY
 from app.api.stopping import STOPPING, Stopping
-from app.certificate import ServedCertificate
 from app.cli.exits import Failure
 from app.gateway import Gateway
 from app.services.certificate_watch import CertificateWatch
 from app.tasks import cancel_and_wait, every_second
+
+if TYPE_CHECKING:
+    from app.certificate import ServedCertificate
 
 GC_THRESHOLD = 10_000  # new objects between two collections: more than the requests in progress have
 RUNNING_S = 15.0  # for requests in progress, once the port is closed; then their connections are cut
@@ -44,7 +46,7 @@ class ApiServer(uvicorn.Server):
     reads the certificate again; without a certificate, and on a terminal, it is left as it is.
     """
 
-    def __init__(self, config: uvicorn.Config, *, drain_s: float, certificate: ServedCertificate | None) -> None:
+    def __init__(self, config: uvicorn.Config, *, drain_s: float, certificate: "ServedCertificate | None") -> None:
         super().__init__(config)
         self._drain_s = drain_s
         self._certificate = certificate

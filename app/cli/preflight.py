@@ -9,7 +9,7 @@ def check_tls(settings: Settings) -> None:
     """SettingsError when the certificate and its key cannot be used."""
     if settings.tls_cert is None or settings.tls_key is None:
         return  # both or neither, see Settings
-    from app.certificate import CertificateRefused, read_pair  # noqa: PLC0415  10 MB, which `up` seldom needs
+    from app.certificate import CertificateRefused, read_pair  # noqa: PLC0415  3 MB, only where it is needed
 
     try:
         read_pair(settings.tls_cert, settings.tls_key)

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import structlog
 import typer
@@ -12,7 +13,6 @@ import uvicorn
 
 from app import __version__
 from app.api.connections import ROOM, Connection
-from app.certificate import ServedCertificate
 from app.cli.api_server import CLOSED_S, ApiServer
 from app.cli.preflight import check_tls, data_dir_warnings, warnings
 from app.domain.errors import StoreUnavailable
@@ -21,6 +21,9 @@ from app.gateway import open_gateway
 from app.settings import KNOWN_NAMES, Settings, load_settings
 from app.starting import require_storage
 from app.telemetry import set_up_logs
+
+if TYPE_CHECKING:
+    from app.certificate import ServedCertificate
 
 log = structlog.get_logger()
 
@@ -42,6 +45,15 @@ def _end_on_stop() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
+def _certificate(settings: Settings) -> "ServedCertificate | None":
+    """The certificate that callers are shown; None for plain http."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    from app.certificate import ServedCertificate  # noqa: PLC0415  3 MB, only where it is needed
+
+    return ServedCertificate(settings.tls_cert, settings.tls_key)
+
+
 def serve() -> None:
     """Serve the API, until SIGTERM; SIGHUP reads the certificate again."""
     _end_on_stop()
@@ -50,9 +62,7 @@ def serve() -> None:
     check_tls(settings)
     for sentence in [*warnings(settings), *data_dir_warnings(settings)]:
         log.warning("api.careless", sentence=sentence)
-    certificate = None
-    if settings.tls_cert is not None and settings.tls_key is not None:
-        certificate = ServedCertificate(settings.tls_cert, settings.tls_key)
+    certificate = _certificate(settings)
     asyncio.run(_refuse_early(settings, StoreRole.API))
     config = uvicorn.Config(
         "app.main:from_environment",

@@ -3,10 +3,13 @@
 import time
 from datetime import datetime
 from socket import gethostname
+from typing import TYPE_CHECKING
 
-from app.certificate import ServedCertificate
 from app.domain.times import iso
 from app.store.alarms import AlarmStore
+
+if TYPE_CHECKING:
+    from app.certificate import ServedCertificate
 
 EVERY_S = 60.0
 DAY_S = 86_400
@@ -16,7 +19,7 @@ REMEDY = "renew it, then send SIGHUP to `filmgate serve`, or wait a minute"
 class CertificateWatch:
     """To be checked about every second; it works once a minute, and again at once after an outage of the store."""
 
-    def __init__(self, certificate: ServedCertificate, alarms: AlarmStore) -> None:
+    def __init__(self, certificate: "ServedCertificate", alarms: AlarmStore) -> None:
         self._certificate = certificate
         self._alarms = alarms
         self._next = 0.0
