@@ -39,7 +39,7 @@ async def started(folder: Path, log: Path, env: Mapping[str, str] | None = None)
 
 
 async def _ready(process: asyncio.subprocess.Process, probe: str, log: Path) -> None:
-    """Waits for the first 200.
+    """Waits for the first 200 that misses no worker.
 
     Raises:
         NotMeasured: the command has ended, or took too long; with the end of its log.
@@ -49,7 +49,7 @@ async def _ready(process: asyncio.subprocess.Process, probe: str, log: Path) -> 
         while process.returncode is None and time.monotonic() < end:
             try:
                 async with web.get(probe) as answer:
-                    if answer.ok:
+                    if answer.ok and "workers_missing" not in await answer.json():
                         return
             except (aiohttp.ClientError, TimeoutError):
                 pass
