@@ -124,6 +124,7 @@ FAULTS: dict[str, Fault] = {
     "clock_ahead": clock_ahead,
     "storage_gone": storage_gone,
     "deliveries_killed": partial(kill, "deliveries"),
+    "storage_killed": partial(kill, "storage"),
     "supervisor_killed": supervisor_killed,
     "all_replaced": all_replaced,
 }
