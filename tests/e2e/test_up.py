@@ -193,6 +193,7 @@ async def test_a_port_in_use_is_reported_in_one_sentence(tmp_path: Path, taken: 
     [
         ("FILMGATE_WORKERS", "many"),
         ("FILMGATE_PORT", "65535"),
+        ("FILMGATE_METRICS_PORT", "65535"),
         ("FILMGATE_HOST", "no such host"),
         ("FAL_KEY", "changeme"),
         ("FILMGATE_WROKERS", "2"),
