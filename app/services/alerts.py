@@ -121,7 +121,7 @@ class Alerts:
 
     async def status(self) -> AlertStatus:
         """Whether alarms are sent, and whether they arrive."""
-        sent = await self._leases.is_taken(LEASE)
+        sent = await self._leases.has_holder(LEASE)
         return AlertStatus(sent, await self._store.waiting(), await self._store.receiver())
 
     async def close(self) -> None:

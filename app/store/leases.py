@@ -18,7 +18,7 @@ class LeaseStore:
         with store_errors():
             return await scripts.take_lease(self._redis, lease=keys.lease(name), token=self._token, lease_ms=ms)
 
-    async def is_taken(self, name: str) -> bool:
+    async def has_holder(self, name: str) -> bool:
         """True while some process has the lease."""
         with store_errors():
             return await self._redis.get(keys.lease(name)) is not None
