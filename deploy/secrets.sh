@@ -14,6 +14,11 @@ directory=${1:-.filmgate/secrets}
 store=${2:-redis:6379}
 rules=$(cd "$(dirname "$0")" && pwd)/redis/users.acl
 
+if command -v sha256sum >/dev/null; then
+    sha256() { sha256sum | cut -d ' ' -f 1; }
+else
+    sha256() { shasum -a 256 | cut -d ' ' -f 1; } # macOS
+fi
 word() { od -An -v -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 
 # Puts standard input into a file, whole or not at all. The containers' users are not this user, so everybody may read
@@ -44,7 +49,7 @@ if [ ! -e "$directory/store_acl" ]; then
     for role in api worker admin; do
         password=$(word)
         printf %s "redis://$role:$password@$store/0" | keep "store_url_$role"
-        hash=$(printf %s "$password" | sha256sum | cut -d ' ' -f 1)
+        hash=$(printf %s "$password" | sha256)
         edits="$edits;s/HASH_OF_$role/$hash/"
     done
     sed -e '/^#/d' -e "${edits#;}" "$rules" | keep store_acl
