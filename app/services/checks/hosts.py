@@ -88,6 +88,6 @@ def _clocks(alive: Sequence[HostRecord]) -> list[Finding]:
     for one in alive:
         if abs(one.clock_ms) > CLOCK_MS:
             ahead = "ahead of" if one.clock_ms > 0 else "behind"
-            sentence = f"The clock of {one.host} is {abs(one.clock_ms) // 1000} s {ahead} the store's."
+            sentence = f"The clock of {one.host} is {round(abs(one.clock_ms) / 1000)} s {ahead} the store's."
             found[one.host] = Finding("clock_off", sentence, about=one.host)
     return list(found.values())
