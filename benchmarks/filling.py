@@ -15,7 +15,7 @@ from app.store import keys
 from app.store.admission import AdmissionStore, Admitted
 from app.store.client import Client
 from app.store.clock import ClockEstimate
-from app.store.jobs import JobStore
+from app.store.jobs import JobStore, Made
 from app.store.script_loader import load, script_names
 from app.store.slots import SlotStore
 from benchmarks.load import IMAGE
@@ -177,7 +177,7 @@ class Filler:
             url = f"https://v3.fal.media/files/monkey/{digest(f'clip {number}')[:21]}_output.mp4"
             video = {"url": url, "content_type": "video/mp4", "file_name": "output.mp4", "file_size": 8_200_000}
             ended = self._jobs.end(
-                job, (Status.FINALIZING,), Status.SUCCEEDED, charge=Charge.SPEND, output={"video": video}
+                job, (Status.FINALIZING,), Status.SUCCEEDED, charge=Charge.SPEND, made=Made(output={"video": video})
             )
         if not (moved and await ended):
             raise NotMeasured(f"A job went another way than it should: {keys.job(job.id)}")

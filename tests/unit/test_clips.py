@@ -48,10 +48,11 @@ def test_a_file_is_named_by_us(file: dict[str, Any], title: str) -> None:
 
 def test_an_output_shows_nothing_of_ours() -> None:
     """Without a storage it is fal's own; with one it has our address, and no member that is only for us."""
-    output = {"video": {"url": f"{FAL}out.mp4"}, "duration": 5.0}
+    video = {"url": f"{FAL}out.mp4"}
+    output = {"video": video, "duration": 5.0}
     assert shown_output(job(output=output), base_url="https://x") == output
     kept = {"size": 7, "sha256": "ab", "content_type": "video/mp4", "at_ms": 1, "seconds": "5.04"}
-    owned = job(output={"video": {**output["video"], "kept": kept}}, clip_secret="s" * 22, clip_until_ms=9_000)
+    owned = job(output={"video": {**video, "kept": kept}}, clip_secret="s" * 22, clip_until_ms=9_000)
     shown = shown_output(owned, base_url="https://x")
     assert shown is not None
     url = shown["video"].pop("url")
