@@ -230,6 +230,8 @@ def _gateway(
     uploads = Uploads(fal, stores.accounts, kept)
     accounts = Accounts(stores.accounts, stores.ledger, stores.limits, stores.kept_files if storage else None)
     adoption = Adoption(jobs=stores.jobs, fal=fal, alarms=stores.alarms)
+    direct = settings.storage is not None and settings.storage.direct
+    clips = Clips(stores.jobs, stores.clock, storage, base_url=settings.base_url, direct=direct)
     fal_uploads = FalUploads(
         uploads=uploads,
         store=stores.uploads,
@@ -237,13 +239,12 @@ def _gateway(
         accounts=accounts,
         parts=parts,
         folder=folder,
+        clips=clips,
         base_url=settings.base_url,
     )
     live = Live(stores.events)
     alerts = alerts_service(settings, stores, policy)
     watch = Watch(stores.jobs, stores.events, live)
-    direct = settings.storage is not None and settings.storage.direct
-    clips = Clips(stores.jobs, stores.clock, storage, base_url=settings.base_url, direct=direct)
     jobs = _jobs(settings, catalog, policy, stores, uploads=uploads, fal_uploads=fal_uploads, clips=clips)
     return Gateway(
         settings=settings,

@@ -11,6 +11,7 @@ from app.domain.clips import KeptFile, files_of, is_kept, storage_key
 from app.domain.errors import StorageAway, StoreUnavailable
 from app.domain.jobs import Job, Status
 from app.gateway import Gateway
+from app.metrics.table import COPIED_BYTES, COPIES
 from app.services.clip_copies import NotCopied
 from app.store.copies import UNCOPIED_AFTER
 from app.tasks import cancel_and_wait
@@ -144,6 +145,7 @@ async def _keep(gateway: Gateway, ref: str, now_ms: int) -> None:
             kept = KeptFile.of(file) or await gateway.clip_copies.copy(file["url"], storage_key(job, name))
             copied[name] = {**file, "kept": kept.stored()}
     except StorageAway as error:
+        COPIES.add("storage_away")
         await gateway.stores.copies.put_off(job, delay_ms=AWAY_RETRY_MS, failed=False)
         await alarm_storage(gateway, error)
         return
@@ -155,12 +157,16 @@ async def _keep(gateway: Gateway, ref: str, now_ms: int) -> None:
 
 async def _record(gateway: Gateway, job: Job, output: dict[str, object]) -> None:
     if not await gateway.stores.copies.record(job, output, expires_ms=job.clip_until_ms):
+        COPIES.add("unwanted")
         log.info("clip.unwanted", **job.names, reason="the job was erased while its files were copied")
         await gateway.stores.kept_files.drop(_keys_of(job, output))
         return
     for name, file in files_of(output):
         await gateway.stores.kept_files.keep(storage_key(job, name), _size(file))
-    log.info("clip.kept", **job.names, bytes=sum(_size(file) for _, file in files_of(output)))
+    size = sum(_size(file) for _, file in files_of(output))
+    COPIES.add("kept")
+    COPIED_BYTES.add(amount=size)
+    log.info("clip.kept", **job.names, bytes=size)
     await resolve_uncopied(gateway)
 
 
@@ -175,6 +181,7 @@ def _size(file: dict[str, object]) -> int:
 
 async def _try_again(gateway: Gateway, job: Job, error: NotCopied) -> None:
     """Later, and with an alarm after several failures; a job that waits for its copies ends without them then."""
+    COPIES.add("refused" if error.refused else "not_copied")
     delay_s = RETRY_S[min(job.copy_failures, len(RETRY_S) - 1)]
     failures = await gateway.stores.copies.put_off(job, delay_ms=delay_s * 1000, failed=True)
     log.warning("clip.not_copied", **job.names, reason=str(error), refused=error.refused, failures=failures)
@@ -194,6 +201,7 @@ async def _lost(gateway: Gateway, job: Job, ref: str) -> None:
     """Give up: fal may have deleted the files by now."""
     await gateway.stores.copies.drop(ref)
     await gateway.stores.kept_files.drop(_keys_of(job, job.output))
+    COPIES.add("lost")
     log.error("clip.lost", **job.names)
     sentence = f"The clip of {job.id} could not be copied to the storage before fal's copy expired."
     with suppress(StoreUnavailable):

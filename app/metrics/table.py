@@ -53,6 +53,7 @@ ENDS = (
 )  # fmt: skip
 HOLDS = ("worker_lost", "no_answer_in_time", "connection_lost", "unreadable_answer")
 STEPS = ("submit", "poll", "finalize", "deliver", "expire", "dispute", "billing", "resolve", "keep")
+COPIES_END = ("kept", "not_copied", "refused", "storage_away", "lost", "unwanted")
 STOPS = ("breaker", "held", "epoch", "paused", "silent")
 LIMITS = tuple(f"{unit}/{window}" for window in Window for unit in sorted(UNITS[window]))
 
@@ -152,6 +153,13 @@ FAL_ERRORS = Counter(
     Label("call", CALLS),
     Label("kind", FAULTS),
 )
+COPIES = Counter(
+    "filmgate_clip_copies_total",
+    "Attempts to copy a job's files to the storage. `refused`: fal gave something else. `not_copied`: fal or the "
+    "disk failed. `lost`: fal's week is over. `unwanted`: the job was erased meanwhile.",
+    Label("outcome", COPIES_END),
+)
+COPIED_BYTES = Counter("filmgate_clip_copied_bytes_total", "Bytes of files that were copied.", unit="bytes")
 STEP_FAULTS = Counter(
     "filmgate_step_faults_total",
     "Steps of a job that ended with an unexpected error, which is in the log; the job becomes due again.",
@@ -173,7 +181,8 @@ STARTS = Counter(
 )
 COUNTED = (
     SUBMISSIONS, REFUSALS, OVERLOADS, RESPONSES, ADMITTED_USD, ADMISSION, QUEUE_WAIT, SUBMISSION, PURCHASED,
-    GENERATION, DETECTION_LAG, ENDED, HELD, DELIVERY, ATTEMPTS, FAL_CALL, FAL_ERRORS, STEP_FAULTS, STORE_CALL,
+    GENERATION, DETECTION_LAG, ENDED, HELD, DELIVERY, ATTEMPTS, FAL_CALL, FAL_ERRORS, COPIES, COPIED_BYTES,
+    STEP_FAULTS, STORE_CALL,
     STORE_ERRORS, STARTS,
 )  # fmt: skip
 

@@ -3,11 +3,12 @@
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 
 from app.domain.clips import FileName, KeptFile, files_of, is_signed, name_of, signed_address, storage_key
-from app.domain.errors import Code, Conflict, Forbidden, NotFound, StorageAway
+from app.domain.errors import Code, Conflict, Forbidden, NotFound, StorageAway, Unprocessable
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.store.clock import StoreClock
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from app.media.storage import Storage
 
 AT_FAL_MS = 7 * 86_400_000  # from a job's end: fal documents that it keeps files for at least a week
+AT_FAL_MARGIN_MS = 86_400_000  # before its end: a job that names a clip may wait in line
 DIRECT_SECONDS = 3600  # of an address of the bucket
 
 log = structlog.get_logger()
@@ -40,6 +42,7 @@ class Clips:
         self._clock = clock
         self._storage = storage
         self._base_url = base_url
+        self._addresses = f"{base_url}/v1/clips/"
         self._direct = direct
 
     async def by_address(
@@ -57,6 +60,27 @@ class Clips:
         if await self._clock.now_ms() >= until_s * 1000:
             raise Forbidden("This address has expired; ask for a new one.", code=Code.ADDRESS_EXPIRED)
         return job, name
+
+    def is_address(self, url: str) -> bool:
+        """True for an address of a kept clip of this gateway, whether or not it is a good one."""
+        return url.startswith(self._addresses)
+
+    async def url_for_fal(self, url: str) -> str:
+        """Where fal reads the file of such an address: at its own, which it always reaches, while it has the file.
+
+        Afterwards at ours. Unprocessable when nobody has signed the address, or its time is over.
+        """
+        parts = urlsplit(url)
+        team, job_id, title = [*parts.path.split("/")[3:], "", "", ""][:3]
+        query = dict(parse_qsl(parts.query))
+        try:
+            until_s, signature = int(query.get("expires", "")), query.get("signature", "")
+            job, name = await self.by_address(team, job_id, title, until_s=until_s, signature=signature)
+            file = file_of(job, name)
+        except (ValueError, NotFound, Forbidden, Conflict):
+            raise Unprocessable("There is no clip at this address, or its time is over.") from None
+        at_fal_ms = (job.completed_ms or 0) + AT_FAL_MS - AT_FAL_MARGIN_MS
+        return file["url"] if await self._clock.now_ms() < at_fal_ms else url
 
     def kept_names(self, job: Job) -> list[str]:
         """The names in the storage of our copies of a job's files, of those under way too."""

@@ -38,6 +38,7 @@ from app.domain.upload_tokens import UploadToken, read_upload_token, write_uploa
 from app.domain.uploads import Part, PartOutcome, Upload
 from app.media.parts import Parts
 from app.services.accounts import Accounts
+from app.services.clips import Clips
 from app.services.uploads import (
     FILE_LIMIT,
     MEDIA_LIMIT,
@@ -98,6 +99,7 @@ class FalUploads:
         accounts: Accounts,
         parts: Parts,
         folder: Path,
+        clips: Clips,
         base_url: str,
     ) -> None:
         self._uploads = uploads
@@ -105,6 +107,7 @@ class FalUploads:
         self._secrets = secrets
         self._accounts = accounts
         self._parts = parts
+        self._clips = clips
         self.folder = folder  # where large files wait
         self._host = urlsplit(base_url).netloc.lower()
         self._files = urlsplit(f"{Terms.own(base_url).files}/files/").path
@@ -232,10 +235,12 @@ class FalUploads:
         return converted
 
     async def resolve(self, caller: Caller, url: str) -> str:
-        """The URL at fal for a URL of ours, and any other URL as it is.
+        """The URL at fal for a URL of ours, a kept clip's too, and any other URL as it is.
 
         Unprocessable when the file is not the caller's, or its bytes have not come: fal could not read it.
         """
+        if self._clips.is_address(url):
+            return await self._clips.url_for_fal(url)
         upload_id = self._upload_at(url)
         if upload_id is None:
             return url
@@ -269,7 +274,7 @@ class FalUploads:
     def _own_urls(self, value: Any, loc: Location) -> Iterator[tuple[str, Location]]:
         """Every URL of ours in the value, with its location in the input."""
         if isinstance(value, str):
-            if self._upload_at(value) is not None:
+            if self._upload_at(value) is not None or self._clips.is_address(value):
                 yield value, loc
         elif isinstance(value, dict | list):
             for step, inner in value.items() if isinstance(value, dict) else enumerate(value):

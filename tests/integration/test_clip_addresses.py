@@ -127,3 +127,17 @@ async def test_an_erased_clip_is_gone_from_the_storage(clip: tuple[Pipeline, Job
     assert storage is not None
     await care_for_storage(pipeline.gateway)
     assert [stored async for page in storage.list("clips") for stored in page] == []
+
+
+async def test_a_kept_clip_can_be_an_input_of_the_next_job(clip: tuple[Pipeline, Job, bytes]) -> None:
+    """Fal gets its own address of it, which it reaches; an address that nobody has signed is refused."""
+    pipeline, job, _ = clip
+    url, model = await address_of(pipeline, job.id), "fal-ai/kling-video/lipsync/text-to-video"
+    given = {"video_url": url, "text": "hello", "voice_id": "oversea_male1"}
+    reply = await pipeline.stack.api.post("/v1/jobs", json={"model": model, "input": given})
+    assert reply.status_code == 202, reply.text
+    made = await pipeline.job(reply.json()["id"])
+    assert (made.input or {})["video_url"] == (job.output or {})["video"]["url"]
+    forged = {**given, "video_url": url[:-1] + ("A" if url[-1] != "A" else "B")}
+    refused = await pipeline.stack.api.post("/v1/jobs", json={"model": model, "input": forged})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/input/video_url")
