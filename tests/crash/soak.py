@@ -41,6 +41,7 @@ LOOKS = 2  # until fal has certainly shown what it accepted
 SAMPLE_S = 5.0
 SETTLE_S = 240.0
 GOES_ON_S = 45.0
+START_S = 120.0  # on a busy machine
 FAL = ("--plain-clips", "--queue-seconds", "0.2", "--run-seconds", "2", "--concurrency", "200")
 SETTINGS = {"FILMGATE_UPSTREAM_CONCURRENCY": "60", "FILMGATE_WORKERS": "2"}
 
@@ -230,7 +231,7 @@ async def open_soak() -> AsyncIterator[Soak]:
             log = Path(folder) / "log"
             api, workers = Server(own, port=free_port(), log=log).start(), Workers(own, log=log).start()
             try:
-                await api.ready()
+                await api.ready(timeout=START_S)
                 yield Soak(lab, api, workers, storage, Figures(api, workers))
             finally:
                 api.stop()

@@ -39,7 +39,7 @@ class Server(Process):
         environment = clean_environment(**{**at_once, **settings, "FILMGATE_PORT": str(self.port)})
         super().__init__([*limit, *COMMAND, "serve"], environment, log=log)
 
-    async def ready(self) -> Self:
+    async def ready(self, *, timeout: float = START_SECONDS) -> Self:
         """Wait until it answers."""
         async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
 
@@ -50,7 +50,7 @@ class Server(Process):
                 except httpx.TransportError:
                     return False
 
-            await wait_until(answers, "the server answers", timeout=START_SECONDS)
+            await wait_until(answers, "the server answers", timeout=timeout)
         return self
 
     def send_raw(self, request: bytes, *, timeout: float = 10) -> bytes:
