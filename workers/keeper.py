@@ -43,7 +43,8 @@ class Keeper:
         self._settings = settings
         self._stores = stores
         self._pids = pids
-        self._host = worker_name(os.getppid())
+        self._supervisor = os.getppid()
+        self._host = worker_name(self._supervisor)
         has_admin_key = settings.fal_admin_key is not None
         recovery = partial(open_gateway, settings, process="epoch", warned=True) if has_admin_key else None
         self._epoch = EpochWatch(epoch_service(settings, stores), open_gateway=recovery)
@@ -101,7 +102,9 @@ class Keeper:
                 await asyncio.wait_for(self._stop.wait(), self._pause_s(left_s))
         self._ready_file.remove()
         await cancel_and_wait(*aside)
-        for closing in (self._backups.close, self._report.close, self._alarm_watch.close, self._alerts.close):
+        if os.getppid() == self._supervisor:  # otherwise it was killed, which is a SIGTERM here: the host is missed
+            await self._report.close()
+        for closing in (self._backups.close, self._alarm_watch.close, self._alerts.close):
             await closing()
         await self._epoch.close()
 

@@ -83,6 +83,30 @@ async def test_after_an_outage_of_the_store_no_host_is_missed_at_once(stack: Sta
     assert await active(stack, AlarmWatch(stores.alarms, stores.leases, [HostCheck(stores.hosts)])) == {}
 
 
+async def test_workers_whose_supervisor_is_killed_are_missed(stack: Stack, watch: AlarmWatch) -> None:
+    """By real processes: the keeper ends in order then, but the host did not. One that is stopped is not missed."""
+    stores = stack.gateway.stores
+
+    async def watched() -> bool:
+        return await stores.leases.has_holder("watch")
+
+    async def unwatched() -> bool:
+        return not await watched()
+
+    async with stack.workers() as workers:
+        await wait_until(watched, "the keeper watches")
+        workers.kill()
+        await wait_until(unwatched, "the keeper has ended")
+        ((name, role),) = [(one.name, one.role) for one in (await stores.hosts.all())[1]]
+        assert role == "worker"
+        await silent(stack, name, GONE_MS + 5000)
+        assert [kind for kind, _ in await active(stack, watch)] == ["host_gone"]
+        workers.start()
+        await wait_until(watched, "the new keeper watches", timeout=40)
+        assert await active(stack, watch) == {}
+    assert [one.name for one in (await stores.hosts.all())[1]] == [name]  # the new one stopped in order
+
+
 async def test_settings_that_differ_are_named_with_their_hosts(stack: Stack, watch: AlarmWatch) -> None:
     """One alarm for each setting; a secret that one host does not need is no difference; over when they agree."""
     await host(stack, "api", "a:1", FILMGATE_RETENTION_DAYS="30", FAL_KEY="(digest 1)").report()
