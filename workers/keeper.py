@@ -31,9 +31,7 @@ AWAY_TICK_S = 0.25  # while the store is away, and a moment longer: lanes are re
 SOON_AFTER_S = 5.0
 LATE_S = 0.01  # after the end of a lease
 HEARTBEAT_S = 3.0
-MIGRATE_S = (
-    0.05  # of each second: a hundred records at least: a million take some hours, and nothing waits for them
-)
+MIGRATE_S = 0.05  # of each second: a hundred records or more, so a million take some hours; nothing waits
 
 log = structlog.get_logger()
 
