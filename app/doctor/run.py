@@ -37,7 +37,7 @@ NEED_STORE = ("clock", "format", "workers", "lanes", "backups", "buying", "alarm
 async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = CHECK_SECONDS) -> list[CheckResult]:
     """The results of all checks. Settings that cannot be read end it; a store that is away, its own part."""
     try:
-        settings = load_settings(environ, keep_unknown=True)
+        settings = _with_embedded(load_settings(environ, keep_unknown=True))
     except SettingsError as error:
         return [fault("settings", str(error), "correct the setting (README, Settings); nothing else was checked.")]
     local: list[tuple[str, Check]] = [
@@ -50,7 +50,6 @@ async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = C
         ("fal admin key", partial(check_admin_key, settings)),
         ("fal webhooks", partial(check_webhooks, settings)),
     ]
-    settings = _with_embedded(settings)
     if settings.redis_url is None:
         sentence = f"FILMGATE_REDIS_URL is not set, and nothing runs in {settings.data_dir.absolute()}."
         missing = fault("store", sentence, "start `filmgate up`, or set FILMGATE_REDIS_URL.")

@@ -107,6 +107,8 @@ async def test_each_wrong_setting_is_named(stack: Stack, setting: str, value: st
     found = await examine({**stack.environment, setting: value})
     assert states(found)[check] in {"fault", "warning"}
     assert words in named(found, check)
+    if check != "settings":
+        assert states(found)["settings"] != "fault"
 
 
 async def test_what_hangs_ends_in_time(stack: Stack) -> None:
