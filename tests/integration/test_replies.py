@@ -147,7 +147,7 @@ async def test_every_route_refuses_a_parameter_that_it_does_not_know(stack: Stac
     misses = []
     async with calling(stack, ADMIN_KEY) as admin, nothing_changes(stack):
         for method, path in native:
-            api = admin if path.startswith("/v1/admin/") else stack.api
+            api = admin if path.startswith("/v1/admin/") or path == "/metrics" else stack.api
             reply = await api.request(method, PARTS.sub("x", path), params={"no_such": "1"})
             if reply.status_code != 422 or (method != "HEAD" and "parameter no_such" not in reply.text):
                 misses.append(f"{method} {path}: {reply.status_code} {reply.text[:100]}")
