@@ -21,6 +21,8 @@ async def alarm_quarantined(gateway: Gateway, step: Quarantined) -> None:
     remedy = "it waits for `filmgate jobs release` or `filmgate jobs resolve`, and its deadline ends it"
     if step.step == "deliver":
         remedy = "it is a dead letter until a replay or `filmgate jobs release`"
+    if step.step == "keep":
+        remedy = "its files stay at fal, for a week, until `filmgate jobs release`"
     sentence = f"The step {step.step} of {name} failed or ended its worker too often; {remedy}."
     log.error("step.set_aside", step=step.step, **ref_names(step.ref), exc_info=step.__cause__)
     with suppress(StoreUnavailable):
