@@ -22,7 +22,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("library", ["typer", "pydantic_core._pydantic_core", "hiredis"])
+@pytest.mark.parametrize("library", ["typer", "pydantic_core._pydantic_core", "httpx"])
 def test_ctrl_c_while_the_command_loads_ends_it_quietly(library: str) -> None:
     """Exit code 130 and no traceback, wherever the imports are: here, at the start of this library's."""
     done = subprocess.run(  # noqa: S603  ours
