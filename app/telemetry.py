@@ -129,6 +129,11 @@ class _LineHandler(logging.StreamHandler[TextIO]):
         log.error("log.unformattable", logger=record.name, exc_info=True)  # noqa: LOG014  logging calls it in one
 
 
+def log_warnings_only() -> None:
+    """For commands whose answer is their output: lines below a warning are left out from now on."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
 def set_up_logs(form: Literal["auto", "json", "text"], *, process: str) -> None:
     """Send every log line of this process to stderr; `process` names the role in each line."""
     lines = _whole_lines()

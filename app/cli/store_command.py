@@ -61,6 +61,9 @@ def store_command(
 def with_gateway(ask: Callable[["Gateway"], Awaitable[Result]], *, patience: float = 0) -> Result:
     """Open a gateway on that store, which may take `patience` seconds to come up; call `ask`, close it."""
     from app.gateway import open_gateway  # noqa: PLC0415  see above
+    from app.telemetry import log_warnings_only  # noqa: PLC0415
+
+    log_warnings_only()
 
     async def run() -> Result:
         async with open_gateway(settings_with_store(), process="cli", patience=patience) as gateway:
