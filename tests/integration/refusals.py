@@ -12,13 +12,19 @@ from app.store import keys
 from app.tls import trusted_roots
 from tests.support.stack import Stack
 
-# Keys that change by themselves: heartbeats, times of keys' use, sums derived from the ledger, the witness's time.
+# Keys that change by themselves: heartbeats, times of keys' use, sums derived from the ledger, the witness's time,
+# what processes report of themselves, and the checks that one of them makes.
 BACKGROUND = (
     keys.WORKERS,
     keys.LAST_USED,
     keys.USAGE_COUNTED,
     keys.EPOCH,
     keys.WORKERS_SILENT,
+    keys.PROGRAMS,
+    keys.HOSTS,
+    keys.WAITING_SINCE,
+    keys.lease(""),
+    keys.ledger_checked(""),
 )  # written by processes in any case
 QUIET = tuple(name.encode() for name in BACKGROUND)
 LONGEST_PROBLEM = 4096  # bytes
