@@ -12,7 +12,10 @@ LIVE: dict[str, Any] = {
     "description": "A stream of server-sent events: `event` the type, `id` a cursor, `data` an event in JSON",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
-_BYTES: dict[str, Any] = {"content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}}}
+# `Content-Type` is that of the file; generators of clients know this one.
+_BYTES: dict[str, Any] = {
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+}
 CLIP: Answers = {
     200: {"description": "The file, with `ETag`", **_BYTES},
     206: {"description": "The part that `Range` names, with `Content-Range`", **_BYTES},
