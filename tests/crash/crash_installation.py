@@ -46,6 +46,7 @@ KILL_S = 30.0
 TIGHT_S = 0.1
 # What is logged as an error on purpose.
 EXPECTED_ERRORS = {"job.orphan", "job.unsaved", "breaker.opened", "step.set_aside"}
+EXPECTED_ALARMS = {"held", "host_gone"}  # of what is killed here
 
 
 @dataclass
@@ -321,6 +322,8 @@ def _complains(line: str, *, rq_too: bool) -> bool:
     except ValueError:
         return bool(line.strip()) and rq_too  # a traceback, or a warning of Python's
     if entry.get("logger") == "rq.worker" and not rq_too:
+        return False
+    if entry.get("event") == "alarm.raised" and entry.get("kind") in EXPECTED_ALARMS:
         return False
     return (entry.get("level") in {"error", "critical"} and entry.get("event") not in EXPECTED_ERRORS) or entry.get(
         "status"
