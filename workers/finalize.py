@@ -15,6 +15,7 @@ from app.domain.fal_addresses import FalHosts
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.fal.protocol import Result, names_output, read_output
 from app.gateway import Gateway
+from app.store.buying import FAR_MS
 from app.store.jobs import UNTIL, Made, ref_of
 from app.telemetry import note
 from workers.ceilings import charge_of, settle_ceiling
@@ -26,7 +27,8 @@ READS_AT_ONCE = 8
 LEASE_MS = 15_000  # longer than one read of a result
 MAX_READS = 3  # of a result that is missing, or fails at fal
 RETRY_MS = 2_000
-COPY_WAIT_MS = 600_000  # at most, for the copies of a job's files; it then ends with them at fal
+# For the copies of a job's files; it then ends with them at fal. Of a longer wait, the sweep thinks it is a fault.
+COPY_WAIT_MS = FAR_MS - 60_000
 GIVE_UP_MARGIN_MS = 60_000  # before its last moment, at which it would fail
 OK = 200
 STILL_RUNNING_CODE = 400
