@@ -190,8 +190,10 @@ async def _try_again(gateway: Gateway, job: Job, error: NotCopied) -> None:
     if job.status is Status.FINALIZING:
         await gateway.stores.jobs.update(job, (Status.FINALIZING,), due_step="finalize", delay_ms=0)
     count = await gateway.stores.copies.uncopied()
+    clips = "The clip of 1 job" if count == 1 else f"The clips of {count} jobs"
+    why = str(error).rstrip(".")
     sentence = (
-        f"The clips of {count} jobs cannot be copied to the storage; of {job.id}: {error}. fal has them for a week."
+        f"{clips} cannot be copied to the storage; of {job.id} of {job.team}: {why}. fal has them for a week."
     )
     with suppress(StoreUnavailable):
         await gateway.stores.alarms.raise_alarm("clips_uncopied", sentence, job=job.id, level=len(str(count)))

@@ -166,7 +166,8 @@ def _check(file: BinaryIO) -> tuple[str, Measures]:
     start = file.read(START_BYTES)
     kind = media_type(start)
     if kind is None or not is_media(kind):
-        raise NotCopied(f"it is no video or sound; it begins with {start[:16]!r}", refused=True)
+        shown = start[:16].decode("ascii", "backslashreplace")
+        raise NotCopied(f'it is no video or sound; it begins with "{shown}"', refused=True)
     try:
         measures = measure(file, kind)
     except Unprocessable:

@@ -129,7 +129,7 @@ class Clips:
         except StorageAway:
             return await self._at_fal(job, url)
         except NothingStored:
-            log.error("clip.missing", job=job.id, key=storage_key(job, name))  # noqa: TRY400  no traceback
+            log.error("clip.missing", **job.names, object=storage_key(job, name))  # noqa: TRY400  no traceback
             try:
                 return await self._at_fal(job, url)
             except StorageAway:
