@@ -55,11 +55,10 @@ def alerts_service(settings: Settings, stores: Stores, policy: EgressPolicy) -> 
 
 def alarm_watch(settings: Settings, stores: Stores) -> AlarmWatch:
     """The service that raises and resolves the alarms which follow from how things are."""
-    strict = (settings.store_check or ("refuse" if settings.real_money else "warn")) == "refuse"
     checks = (
         BuyingCheck(stores.line, stores.quarantine, stores.buying, stores.epoch),
         HostCheck(stores.hosts),
-        StoreCheck(stores.health, strict=strict),
+        StoreCheck(stores.health, strict=settings.store_must_last),
         LedgerCheck(stores.ledger_checks),
     )
     return AlarmWatch(stores.alarms, stores.leases, checks)

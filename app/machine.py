@@ -1,10 +1,16 @@
-"""The memory of this machine or container."""
+"""This machine or container: its memory, and how its processes are named in the store."""
 
+import socket
 from pathlib import Path
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
 OWN_GROUP = Path("/proc/self/cgroup")
+
+
+def process_name(pid: int) -> str:
+    """`host:pid`: the name of a process of this machine in the store."""
+    return f"{socket.gethostname()}:{pid}"
 
 
 def memory_bytes() -> int | None:

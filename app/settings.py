@@ -220,6 +220,11 @@ class Settings(BaseModel):
         return self.fal_key is not None and not self.emulated
 
     @property
+    def store_must_last(self) -> bool:
+        """True when a store that may lose what it has acknowledged is refused, False when it is warned of."""
+        return self.real_money if self.store_check is None else self.store_check == "refuse"
+
+    @property
     def emulated(self) -> bool:
         """True when "fal" is a process on this machine, which can fetch images from loopback."""
         return is_loopback(urlsplit(self.fal_queue_url).hostname)

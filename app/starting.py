@@ -10,6 +10,7 @@ from app import __version__
 from app.domain.data_format import FORMAT, refusal
 from app.domain.errors import StorageAway, StoreUnavailable
 from app.domain.store_role import StoreRole
+from app.services.storage_trial import alarm_storage, try_storage
 from app.settings import Settings, SettingsError, required_url, unknown_setting
 from app.store.alarms import AlarmStore
 from app.store.data_format import DataFormatStore
@@ -46,8 +47,7 @@ async def require_store(
         raise SettingsError(f"FILMGATE_REDIS_URL: {refused}.") from None
     await _refuse_format(redis)
     await _refuse_unknown(settings.unknown_names, redis)
-    mode = settings.store_check or ("refuse" if settings.real_money else "warn")
-    if faults and mode == "refuse":
+    if faults and settings.store_must_last:
         raise SettingsError(faults[0])
     for fault in () if warned else faults:
         log.warning("store.not_durable", fault=fault)
@@ -87,15 +87,13 @@ async def require_storage(storage: "Storage | None", alarms: AlarmStore) -> None
     if storage is None:
         return
     try:
-        await storage.trial()
         with suppress(StoreUnavailable):
-            await alarms.resolve_alarm("storage_away", "The storage can be written and read again.")
+            await try_storage(storage, alarms)
     except StorageAway as error:
         if error.reason != "away":
             raise SettingsError(f"FILMGATE_STORAGE: {error.sentence}.") from None
         log.warning("storage.waiting", why=error.sentence, effect="clips are kept when it answers")
-        with suppress(StoreUnavailable):
-            await alarms.raise_alarm("storage_away", f"{error.sentence}.")
+        await alarm_storage(alarms, error)
 
 
 async def _refuse_format(redis: Any) -> None:

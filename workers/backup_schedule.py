@@ -15,7 +15,6 @@ from app.stores import Stores
 CHECK_S = 20.0
 LEASE_MS = 120_000  # renewed at each check; when the host dies, another begins after this
 RETRY_MS = 900_000  # after a failure, or after the interval where that is shorter
-LATE = 2  # intervals after which a backup is overdue
 MAX_WORDS = 400
 
 LEASE = "backup"
@@ -53,11 +52,10 @@ class BackupSchedule:
         if self._running is not None and not self._running.done():
             return
         last = await self._stores.backup.last()
-        if last.at_ms is not None and last.now_ms - last.at_ms > LATE * self._every_ms:
-            hours = (last.now_ms - last.at_ms) / 3_600_000
+        if last.is_late(self._every_ms):
             why = f" The last try failed: {last.why}" if last.why else ""
             await self._stores.alarms.raise_alarm(
-                "backup_failed", f"The newest backup is {hours:.1f} hours old.{why}", level=2
+                "backup_failed", f"The newest backup is {last.age_hours:.1f} hours old.{why}", level=2
             )
         wait_ms = min(RETRY_MS, self._every_ms)
         due = last.at_ms is None or last.now_ms - last.at_ms >= self._every_ms

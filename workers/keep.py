@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from app.domain.clips import KeptFile, files_of, is_kept, storage_key
+from app.domain.clips import KeptFile, files_of, is_kept, storage_key, storage_keys
 from app.domain.errors import StorageAway, StoreUnavailable
 from app.domain.jobs import Job, Status
 from app.gateway import Gateway
@@ -17,7 +17,7 @@ from app.store.copies import UNCOPIED_AFTER
 from app.tasks import cancel_and_wait
 from app.telemetry import note
 from workers.runtime import Runtime
-from workers.storage_care import CARE_EVERY_S, alarm_storage, care_for_storage
+from workers.storage_care import CARE_EVERY_S, care_for_storage, note_storage_away
 
 AT_ONCE = 4  # copies in one process; each has up to 10 MB in memory
 LEASE_MS = 15_000  # renewed while a copy runs: after a kill, it begins again so soon
@@ -147,7 +147,7 @@ async def _keep(gateway: Gateway, ref: str, now_ms: int) -> None:
     except StorageAway as error:
         COPIES.add("storage_away")
         await gateway.stores.copies.put_off(job, delay_ms=AWAY_RETRY_MS, failed=False)
-        await alarm_storage(gateway, error)
+        await note_storage_away(gateway, error)
         return
     except NotCopied as error:
         await _try_again(gateway, job, error)
@@ -159,7 +159,7 @@ async def _record(gateway: Gateway, job: Job, output: dict[str, object]) -> None
     if not await gateway.stores.copies.record(job, output, expires_ms=job.clip_until_ms):
         COPIES.add("unwanted")
         log.info("clip.unwanted", **job.names, reason="the job was erased while its files were copied")
-        await gateway.stores.kept_files.drop(_keys_of(job, output))
+        await gateway.stores.kept_files.drop(storage_keys(job, output))
         return
     for name, file in files_of(output):
         await gateway.stores.kept_files.keep(storage_key(job, name), _size(file))
@@ -168,10 +168,6 @@ async def _record(gateway: Gateway, job: Job, output: dict[str, object]) -> None
     COPIED_BYTES.add(amount=size)
     log.info("clip.kept", **job.names, bytes=size)
     await resolve_uncopied(gateway)
-
-
-def _keys_of(job: Job, output: dict[str, object] | None) -> list[str]:
-    return [storage_key(job, name) for name, _ in files_of(output)]
 
 
 def _size(file: dict[str, object]) -> int:
@@ -202,7 +198,7 @@ async def _try_again(gateway: Gateway, job: Job, error: NotCopied) -> None:
 async def _lost(gateway: Gateway, job: Job, ref: str) -> None:
     """Give up: fal may have deleted the files by now."""
     await gateway.stores.copies.drop(ref)
-    await gateway.stores.kept_files.drop(_keys_of(job, job.output))
+    await gateway.stores.kept_files.drop(storage_keys(job, job.output))
     COPIES.add("lost")
     log.error("clip.lost", **job.names)
     sentence = f"The clip of {job.id} could not be copied to the storage before fal's copy expired."

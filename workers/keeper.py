@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from app.alerting import alarm_watch, alerts_service, host_report
 from app.domain.errors import StoreUnavailable
 from app.gateway import egress_policy, epoch_service, open_gateway
+from app.machine import process_name
 from app.services.migration import Migrator
 from app.settings import Settings, required_url
 from app.store.connection import REQUEST_TIMEOUT, connect_rq
@@ -23,7 +24,6 @@ from workers.backup_schedule import BackupSchedule
 from workers.epoch import EpochWatch
 from workers.queues import TaskQueue
 from workers.ready_file import ReadyFile
-from workers.runtime import worker_name
 from workers.supervisor import WorkerPids
 
 TICK_S = 1.0  # at most, between two checks of the lanes
@@ -44,7 +44,7 @@ class Keeper:
         self._stores = stores
         self._pids = pids
         self._supervisor = os.getppid()
-        self._host = worker_name(self._supervisor)
+        self._host = process_name(self._supervisor)
         has_admin_key = settings.fal_admin_key is not None
         recovery = partial(open_gateway, settings, process="epoch", warned=True) if has_admin_key else None
         self._epoch = EpochWatch(epoch_service(settings, stores), open_gateway=recovery)
@@ -146,7 +146,7 @@ class Keeper:
         """
         await self._stores.heartbeats.beat(self._host, role="supervisor")
         await self._agree_on_concurrency()
-        alive = {worker_name(pid): queue for pid, queue in self._pids.running().items()}
+        alive = {process_name(pid): queue for pid, queue in self._pids.running().items()}
         reported = await self._stores.heartbeats.keep_beating(alive)
         self._ready = (self._ready | reported) & alive.keys()
         for name in self._ready - reported:

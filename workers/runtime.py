@@ -6,7 +6,6 @@ and a running POST would continue in the next task; so the alarm ends the proces
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -20,6 +19,7 @@ from app.domain.errors import StoreUnavailable
 from app.domain.ids import ref_names
 from app.domain.store_role import StoreRole
 from app.gateway import Gateway, open_gateway
+from app.machine import process_name
 from app.metrics.table import STEP_FAULTS
 from app.settings import Settings, required_url
 from app.store.connection import REQUEST_TIMEOUT, connect_rq
@@ -132,17 +132,12 @@ class Runtime:
 
     def report_ready(self, queue: str) -> None:
         """Write this process's first heartbeat; the supervisor renews it."""
-        self._loop.run_until_complete(self.gateway.stores.heartbeats.beat(worker_name(os.getpid()), role=queue))
+        self._loop.run_until_complete(self.gateway.stores.heartbeats.beat(process_name(os.getpid()), role=queue))
 
     def close(self) -> None:
         """Close the gateway and the loop."""
         self._loop.run_until_complete(self._opening.__aexit__(None, None, None))
         self._loop.close()
-
-
-def worker_name(pid: int) -> str:
-    """`host:pid`: the name of a worker process in the store."""
-    return f"{socket.gethostname()}:{pid}"
 
 
 _current: list[Runtime] = []

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import structlog
 
 from app.domain.errors import StorageAway, StoreUnavailable
 from app.gateway import Gateway
+from app.services.storage_trial import alarm_storage, try_storage
 from workers.storage_deletion import delete_due
 
 CARE_EVERY_S = 15.0
@@ -28,26 +28,24 @@ async def care_for_storage(gateway: Gateway) -> None:
         except StoreUnavailable:
             return
         except StorageAway as error:
-            await alarm_storage(gateway, error)
+            await note_storage_away(gateway, error)
             return
         except Exception:
             log.exception("storage.care_failed", care=care.__name__)
 
 
-async def alarm_storage(gateway: Gateway, error: StorageAway) -> None:
+async def note_storage_away(gateway: Gateway, error: StorageAway) -> None:
     """Raise the alarm; from then on the storage is tried each time, until it can be used."""
     _next_trial[0] = 0.0
-    with suppress(StoreUnavailable):
-        await gateway.stores.alarms.raise_alarm("storage_away", f"{error.sentence}.")
+    await alarm_storage(gateway.stores.alarms, error)
 
 
-async def try_storage(gateway: Gateway) -> None:
-    """Write, read and delete a small object, once a minute, and more often while that fails; it ends the alarm."""
+async def try_now_and_then(gateway: Gateway) -> None:
+    """Try the storage once a minute, and more often while that fails."""
     if gateway.storage is None or time.monotonic() < _next_trial[0]:
         return
-    await gateway.storage.trial()
+    await try_storage(gateway.storage, gateway.stores.alarms)
     _next_trial[0] = time.monotonic() + TRIAL_EVERY_S
-    await gateway.stores.alarms.resolve_alarm("storage_away", "The storage can be written and read again.")
 
 
-CARES: tuple[Callable[[Gateway], Awaitable[None]], ...] = (try_storage, delete_due)
+CARES: tuple[Callable[[Gateway], Awaitable[None]], ...] = (try_now_and_then, delete_due)

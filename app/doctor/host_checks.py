@@ -2,14 +2,11 @@
 
 import asyncio
 import shutil
-import ssl
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
-from pathlib import Path
 
-from cryptography import x509
-
+from app.certificate import CertificateRefused, read_pair
 from app.data_dir import NotPrivate, require_private
 from app.doctor.results import CheckResult, fault, ok, skipped, warning
 from app.domain.errors import StorageAway
@@ -126,24 +123,17 @@ async def check_certificate(settings: Settings) -> AsyncIterator[CheckResult]:
         yield skipped("certificate", "FILMGATE_TLS_CERT is not set; https is a proxy's business.")
         return
     try:
-        certificate = await asyncio.to_thread(_certificate, settings.tls_cert)
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-            settings.tls_cert, settings.tls_key, password=lambda: ""
-        )
-    except (OSError, ValueError) as error:
-        why = " ".join(str(error).split())
-        yield fault(
-            "certificate",
-            f"FILMGATE_TLS_CERT and FILMGATE_TLS_KEY cannot be used ({why}).",
-            "give a certificate and its private key without a password, both as PEM.",
-        )
+        pair = await asyncio.to_thread(read_pair, settings.tls_cert, settings.tls_key)
+    except CertificateRefused as error:
+        remedy = "give a certificate and its private key without a password, both as PEM."
+        yield fault("certificate", str(error), remedy)
         return
-    now, ends = datetime.fromtimestamp(time.time(), UTC), certificate.not_valid_after_utc
+    now, ends = datetime.fromtimestamp(time.time(), UTC), pair.ends
     days = (ends - now).days
     until = f"The certificate is valid until {ends:%Y-%m-%d %H:%M} UTC"
     renew = "renew it, and send SIGHUP to `filmgate serve`."
-    if now < certificate.not_valid_before_utc:
-        begins = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M}"
+    if now < pair.begins:
+        begins = f"{pair.begins:%Y-%m-%d %H:%M}"
         yield fault("certificate", f"The certificate is valid from {begins} UTC on.", "use one that is valid now.")
     elif ends < now:
         yield fault("certificate", f"{until}: it has expired.", renew)
@@ -165,11 +155,6 @@ async def check_storage(settings: Settings) -> AsyncIterator[CheckResult]:
         yield fault("storage", f"{error.sentence}.", "see docs/storage.md; until then clips keep fal's addresses.")
     else:
         yield ok("storage", f"{storage.address} was written, read and deleted in a trial.")
-
-
-def _certificate(path: Path) -> x509.Certificate:
-    """The first certificate of a file, which is the one that is shown."""
-    return x509.load_pem_x509_certificate(path.read_bytes())
 
 
 def _span(dates: list[date]) -> str:

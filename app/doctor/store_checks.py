@@ -147,10 +147,9 @@ async def check_backups(settings: Settings, stores: Stores) -> AsyncIterator[Che
         why = f" ({last.why})" if last.why else ""
         yield fault("backups", f"There is no backup yet{why}.", "run `filmgate backup --to-storage`.")
         return
-    hours = (last.now_ms - last.at_ms) / 3_600_000
-    found = f"The newest backup, {last.name}, is {hours:.1f} h old"
-    late = settings.backup_every is not None and hours * 3600 > 2 * settings.backup_every
-    if late or last.why:
+    found = f"The newest backup, {last.name}, is {last.age_hours:.1f} h old"
+    every_ms = None if settings.backup_every is None else settings.backup_every * 1000
+    if last.is_late(every_ms) or last.why:
         why = f"; the last try failed: {last.why}" if last.why else "."
         yield fault("backups", f"{found}{why}", "see docs/runbook.md#backup_failed.")
     else:

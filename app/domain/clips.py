@@ -77,6 +77,11 @@ def storage_key(job: Job, name: FileName) -> str:
     return f"clips/{job.team}/{job.id}/{name}"
 
 
+def storage_keys(job: Job, output: dict[str, Any] | None) -> list[str]:
+    """Where the copies of all files of this output of the job are."""
+    return [storage_key(job, name) for name, _ in files_of(output)]
+
+
 def file_title(name: FileName, file: dict[str, Any]) -> str:
     """`video.mp4`: the last part of a file's address, from what fal said of it; it never changes."""
     ending = urlsplit(str(file.get("url"))).path.rpartition(".")[2].lower()

@@ -44,8 +44,3 @@ def in_bytes(size: int) -> str:
 def team_of(name: str) -> str:
     """The team whose file this is."""
     return name.split("/", 2)[1]
-
-
-def clip_folder(team: str, job: str) -> str:
-    """Where the files of a job's clip are; ends with a slash."""
-    return f"clips/{team}/{job}/"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -161,19 +161,49 @@ class Backups:
         inner = draft / FOLDER
         inner.mkdir(mode=0o700, parents=True)
         draft.chmod(0o700)
-        digest = hashlib.sha256()
-        fd = os.open(inner / BASE_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "wb") as writer:
-
-            def write(piece: bytes) -> None:
-                digest.update(piece)
-                writer.write(piece)
-
-            size = self.store.snapshot(write)
-            writer.flush()
-            os.fsync(writer.fileno())
+        with NewFile(inner / BASE_FILE) as base:
+            self.store.snapshot(base.write)
         write_small_files(inner)
-        return {BASE_FILE: BackupFile(bytes=size, sha256=digest.hexdigest()), **small_files()}
+        return {BASE_FILE: base.facts(), **small_files()}
+
+
+class ByteTally:
+    """Counts and hashes the bytes of a file as they pass."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._digest = hashlib.sha256()
+
+    def add(self, piece: bytes) -> None:
+        """The next bytes."""
+        self._digest.update(piece)
+        self._size += len(piece)
+
+    def facts(self) -> BackupFile:
+        """What has passed so far."""
+        return BackupFile(bytes=self._size, sha256=self._digest.hexdigest())
+
+
+class NewFile(ByteTally):
+    """A new file that only this user may read; FileExistsError when it exists. It is on disk at the block's end."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._writer = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+    def write(self, piece: bytes) -> None:
+        """Append bytes."""
+        self.add(piece)
+        self._writer.write(piece)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._writer:
+            if kind is None:
+                self._writer.flush()
+                os.fsync(self._writer.fileno())
 
 
 def small_files() -> dict[str, BackupFile]:
@@ -250,18 +280,12 @@ def _copy(folder: Path, draft: Path, token: str) -> dict[str, BackupFile] | None
 
 def copy_file(source: Path, target: Path) -> BackupFile:
     """Copy the bytes that the file has now; they are on disk when this returns."""
-    digest = hashlib.sha256()
-    with source.open("rb") as reader:
-        left = size = os.fstat(reader.fileno()).st_size
-        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "wb") as writer:
-            while left and (chunk := reader.read(min(CHUNK, left))):
-                digest.update(chunk)
-                writer.write(chunk)
-                left -= len(chunk)
-            writer.flush()
-            os.fsync(writer.fileno())
-    return BackupFile(bytes=size - left, sha256=digest.hexdigest())
+    with source.open("rb") as reader, NewFile(target) as copy:
+        left = os.fstat(reader.fileno()).st_size
+        while left and (chunk := reader.read(min(CHUNK, left))):
+            copy.write(chunk)
+            left -= len(chunk)
+    return copy.facts()
 
 
 def finish(draft: Path, target: Path, backup: Backup, engine: WrittenBy) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 
-from app.domain.clips import FileName, KeptFile, files_of, is_signed, name_of, signed_address, storage_key
+from app.domain.clips import FileName, KeptFile, is_signed, name_of, signed_address, storage_key, storage_keys
 from app.domain.errors import Code, Conflict, Forbidden, NotFound, StorageAway, Unprocessable
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
@@ -86,7 +86,7 @@ class Clips:
         """The names in the storage of our copies of a job's files, of those under way too."""
         if self._storage is None or job.clip_secret is None:
             return []
-        return [storage_key(job, name) for name, _ in files_of(job.output)]
+        return storage_keys(job, job.output)
 
     async def link(self, job: Job, name: FileName, *, seconds: int) -> Link:
         """An address of a file that needs no key for so long, at most until all of its addresses end."""

@@ -1,13 +1,13 @@
 """Reports of this process's host: that it is alive, its settings, its clock."""
 
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Literal
 
 from app.domain.errors import StoreUnavailable
+from app.machine import process_name
 from app.store.hosts import HostStore
 
 EVERY_S = 3.0
@@ -26,7 +26,7 @@ class HostReport:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._hosts = hosts
-        self._name = f"{role} {name or f'{socket.gethostname()}:{os.getpid()}'}"
+        self._name = f"{role} {name or process_name(os.getpid())}"
         self._settings = settings
         self._wall = wall
         self._next = 0.0

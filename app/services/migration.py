@@ -6,7 +6,6 @@ several hosts may run it: an election only keeps them from doing the work twice.
 """
 
 import os
-import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import structlog
 
 from app import __version__
 from app.domain.data_format import FORMAT, refusal, unreadable_for
+from app.machine import process_name
 from app.store.data_format import DataFormatStore, FormatState, Program
 from app.store.job_indexes import Position
 from app.store.leases import LeaseStore
@@ -70,8 +70,7 @@ class Migrator:
         now = time.monotonic()
         if self._noted is not None and now - self._noted < NOTE_EVERY_S:
             return
-        name = f"{socket.gethostname()}:{os.getpid()}"
-        number = await self.store.note_program(Program(self.to, __version__, role, name))
+        number = await self.store.note_program(Program(self.to, __version__, role, process_name(os.getpid())))
         self._noted = now
         self._warn(refusal(number, version=__version__, own=self.to) or "")
 

@@ -5,8 +5,6 @@ makes the backup complete. Names begin with the time, so they sort.
 """
 
 import asyncio
-import hashlib
-import os
 import secrets
 import shutil
 from collections import defaultdict
@@ -24,6 +22,8 @@ from app.services.backup import (
     FOLDER,
     Backup,
     BackupFile,
+    ByteTally,
+    NewFile,
     StoreNotLocal,
     WrittenBy,
     described,
@@ -137,19 +137,12 @@ class StoredBackups:
         described_as = await self._description(name)
         inner = target / FOLDER
         await asyncio.to_thread(inner.mkdir, mode=0o700, parents=True)
-        digest = hashlib.sha256()
-        size = 0
-        descriptor = os.open(inner / BASE_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with NewFile(inner / BASE_FILE) as base:
                 async with self.storage.read(f"{PREFIX}{name}/{CONTENT}") as (_, pieces):
                     async for piece in pieces:
-                        digest.update(piece)
-                        size += len(piece)
-                        await asyncio.to_thread(file.write, piece)
-                file.flush()
-                os.fsync(file.fileno())
-            _require_same(name, BackupFile(bytes=size, sha256=digest.hexdigest()), described_as.backup)
+                        await asyncio.to_thread(base.write, piece)
+            _require_same(name, base.facts(), described_as.backup)
             write_small_files(inner)
             finish(target, target, described_as.backup, described_as.engine)
         except NothingStored:
@@ -190,13 +183,12 @@ class _Snapshot:
 
     def __init__(self, store: BackupStore) -> None:
         self._store = store
-        self._digest = hashlib.sha256()
-        self._size = 0
+        self._read = ByteTally()
         self.error: FilmgateError | None = None
 
     def file(self) -> BackupFile:
         """What was read."""
-        return BackupFile(bytes=self._size, sha256=self._digest.hexdigest())
+        return self._read.facts()
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The pieces; raises `error` when the store did not send all of it."""
@@ -219,8 +211,7 @@ class _Snapshot:
         reading = asyncio.create_task(read())
         try:
             while (piece := await queue.get()) is not None:
-                self._digest.update(piece)
-                self._size += len(piece)
+                self._read.add(piece)
                 yield piece
             if self.error is not None:
                 raise self.error

@@ -18,6 +18,8 @@ from app.store.connection import store_errors
 from app.store.snapshot import read_snapshot
 
 POLL_S = 0.1
+HOUR_MS = 3_600_000
+LATE = 2  # intervals after which a backup is overdue
 MAX_REWRITE_S = 600.0  # a large store takes minutes to rewrite its file
 
 
@@ -50,6 +52,15 @@ class LastBackup:
     bytes: int | None
     failed_ms: int | None
     why: str | None
+
+    @property
+    def age_hours(self) -> float | None:
+        """How old the newest backup is; None where there is none."""
+        return None if self.at_ms is None else (self.now_ms - self.at_ms) / HOUR_MS
+
+    def is_late(self, every_ms: int | None) -> bool:
+        """True when it is older than LATE intervals; where none is set, and without a backup, nothing is late."""
+        return every_ms is not None and self.at_ms is not None and self.now_ms - self.at_ms > LATE * every_ms
 
 
 class BackupStore:

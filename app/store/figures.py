@@ -7,6 +7,7 @@ from typing import Any
 from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
+from app.store.health import counted_memory
 from app.store.heartbeats import HEARTBEAT_MS
 
 
@@ -122,9 +123,10 @@ def _by_role(workers: Iterable[tuple[str, float]], now_ms: int) -> dict[str, dic
 
 def _store(about: Mapping[str, Any]) -> StoreFigures:
     """From the reply of INFO."""
+    memory, memory_limit = counted_memory(about)
     return StoreFigures(
-        memory=int(about["used_memory"]) - int(about.get("mem_not_counted_for_evict", 0)),
-        memory_limit=int(about.get("maxmemory", 0)),
+        memory=memory,
+        memory_limit=memory_limit,
         clients=int(about.get("connected_clients", 0)),
         replicas=int(about.get("connected_slaves", 0)),
         keys=sum(value["keys"] for value in about.values() if isinstance(value, dict) and "keys" in value),

@@ -1,7 +1,8 @@
 """Whether the store accepts jobs, how full it is, and the concurrency on which its hosts agree."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 
@@ -87,8 +88,7 @@ class HealthStore:
         """Used memory as a share of its limit, which may exceed 1; None without a limit."""
         with store_errors():
             memory = await self._redis.info("memory")
-        most = int(memory.get("maxmemory", 0))
-        counted = int(memory["used_memory"]) - int(memory.get("mem_not_counted_for_evict", 0))
+        counted, most = counted_memory(memory)
         return counted / most if most else None
 
     async def durability(self) -> list[str]:
@@ -103,3 +103,9 @@ class HealthStore:
                 self._redis, host=host, number=number, alive_ms=HOST_STALE_MS
             )
         return AgreedConcurrency(number, limiting)
+
+
+def counted_memory(info: Mapping[str, Any]) -> tuple[int, int]:
+    """From a reply of INFO: the bytes that count against maxmemory, and maxmemory (0: no limit)."""
+    counted = int(info["used_memory"]) - int(info.get("mem_not_counted_for_evict", 0))
+    return counted, int(info.get("maxmemory", 0))

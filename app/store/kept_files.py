@@ -15,7 +15,7 @@ from app.store.connection import store_errors
 ARRIVAL_MS = 2 * 3_600_000  # for a file to arrive; parts and copies may take an hour
 LONGER_MS = 3_600_000  # than a job of the same age, so that its clip outlives its record
 HIDDEN_MS = 120_000  # a deletion that was not confirmed is tried again
-DAY_MS = LIVE_MS = 86_400_000
+LIVE_MS = 86_400_000
 
 
 class KeptFileStore:
@@ -84,12 +84,6 @@ class KeptFileStore:
         if names:
             with store_errors():
                 await scripts.forget_files(self._redis, rest=names)
-
-    async def retention_ms(self, team: str) -> int:
-        """How long ended jobs and files of the team are kept: its own days, or else the gateway's."""
-        with store_errors():
-            days = await self._redis.hget(keys.team(team), "retention_days")
-        return int(days) * DAY_MS if days and int(days) else self._retention_ms
 
     async def use(self, team: str) -> StorageUse:
         """The team's bytes and its limit."""

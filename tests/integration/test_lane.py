@@ -20,6 +20,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from app.domain.jobs import Money, Status
+from app.machine import process_name
 from app.store import keys
 from app.store.lanes import ENQUEUED
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
@@ -31,7 +32,6 @@ from tests.support.stack import open_stack
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
 from workers.queues import QUEUES, open_queue
-from workers.runtime import worker_name
 
 pytestmark = pytest.mark.anyio
 
@@ -272,7 +272,7 @@ async def test_a_running_submission_is_finished_at_a_stop(live: Live) -> None:
 async def test_workers_that_the_store_has_forgotten_are_known_again(live: Live) -> None:
     """After a restore, or an outage longer than a heartbeat's TTL, nothing has to be restarted."""
     redis = live.pipeline.redis
-    names = {worker_name(pid) for queue in QUEUES for pid in live.workers.pids(queue)}
+    names = {process_name(pid) for queue in QUEUES for pid in live.workers.pids(queue)}
     assert len(names) == 4
 
     async def known() -> bool:
