@@ -152,7 +152,16 @@ def _packed_anew(flat: Sequence[str]) -> tuple[bytes, list[str]] | None:
         before, after = read_job(record), read_job({**pairs(made[1]), "z0": _as_text(made[0])})
     except (ValueError, TypeError, KeyError):
         return None
-    before = replace(before, start_timeout_ms=None, cancel_sent_ms=None, told_failed=False, misses=0)
+    before = replace(  # as without what only live jobs have
+        before,
+        start_timeout_ms=None,
+        cancel_sent_ms=None,
+        told_failed=False,
+        misses=0,
+        polled_ms=None,
+        pending_output=None,
+        copy_failures=0,
+    )
     same = before == after and (before.starts or before.periods) == (after.starts or after.periods)
     return made if same else None
 

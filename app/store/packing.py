@@ -65,7 +65,10 @@ DICTIONARY = (
 ) + _TEXTS_DICTIONARY
 START = "start:"  # before a window's name: the start of its period, in a field of older versions
 # Of live jobs only; `lib/packing.lua` has the same list.
-DROPPED = frozenset({"line_score", "start_timeout_ms", "misses", "cancel_sent_ms", "told_failed"})
+DROPPED = frozenset(
+    {"line_score", "start_timeout_ms", "misses", "cancel_sent_ms", "told_failed"}
+    | {"polled_ms", "pending_output", "copy_failures"}
+)
 
 
 def pack(texts: Mapping[str, str], facts: Mapping[str, str]) -> bytes:

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 from dataclasses import fields
 
 import pytest
 
 from app.domain.jobs import Order
-from app.store.packing import BASE64_FORM, DICTIONARY, FACTS, FIELDS, FORM, MAX_CHARS, pack, unpacked
+from app.store.packing import BASE64_FORM, DICTIONARY, DROPPED, FACTS, FIELDS, FORM, MAX_CHARS, pack, unpacked
+from tests.support.repo import ROOT
 
 INPUT = json.dumps({"prompt": "Ein roter Drachen über den Dünen 🪁 " * 4, "image_url": "https://x.example/1.jpg"})
 OUTPUT = (
@@ -91,3 +93,10 @@ def test_the_dictionaries_and_the_order_of_facts_stay_as_they_are() -> None:
     assert hashlib.sha256(" ".join(FACTS[:22]).encode()).hexdigest().startswith("3fc5aee8054da610")
     old = unpacked(record("1w9CRqJCdWZKKbnQtAA=="))
     assert old["input"] == '{"prompt":"a kite","duration":"5"}'
+
+
+def test_a_migration_drops_the_fields_that_an_end_drops() -> None:
+    """Both have the list, in Python and in Lua."""
+    script = (ROOT / "app/store/lua/lib/packing.lua").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^local DROPPED = \{(.*?)\}", script, re.DOTALL | re.MULTILINE)
+    assert set(re.findall(r"(\w+) = true", listed)) == DROPPED
