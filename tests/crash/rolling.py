@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -25,25 +24,18 @@ from typing import Any
 import httpx
 
 from app.domain.heartbeats import READY_FILE
-from app.gateway import open_gateway
-from app.settings import load_settings
 from app.tasks import cancel_and_wait
 from tests.crash.demand import Demand
 from tests.crash.followers import EventWatcher, Readers
 from tests.crash.host_faults import end_with_input
-from tests.crash.hosts import FAL, own_settings
-from tests.crash.netns import Network, isolated
-from tests.support.emulator import Emulator
-from tests.support.processes import COMMAND, clean_environment, piped
+from tests.crash.lab import PORT, START_SECONDS, STORE_PORT, Lab, data_server_lines, network_with_fal
+from tests.crash.netns import isolated
+from tests.support.processes import piped
 from tests.support.redis_server import engine_under_test
-from tests.support.repo import ROOT
-from tests.support.stack import EMULATOR_KEY
-from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import wait_until
 
 HOSTS = ("h1", "h2", "h3")
-PORT, STORE_PORT, BALANCER_PORT = 8000, 6379, 9000
-START_SECONDS = 90
+BALANCER_PORT = 9000
 CALM_S = 1.0
 STATISTICS = "/balancer"
 WATCHERS = 4
@@ -121,36 +113,27 @@ class RollingOutcome:
         return {name: found for name in names if (found := getattr(self, name))} | ({"stops": slow} if slow else {})
 
 
-@dataclass
-class Cluster:
+@dataclass(kw_only=True)
+class Cluster(Lab):
     """The running installation."""
 
-    folder: Path
     form: RollingForm
-    network: Network
-    fal: Emulator
-    account: str = ""
-    running: dict[tuple[str, str], subprocess.Popen[bytes]] = field(default_factory=dict)
     url: str = f"http://127.0.0.1:{BALANCER_PORT}"
 
     def start(self, host: str, name: str) -> None:
         """Start `api` or `workers` on a host."""
-        words = (*COMMAND, "serve") if name == "api" else (sys.executable, "-m", "workers")
-        self.run(host, name, *words)
+        (self.start_api if name == "api" else self.start_workers)(host)
 
     def start_store(self) -> None:
         """One data server, on this host."""
-        data = self._data("x", "store")
+        data = self.data("x", "store")
         config = data / "server.conf"
-        config.write_text(
-            f"bind 0.0.0.0\nport {STORE_PORT}\nprotected-mode no\ndir {data}\nlogfile {data}/log\n"
-            "appendonly yes\nappendfsync always\nmaxmemory-policy noeviction\nsave ''\n"
-        )
+        config.write_text(data_server_lines(data))
         self.run("x", "store", str(engine_under_test().path), str(config))
 
     def start_balancer(self) -> None:
         """HAProxy, on this host."""
-        config = self._data("x", "balancer") / "haproxy.cfg"
+        config = self.data("x", "balancer") / "haproxy.cfg"
         servers = "\n".join(f"    server {host} {self.network.front(host)}:{PORT}" for host in HOSTS)
         settings = {"port": BALANCER_PORT, "statistics": STATISTICS, "servers": servers}
         config.write_text(BALANCER.format(**settings, every_ms=self.form.every_ms, fall=self.form.fall))
@@ -169,7 +152,7 @@ class Cluster:
 
     async def ready(self, host: str, name: str) -> None:
         """Wait as a deployment does: for the balancer's view of an API, for the file of workers."""
-        file = self._data(host, "filmgate") / READY_FILE
+        file = self.data(host, "filmgate") / READY_FILE
 
         async def is_ready() -> bool:
             if name == "workers":
@@ -196,67 +179,30 @@ class Cluster:
         sums = {name: sum(int(rows[host].get(name) or 0) for host in HOSTS) for name in names}
         return {name: count for name, count in sums.items() if count}
 
-    def environment(self, host: str) -> dict[str, str]:
-        """The settings of an API or worker on this host."""
-        return clean_environment(
-            FILMGATE_REDIS_URL=f"redis://{self.network.back('x')}:{STORE_PORT}/0",
-            FAL_KEY=EMULATOR_KEY,
-            FILMGATE_FAL_QUEUE_URL=self.fal.url,
-            FILMGATE_FAL_REST_URL=self.fal.url,
-            FILMGATE_FAL_WEBHOOKS="off",
-            FILMGATE_HOST="0.0.0.0",
-            FILMGATE_PORT=str(PORT),
-            FILMGATE_PUBLIC_URL="http://filmgate.test",
-            FILMGATE_DRAIN_SECONDS=str(self.form.drain_s),
-            FILMGATE_UPSTREAM_CONCURRENCY="50",
-            FILMGATE_POLL_INTERVAL="0.2",
-            FILMGATE_WORKERS="1",
-            FILMGATE_LOG_FORMAT="json",
-            FILMGATE_DATA_DIR=str(self._data(host, "filmgate")),
-        )
-
-    def run(self, host: str, name: str, *words: str) -> None:
-        """Start a program on a host; its output is in the folder."""
-        command = list(words) if host == "x" else self.network.command(host, words)
-        with (self.folder / f"{host}-{name}.log").open("ab") as log:
-            self.running[host, name] = subprocess.Popen(  # noqa: S603  our own words
-                command, cwd=ROOT, env=self.environment(host), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-
-    def _data(self, host: str, name: str) -> Path:
-        data = self.folder / f"{host}-{name}"
-        data.mkdir(mode=0o700, exist_ok=True)
-        return data
-
 
 @asynccontextmanager
 async def open_cluster(folder: Path, form: RollingForm) -> AsyncIterator[Cluster]:
     """The installation, ready for work, with one account."""
-    network = Network(HOSTS)
-    fal = await Emulator.start(*FAL)
-    cluster = Cluster(folder, form, network, fal)
-    ways = [TcpProxy(fal.port, listening=network.listen(host, fal.port)) for host in HOSTS]
-    for way in ways:
-        await way.start()
-    try:
-        cluster.start_store()
-        own = load_settings(own_settings(cluster.environment("x")))
-        async with open_gateway(own, process="lab", patience=START_SECONDS) as gateway:
-            made = await gateway.administration.first_account(team_name="films", user_name="caller")
-        cluster.account = made.key
-        cluster.start_balancer()
-        for host in HOSTS:
-            cluster.start(host, "api")
-            cluster.start(host, "workers")
-        await asyncio.gather(*(cluster.ready(host, name) for host in HOSTS for name in ("api", "workers")))
-        yield cluster
-    finally:
-        for way in ways:
-            await way.stop()
-        for process in cluster.running.values():
-            process.kill()
-            process.wait()
-        await fal.stop()
+    async with network_with_fal(HOSTS, callers=HOSTS) as (network, fal):
+        cluster = Cluster(
+            folder=folder,
+            network=network,
+            fal=fal,
+            store_url=f"redis://{network.back('x')}:{STORE_PORT}/0",
+            settings={"FILMGATE_DRAIN_SECONDS": str(form.drain_s)},
+            form=form,
+        )
+        try:
+            cluster.start_store()
+            await cluster.make_account(patience=START_SECONDS)
+            cluster.start_balancer()
+            for host in HOSTS:
+                cluster.start(host, "api")
+                cluster.start(host, "workers")
+            await asyncio.gather(*(cluster.ready(host, name) for host in HOSTS for name in ("api", "workers")))
+            yield cluster
+        finally:
+            cluster.kill()
 
 
 async def deploy(cluster: Cluster) -> RollingOutcome:

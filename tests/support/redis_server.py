@@ -2,11 +2,8 @@
 
 import contextlib
 import os
-import shutil
-import signal
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +13,7 @@ from redis.asyncio import Redis
 
 from app.children import die_with_parent
 from app.engines import Engine, find_engine
-from tests.support.processes import free_port
+from tests.support.own_server import OwnServer
 
 START_SECONDS = 20.0
 EPOCH = ("fg:epoch", "fg:claims", "fg:admissions")
@@ -35,19 +32,15 @@ def engine_under_test() -> Engine:
     return find_engine([Path(named)] if named else None)
 
 
-class RedisServer:
+class RedisServer(OwnServer):
     """One server process with the settings that Filmgate requires; `options` adds some, such as `maxmemory="20mb"`.
 
-    Synchronous: starting takes some 50 ms. Use it as a context manager, or call `start` and `stop`.
-    The data stays until `stop`, so `kill` and `start` show what survives. The server ends with the process
-    that started it.
+    Starting takes some 50 ms. Use it as a context manager, or call `start` and `stop`.
     """
 
     def __init__(self, **options: str) -> None:
-        self.dir = Path(tempfile.mkdtemp(prefix="filmgate-test-"))
-        self.port = free_port()
+        super().__init__("test")
         self._options = {name.replace("_", "-"): value for name, value in options.items()}
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -66,12 +59,6 @@ class RedisServer:
     def blocking(self) -> Any:
         """The same without asyncio; `with` closes it."""
         return BlockingRedis.from_url(self.url, decode_responses=True, encoding_errors="surrogateescape")
-
-    @property
-    def pid(self) -> int:
-        """The process id of the running server."""
-        assert self._process is not None, "the server is not running"
-        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -137,29 +124,3 @@ class RedisServer:
         empty = ("EVAL", EMPTIED, str(len(EPOCH)), *EPOCH)
         for words in (empty, ("SCRIPT", "FLUSH"), ("FUNCTION", "FLUSH")):
             self.apply(*words)
-
-    def kill(self) -> None:
-        """SIGKILL; the data stays. Does nothing when it is not running."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def freeze(self) -> None:
-        """SIGSTOP: connections stay open without an answer."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Continue a frozen server."""
-        os.kill(self.pid, signal.SIGCONT)
-
-    def stop(self) -> None:
-        """Stop the server and delete its data."""
-        self.kill()
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()

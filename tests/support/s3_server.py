@@ -6,11 +6,8 @@ signatures, ranges and `If-None-Match` as S3 does.
 
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Self
@@ -19,7 +16,7 @@ import obstore
 from obstore.store import S3Store
 
 from app.children import die_with_parent
-from tests.support.processes import free_port
+from tests.support.own_server import OwnServer
 from tests.support.repo import ROOT
 
 PACKAGES = ROOT / ".bootstrap" / "swift"
@@ -30,17 +27,11 @@ OWNER, STRANGER = "filmgate:owner", "filmgate:stranger"
 SECRET = "secret-of-the-test-bucket"
 
 
-class S3Server:
-    """One server process with one bucket. Synchronous; it starts in about a second.
-
-    The objects stay until `stop`, so `kill` and `start` show what survives. The server ends with the process that
-    started it.
-    """
+class S3Server(OwnServer):
+    """One server process with one bucket; it starts in about a second."""
 
     def __init__(self) -> None:
-        self.dir = Path(tempfile.mkdtemp(prefix="filmgate-s3-"))
-        self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__("s3")
         self._secret = SECRET
 
     @property
@@ -129,33 +120,3 @@ class S3Server:
     def empty(self) -> None:
         """Delete every object."""
         obstore.delete(self._bucket(), self.objects())
-
-    def kill(self) -> None:
-        """SIGKILL; the objects stay. Does nothing when it is not running."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            if self._process.stdout is not None:
-                self._process.stdout.close()
-            self._process = None
-
-    def freeze(self) -> None:
-        """SIGSTOP: connections are taken, and get no answer."""
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Continue a frozen server."""
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGCONT)
-
-    def stop(self) -> None:
-        """Stop the server and delete its objects."""
-        self.kill()
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
