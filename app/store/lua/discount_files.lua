@@ -9,7 +9,7 @@
 -- Returns int  how many
 local count = 0
 for _, file in ipairs(rest) do
-  if string.match(redis.call('HGET', KEPT_SIZES, file) or '', '^held ') then
+  if file_state(file) == 'held' then
     set_file_state(file, 'held', '0')
     count = count + 1
   end

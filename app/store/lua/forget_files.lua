@@ -9,7 +9,7 @@
 -- Returns int  how many were forgotten
 local count = 0
 for _, file in ipairs(rest) do
-  local state = string.match(redis.call('HGET', KEPT_SIZES, file) or '', '^%a+')
+  local state = file_state(file)
   if not state or state == 'gone' then
     count = count + redis.call('ZREM', KEPT, file)
     redis.call('HDEL', KEPT_SIZES, file)

@@ -16,7 +16,7 @@
 local used = tonumber(redis.call('HGET', KEPT_BYTES, arg.team_id .. ' used') or '0')
 local held = tonumber(redis.call('HGET', KEPT_BYTES, arg.team_id .. ' held') or '0')
 local limit = tonumber(redis.call('HGET', key.team, 'storage_bytes') or '-1')
-local before, bytes = string.match(redis.call('HGET', KEPT_SIZES, arg.file) or '', '^(%a+) (%d+)$')
+local before, bytes = file_state(arg.file)
 local replaced = before and before ~= 'gone' and tonumber(bytes) or 0
 local outcome = 'held'
 if limit >= 0 and used + held - replaced + tonumber(arg.size) > limit then

@@ -11,7 +11,7 @@
 --   longer_ms      int     how much longer than a job of the same age
 --
 -- Returns int  how long (ms) it stays; 0 when it was dropped meanwhile, or its time was over: it is deleted
-local before = string.match(redis.call('HGET', KEPT_SIZES, arg.file) or '', '^(%a+) ')
+local before = file_state(arg.file)
 if not before or before == 'gone' then
   return 0
 end

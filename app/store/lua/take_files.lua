@@ -17,7 +17,7 @@ for _, file in ipairs(redis.call('ZRANGEBYSCORE', KEPT, '-inf', digits(now), 'LI
   local ref = string.match(file, '^clips/([^/]+/[^/]+)/')
   local job = ref and prefix .. 'job:' .. ref
   if job and redis.call('EXISTS', job) == 1 and redis.call('HEXISTS', job, 'erased') == 0
-    and string.match(redis.call('HGET', KEPT_SIZES, file) or '', '^%a+') ~= 'gone' then
+    and file_state(file) ~= 'gone' then
     local left = redis.call('PTTL', job)
     redis.call('ZADD', KEPT, digits(now + (left > 0 and left or arg.live_ms) + 1), file)
   else

@@ -2,10 +2,15 @@
 -- `held` is on its way, `used` is there, `gone` is being deleted; KEPT_BYTES (a hash) the sums `TEAM held`, `TEAM used`.
 local KEPT, KEPT_SIZES, KEPT_BYTES = prefix .. 'kept', prefix .. 'kept:sizes', prefix .. 'kept:bytes'
 
+-- The state of a file and its size as a text; nothing for one that is not known.
+local function file_state(file)
+  return string.match(redis.call('HGET', KEPT_SIZES, file) or '', '^(%a+) (%d+)$')
+end
+
 -- The team is in the name of the file.
 local function set_file_state(file, state, size)
   local team = string.match(file, '^[^/]+/([^/]+)/')
-  local before, bytes = string.match(redis.call('HGET', KEPT_SIZES, file) or '', '^(%a+) (%d+)$')
+  local before, bytes = file_state(file)
   if before and before ~= 'gone' then
     redis.call('HINCRBY', KEPT_BYTES, team .. ' ' .. before, digits(-bytes))
   end
