@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -126,7 +126,7 @@ def options(
     """A self-hosted gateway in front of fal.ai's queue for Kling image-to-video."""
 
 
-def run(words: Sequence[str] | None = None, *, before_command: Callable[[], None] = lambda: None) -> None:
+def run(words: Sequence[str] | None = None, *, before_command: Callable[[], None] = lambda: None) -> NoReturn:
     """Run a command, by default with the process's arguments; a failure is one sentence on stderr.
 
     `before_command` is called before a command is loaded, not for the help.
@@ -164,7 +164,7 @@ def _sentence(text: str) -> str:
     return f"{text}." if text and text[-1] not in ".?!" else text
 
 
-def _end(sentence: str, code: int) -> None:
+def _end(sentence: str, code: int) -> NoReturn:
     if sentence:
         typer.echo(f"filmgate: {sentence}", err=True)
     sys.exit(code)

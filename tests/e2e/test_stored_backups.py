@@ -2,12 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app import __version__
 from app.domain.errors import Conflict, NotFound, StoreUnavailable
 from app.media.storage import Storage
 from app.services.backup import check
@@ -18,6 +21,7 @@ from app.store.connection import connect, disconnect
 from app.stores import Stores, open_stores
 from tests.support.processes import clean_environment, run_command
 from tests.support.redis_server import RedisServer
+from tests.support.repo import ROOT
 from tests.support.tcp_proxy import Side, TcpProxy, first_of, pump
 from tests.support.waiting import wait_until
 from workers.backup_schedule import BackupSchedule
@@ -97,6 +101,24 @@ async def test_backups_are_kept_listed_and_restored(store: RedisServer, stores: 
         with pytest.raises(NotFound):
             await backups.fetch(name, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [(["backup", "--list"], "none\n"), (["--version"], f"filmgate {__version__}\nfinalized\n")],
+)
+def test_a_command_that_used_the_storage_ends_at_once(tmp_path: Path, words: list[str], printed: str) -> None:
+    """Python does not finalize: a thread of the storage's library would abort the process then, now and then."""
+    program = "import atexit; atexit.register(print, 'finalized'); from app.cli import main; main()"
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program, *words],
+        env=clean_environment(PYTHONPATH=str(ROOT), FILMGATE_STORAGE=f"local:{tmp_path}"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, printed, "")
 
 
 def _storage(of: dict[str, str]) -> Storage:
