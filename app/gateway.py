@@ -34,6 +34,7 @@ from app.services.fal_uploads import FalUploads
 from app.services.fal_webhooks import FalWebhooks
 from app.services.feed import Feed
 from app.services.host_report import HostReport
+from app.services.invitations import Invitations
 from app.services.jobs import Jobs
 from app.services.ledger import Ledger
 from app.services.limits import Limits
@@ -42,6 +43,7 @@ from app.services.live import Live
 from app.services.metrics import Metrics
 from app.services.migration import Migrator
 from app.services.operations import Operations
+from app.services.sessions import Sessions
 from app.services.store_disk import StoreDisk
 from app.services.submissions import SubmissionRules, Submissions
 from app.services.tokens import Tokens
@@ -71,6 +73,8 @@ class Gateway:
     accounts: Accounts
     administration: Administration
     tokens: Tokens
+    sessions: Sessions
+    invitations: Invitations
     limits: Limits
     ledger: Ledger
     audit: Audit
@@ -255,6 +259,14 @@ def _gateway(
             catalog=catalog, administration=stores.administration, accounts=stores.accounts, clock=stores.clock
         ),
         tokens=Tokens(catalog, stores.accounts, stores.jobs, stores.clock),
+        sessions=Sessions(
+            stores.sessions,
+            accounts,
+            stores.accounts,
+            stores.clock,
+            settings.admin_key.get_secret_value() if settings.admin_key else None,
+        ),
+        invitations=Invitations(stores.invitations, stores.accounts, stores.clock, settings.base_url),
         limits=Limits(stores.limits, stores.accounts, stores.clock),
         ledger=Ledger(stores.ledger, stores.accounts, stores.jobs, stores.audit, stores.clock, stores.usage),
         usage=Usage(stores.usage, stores.accounts, stores.clock),

@@ -13,7 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__, tracing
-from app.api import admin, admin_limits, health, metrics, operations, problem_pages, well_known
+from app.api import admin, admin_invitations, admin_limits, health, metrics, operations, problem_pages, well_known
 from app.api.busy_routes import BusyRoutes
 from app.api.deps import GATEWAY
 from app.api.document import add_documents
@@ -25,7 +25,20 @@ from app.api.problems import add_problem_handlers
 from app.api.query import refuse_unknown_parameters
 from app.api.reply_headers import HeadIsGet, ReplyHeaders
 from app.api.stopping import STOPPING, Stopping
-from app.api.v1 import clips, deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
+from app.api.v1 import (
+    clips,
+    deliveries,
+    events,
+    files,
+    invitations,
+    jobs,
+    me,
+    models,
+    session,
+    tokens,
+    usage,
+    webhook_endpoints,
+)
 from app.domain.fal_targets import Terms
 from app.domain.store_role import StoreRole
 from app.gateway import open_gateway
@@ -128,12 +141,15 @@ def create_app(settings: Settings) -> FastAPI:
         clips,
         models,
         me,
+        session,
+        invitations,
         files,
         tokens,
         webhook_endpoints,
         deliveries,
         admin,
         admin_limits,
+        admin_invitations,
         operations,
         usage,
         events,

@@ -31,6 +31,14 @@ SECURITY = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "A Filmgate key: `fg_live_…`"},
     "X-API-Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+SESSION = {
+    "Session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "fg_session",
+        "description": "From `POST /v1/session`; a request that changes something needs `X-CSRF-Token` too",
+    }
+}
 FAL_SECURITY = {
     "Key": {
         "type": "apiKey",
@@ -67,6 +75,7 @@ REFUSALS = {  # by status: name in the document, description
     404: ("NotFound", "There is no such thing, or it is another team's"),
     408: ("RequestTimeout", "The request took too long to arrive"),
     409: ("Conflict", "Not possible in this state"),
+    410: ("Gone", "It works once, or until a time, and is over"),
     413: ("ContentTooLarge", "The body is too large"),
     414: ("URITooLong", "The address is too long"),
     415: ("UnsupportedMediaType", "The body is of another type than this route reads"),
@@ -117,7 +126,9 @@ def native_document(app: FastAPI, *, base_url: str) -> Document:
     for kind in EVENT_TYPES:
         body = bodies[kind.partition(".")[0]]
         _add_webhook(hooks, kind, body, f"`{kind}`, signed as Standard Webhooks 1.0 says")
-    return _generated("Filmgate", routes, hooks, base_url=base_url, tags=TAGS, refusal=Problem, security=SECURITY)
+    return _generated(
+        "Filmgate", routes, hooks, base_url=base_url, tags=TAGS, refusal=Problem, security=SECURITY | SESSION
+    )
 
 
 def fal_document(app: FastAPI, *, base_url: str) -> Document:
@@ -204,6 +215,8 @@ def _complete(operation: Document, found: Sequence[Reads], in_path: Iterable[str
     with_key = any(one.key for one in found)
     if not with_key:
         operation["security"] = []
+    elif any(one.session for one in found):
+        operation["security"] = [{name: []} for name in SESSION]
     replies = operation["responses"]
     declared = [int(code) for code, reply in replies.items() if code >= "400" and "content" not in reply]
     named = [HTTPStatus.NOT_FOUND] if any(one["in"] == "path" for one in parameters) else []

@@ -1,4 +1,4 @@
-"""`filmgate users`: list, show, create, rename and delete the users of a team."""
+"""`filmgate users`: list, show, create, rename, invite and delete the users of a team."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.exits import Failure
+from app.cli.invitations import invite
 from app.cli.options import Name, OfTeam, Specs, UserId
 from app.cli.parse import actor, argument, parse_id, parse_name
 from app.cli.store_command import store_command
@@ -20,6 +21,7 @@ COLUMNS = {"user": "id", "team": "team", "name": "name", "limits": "limits", "cr
 MAX_TEAMS_NAMED = 5
 
 group = typer.Typer(no_args_is_help=True)
+group.command("invite")(invite)
 
 Team = Annotated[
     str | None,

@@ -144,13 +144,8 @@ class AccountStore:
     async def credential(self, digest: str, *, token: bool) -> Credential | None:
         """What is stored under the digest of a key or token, with all that decides whether it is valid."""
         with store_errors():
-            now_ms, record, parent, zone, reposts = await scripts.read_credential(
-                self._redis, credential=keys.credential(digest, token=token)
-            )
-        if not record:
-            return None
-        key, parent_key = _read(Key, pairs(record)), _read(Key, pairs(parent)) if parent else None
-        return Credential(key, parent_key, zone or "UTC", Reposts(reposts or Reposts.ANSWERED), now_ms)
+            reply = await scripts.read_credential(self._redis, credential=keys.credential(digest, token=token))
+        return read_credential_reply(*reply) if reply[1] else None
 
     async def closed(self, credentials: Mapping[str, bool]) -> list[str]:
         """The digests of those of these keys (False) and tokens (True) that are no longer valid."""
@@ -182,6 +177,14 @@ class AccountStore:
                 pipe.execute_command("HSET", keys.limits(record.id), *limits)
                 pipe.pexpireat(keys.limits(record.id), expires_ms)
             await pipe.execute()
+
+
+def read_credential_reply(
+    now_ms: int, record: Sequence[str], parent: Sequence[str], zone: str | None, reposts: str | None
+) -> Credential:
+    """What `read_credential.lua` returns, read."""
+    key, parent_key = _read(Key, pairs(record)), _read(Key, pairs(parent)) if parent else None
+    return Credential(key, parent_key, zone or "UTC", Reposts(reposts or Reposts.ANSWERED), now_ms)
 
 
 def _age(record: Team | User | Key) -> tuple[int, str]:

@@ -102,6 +102,22 @@ async def test_an_account_lives_from_its_team_to_its_end(stack: Stack, command: 
 
 
 @pytest.mark.anyio
+async def test_an_invitation_is_a_link_that_can_be_piped(stack: Stack, command: On) -> None:
+    """Only the link on stdout; under it a key with these scopes, once; the audit line has the operator's name."""
+    call, user = command(stack.redis), stack.account.user.id
+    rights = ("--key-name", "laptop", "--scope", "jobs:read", "--expires-in", "2h")
+    link = (await asyncio.to_thread(call, "users", "invite", user, *rights)).out.strip()
+    assert "/invite#fg_inv_" in link
+    code = link.partition("#")[2]
+    made = (await stack.api.post("/v1/invitations/accept", json={"code": code})).json()["key"]
+    assert (made["name"], made["user"], made["scopes"]) == ("laptop", user, ["jobs:read"])
+    view = (await asyncio.to_thread(call, "users", "invite", user, "--json")).json
+    assert (view["scopes"], view["key_name"]) == (["jobs:read", "jobs:write"], "")
+    (line, *_) = (await asyncio.to_thread(call, "audit", "list", "--json")).json
+    assert (line["action"], line["actor"], line["target"]) == ("invitation.add", "cli:olga", view["id"])
+
+
+@pytest.mark.anyio
 async def test_the_command_is_the_same_as_a_process(stack: Stack) -> None:
     """Only the key on stdout, so that it can be piped; refusals on stderr, without a traceback."""
     environment = clean_environment(FILMGATE_REDIS_URL=stack.redis.url, LOGNAME="olga")

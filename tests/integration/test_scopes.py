@@ -101,6 +101,8 @@ NO_SCOPE = (
     "/fal/cdn/uploads/",
     "/v1/admin/",
     "/v1/clips/",
+    "/v1/session",
+    "/v1/invitations/",
 )
 MODEL_ID = MODEL
 
