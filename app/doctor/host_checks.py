@@ -38,7 +38,7 @@ async def check_settings(settings: Settings) -> AsyncIterator[CheckResult]:
             read(settings)
         except SettingsError as error:
             faults += 1
-            yield fault("settings", str(error), "correct the setting (README, Settings).")
+            yield fault("settings", str(error), "correct the setting (docs/settings.md).")
     if settings.real_money and settings.admin_key is None:
         yield warning(
             "settings",

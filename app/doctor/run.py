@@ -39,7 +39,7 @@ async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = C
     try:
         settings = _with_embedded(load_settings(environ, keep_unknown=True))
     except SettingsError as error:
-        return [fault("settings", str(error), "correct the setting (README, Settings); nothing else was checked.")]
+        return [fault("settings", str(error), "correct the setting (docs/settings.md); nothing else was checked.")]
     local: list[tuple[str, Check]] = [
         ("settings", partial(check_settings, settings)),
         ("prices", partial(check_prices, settings)),

@@ -25,9 +25,9 @@ HOURS = round(sum(policy.SCHEDULE_S) / 3600)
 SENTENCES = {
     "README.md": [
         f"Schedule: at once, {', '.join(PAUSES)}.",
-        f"for up to {HOURS} hours",
         f"dead letters stay {policy.DEAD_LETTERS_MS // policy.DAY_MS} days",
     ],
+    "docs/guarantees.md": [f"for up to {HOURS} hours"],
     "docs/webhooks.md": [
         f"within {policy.ATTEMPT_TIMEOUT_S:.0f} seconds",
         f"after {', '.join(PAUSES[:-1])} and {PAUSES[-1]}, each ±{policy.JITTER:.0%}".replace("%", " %"),
