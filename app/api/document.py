@@ -19,7 +19,7 @@ from pydantic.json_schema import JsonSchemaMode
 from app import __version__
 from app.api.document_examples import BODIES, VALUES
 from app.api.reads import FAL_DOCUMENT, Reads, header, read_by
-from app.domain.events import EVENT_TYPES
+from app.domain.events import EVENT_MEANINGS
 from app.views.events import BudgetEvent, EndpointEvent, JobEvent
 from app.views.fal import FalError, FalMessage
 from app.views.problems import Problem
@@ -123,9 +123,9 @@ def native_document(app: FastAPI, *, base_url: str) -> Document:
     routes = [route for route in iter_route_contexts(app.routes) if not (route.path or "").startswith("/fal/")]
     bodies = {"job": JobEvent, "budget": BudgetEvent, "endpoint": EndpointEvent}
     hooks = APIRouter()
-    for kind in EVENT_TYPES:
+    for kind in EVENT_MEANINGS:
         body = bodies[kind.partition(".")[0]]
-        _add_webhook(hooks, kind, body, f"`{kind}`, signed as Standard Webhooks 1.0 says")
+        _add_webhook(hooks, kind, body, f"`{kind}`, signed as Standard Webhooks 1.0 says", EVENT_MEANINGS[kind])
     return _generated(
         "Filmgate", routes, hooks, base_url=base_url, tags=TAGS, refusal=Problem, security=SECURITY | SESSION
     )
@@ -135,15 +135,16 @@ def fal_document(app: FastAPI, *, base_url: str) -> Document:
     """The document of the routes for fal's own clients."""
     routes = [route for route in iter_route_contexts(app.routes) if (route.path or "").startswith("/fal/")]
     hooks = APIRouter()
-    _add_webhook(hooks, "fal_webhook", FalMessage, "A request's end, signed as fal signs")
+    _add_webhook(hooks, "fal_webhook", FalMessage, "A request's end, signed as fal signs", "In fal's own form.")
     title, tags, security = "Filmgate for fal's clients", FAL_TAGS, FAL_SECURITY
     return _generated(title, routes, hooks, base_url=base_url, tags=tags, refusal=FalError, security=security)
 
 
-def _add_webhook(router: APIRouter, name: str, body: Any, summary: str) -> None:
+def _add_webhook(router: APIRouter, name: str, body: Any, summary: str, description: str) -> None:
     async def deliver(message: Any) -> None: ...
 
     deliver.__annotations__["message"] = body
+    deliver.__doc__ = description
     router.add_api_route(name, deliver, methods=["POST"], name=name, summary=summary, status_code=204)
 
 

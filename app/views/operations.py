@@ -35,13 +35,6 @@ class ReadyView(TypedDict):
     upstream_paused: NotRequired[PausedView | None]
 
 
-class CodeView(TypedDict):
-    """An error code and its meaning."""
-
-    code: str
-    title: str
-
-
 class AttemptAtFal(TypedDict):
     """How to find a job's last submission at fal: when it was claimed and held, and the start of its tag."""
 

@@ -1,5 +1,6 @@
 """The pages and their files. They contain no secrets, so they need no key."""
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from app.domain.errors import NotFound
+from app.web.guide import Guide, folder
 
 ROOM = Path(__file__).parent
 MEDIA_TYPES = {
@@ -15,6 +17,7 @@ MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
@@ -26,6 +29,7 @@ DASHBOARD_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: https:; "
     f"media-src 'self' https: http://127.0.0.1:* http://localhost:*; {_CLOSED}; require-trusted-types-for 'script'"
 )
+GUIDE_POLICY = f"default-src 'none'; style-src 'self'; img-src 'self'; {_CLOSED}"
 DOCS_POLICY = (
     f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; {_CLOSED}"
 )
@@ -33,6 +37,7 @@ FILE_POLICY = "default-src 'none'; frame-ancestors 'none'"  # for a file that is
 
 router = APIRouter(include_in_schema=False)
 reference = APIRouter(include_in_schema=False)  # not where FILMGATE_DOCS is 0
+guide = Guide(folder())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +49,12 @@ class StaticFile:
     etag: str
 
 
+def _file(content: bytes, suffix: str) -> StaticFile:
+    return StaticFile(content, MEDIA_TYPES[suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
 def _read(path: Path) -> StaticFile:
-    content = path.read_bytes()
-    return StaticFile(content, MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+    return _file(path.read_bytes(), path.suffix)
 
 
 def _read_all(folder: Path) -> dict[str, StaticFile]:
@@ -69,6 +77,18 @@ async def dashboard(request: Request) -> Response:
 async def docs(request: Request) -> Response:
     """The API's reference from /openapi.json."""
     return _reply(request, PAGES["docs.html"], policy=DOCS_POLICY)
+
+
+@reference.api_route("/docs/guide", methods=["GET", "HEAD"])
+@reference.api_route("/docs/guide/{path:path}", methods=["GET", "HEAD"])
+async def guide_page(request: Request, path: str = "") -> Response:
+    """The documentation: a page, or a picture of one. Drawing a page takes some hundredths of a second, once."""
+    if path in guide.pictures:
+        return _reply(request, await asyncio.to_thread(_read, guide.pictures[path]), policy=FILE_POLICY)
+    page = await asyncio.to_thread(guide.page, path)
+    if page is None:
+        raise NotFound("There is no such page; /docs/guide lists them.")
+    return _reply(request, _file(page.encode(), ".html"), policy=GUIDE_POLICY)
 
 
 @router.api_route("/static/{path:path}", methods=["GET", "HEAD"])

@@ -1,4 +1,4 @@
-"""README and docs/webhooks.md have the code's figures for webhook deliveries."""
+"""The pages have the code's figures for webhook deliveries."""
 
 from app.domain import deliveries as policy
 from app.services.endpoints import TEST_EVENTS_PER_MINUTE
@@ -23,7 +23,7 @@ def _span(seconds: int) -> str:
 PAUSES = [_span(seconds) for seconds in policy.SCHEDULE_S if seconds]
 HOURS = round(sum(policy.SCHEDULE_S) / 3600)
 SENTENCES = {
-    "README.md": [
+    "docs/events.md": [
         f"Schedule: at once, {', '.join(PAUSES)}.",
         f"dead letters stay {policy.DEAD_LETTERS_MS // policy.DAY_MS} days",
     ],

@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from app.api.accept import prefers
 from app.api.deps import CurrentCaller, TheGateway
 from app.domain.times import iso
 from app.services.usage import Grouping, Report, Sums
 from app.views.usage import UsageReport, report_view, row_view, sums_view
 
 CSV = "text/csv"
-JSON = "application/json"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets run a cell that begins so (OWASP, CSV injection)
 HEADERS = {"Vary": "Accept"}
 LONGEST_TIME = 40  # characters
@@ -37,7 +37,7 @@ async def read_usage(
     """Usage between two dates or times, by day, user, model or key; as CSV with `Accept: text/csv`."""
     span = await gateway.usage.span(start, end, zone=caller.zone)
     report = await gateway.usage.report(caller, from_ms=span.from_ms, to_ms=span.to_ms, group_by=group_by)
-    if not _prefers_csv(request.headers.get("accept", "")):
+    if not prefers(CSV, request.headers.get("accept", "")):
         return JSONResponse(report_view(report), headers=HEADERS)
     name = f"usage-{iso(span.from_ms)[:10]}-by-{group_by.value}.csv"
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
@@ -62,16 +62,3 @@ def csv_text(report: Report) -> str:
 def _harmless(text: str) -> str:
     """Text that a spreadsheet shows instead of running it."""
     return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def _prefers_csv(accept: str) -> bool:
-    """True when `Accept` names CSV with a weight of at least JSON's (RFC 9110, 12.5.1)."""
-    weight = {}
-    for part in accept.lower().split(","):
-        name, *parameters = (piece.strip() for piece in part.split(";"))
-        weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
-        try:
-            weight[name] = float(weights[0]) if weights else 1.0
-        except ValueError:
-            weight[name] = 0.0
-    return weight.get(CSV, 0.0) > 0 and weight[CSV] >= weight.get(JSON, 0.0)
