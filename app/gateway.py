@@ -44,6 +44,7 @@ from app.services.metrics import Metrics
 from app.services.migration import Migrator
 from app.services.operations import Operations
 from app.services.sessions import Sessions
+from app.services.storage_mark import StorageMark
 from app.services.store_disk import StoreDisk
 from app.services.submissions import SubmissionRules, Submissions
 from app.services.tokens import Tokens
@@ -103,6 +104,7 @@ class Gateway:
     sender: Sender
     clips: Clips
     storage: "Storage | None"
+    storage_mark: StorageMark
     clip_copies: "ClipCopies | None"
 
 
@@ -229,7 +231,8 @@ def _gateway(
 ) -> Gateway:
     """The services; those that others depend on are built first."""
     folder = settings.data_dir / "uploads"
-    storage = open_storage(settings)
+    storage_mark = StorageMark(stores.storage_mark)
+    storage = open_storage(settings, storage_mark)
     parts, kept = upload_places(storage, stores.kept_files, folder)
     uploads = Uploads(fal, stores.accounts, kept)
     accounts = Accounts(stores.accounts, stores.ledger, stores.limits, stores.kept_files if storage else None)
@@ -331,6 +334,7 @@ def _gateway(
         clips=clips,
         clip_copies=clip_copies(settings, fal, storage, stores.kept_files.hold),
         storage=storage,
+        storage_mark=storage_mark,
     )
 
 

@@ -44,6 +44,7 @@ from app.store.secrets import SecretStore
 from app.store.sessions import SessionStore
 from app.store.setting_names import SettingNames
 from app.store.slots import SlotStore
+from app.store.storage_mark import StorageMarkStore
 from app.store.uploads import UploadStore
 from app.store.usage import UsageStore
 from app.store.zones import ZoneStore
@@ -94,6 +95,7 @@ class Stores:
     sessions: SessionStore
     setting_names: SettingNames
     slots: SlotStore
+    storage_mark: StorageMarkStore
     uploads: UploadStore
     usage: UsageStore
 
@@ -163,6 +165,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         sessions=SessionStore(redis),
         setting_names=SettingNames(redis),
         slots=SlotStore(redis, concurrency=slots),
+        storage_mark=StorageMarkStore(redis, audit),
         uploads=UploadStore(redis),
         usage=UsageStore(redis),
     )

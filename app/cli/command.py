@@ -68,6 +68,7 @@ COMMANDS = {
     "export": CommandSpec("export", "group", "Export the ledger or the audit log, as JSON lines or CSV."),
     "epoch": CommandSpec("backup", "group", "Has the store gone back in time, and may it buy?"),
     "alerts": CommandSpec("alerts", "group", "Alarms that are sent out: try the receiver."),
+    "storage": CommandSpec("storage", "group", "The storage of clips and files: accept another one."),
     "webhooks": CommandSpec("webhooks", "group", "Forward events to this machine; show and replay webhooks."),
 }
 RAW_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

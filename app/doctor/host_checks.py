@@ -9,11 +9,13 @@ from datetime import UTC, date, datetime
 from app.certificate import CertificateRefused, read_pair
 from app.data_dir import NotPrivate, require_private
 from app.doctor.results import CheckResult, fault, ok, skipped, warning
-from app.domain.errors import StorageAway
+from app.domain.errors import StorageAway, StoreUnavailable
 from app.gateway import egress_policy, load_catalog, route_to_fal
 from app.registry.catalog import Catalog
+from app.services.storage_mark import StorageMark
 from app.settings import Settings, SettingsError
 from app.starting import open_storage
+from app.stores import Stores
 
 LOW_DISK_BYTES = 1_000_000_000
 LOW_DISK_SHARE = 0.05
@@ -143,14 +145,17 @@ async def check_certificate(settings: Settings) -> AsyncIterator[CheckResult]:
         yield ok("certificate", f"{until}.")
 
 
-async def check_storage(settings: Settings) -> AsyncIterator[CheckResult]:
-    """Write, read and delete a small object."""
-    storage = open_storage(settings)
+async def check_storage(settings: Settings, stores: Stores | None) -> AsyncIterator[CheckResult]:
+    """Write, read and delete a small object; where the store answers, in the storage that it knows."""
+    storage = open_storage(settings, None if stores is None else StorageMark(stores.storage_mark))
     if storage is None:
         yield skipped("storage", "FILMGATE_STORAGE is not set: clips stay at fal for about a week.")
         return
     try:
         await storage.trial()
+    except StoreUnavailable:
+        async for result in check_storage(settings, None):
+            yield result
     except StorageAway as error:
         yield fault("storage", f"{error.sentence}.", "see docs/storage.md; until then clips keep fal's addresses.")
     else:

@@ -45,7 +45,6 @@ async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = C
         ("prices", partial(check_prices, settings)),
         ("disk", partial(check_disk, settings)),
         ("certificate", partial(check_certificate, settings)),
-        ("storage", partial(check_storage, settings)),
         ("fal", partial(check_fal, settings)),
         ("fal admin key", partial(check_admin_key, settings)),
         ("fal webhooks", partial(check_webhooks, settings)),
@@ -53,9 +52,14 @@ async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = C
     if settings.redis_url is None:
         sentence = f"FILMGATE_REDIS_URL is not set, and nothing runs in {settings.data_dir.absolute()}."
         missing = fault("store", sentence, "start `filmgate up`, or set FILMGATE_REDIS_URL.")
+        local.append(("storage", partial(check_storage, settings, None)))
         return [*await run_checks(local, seconds=seconds), missing, *_skipped()]
     async with open_stores(settings, process="doctor") as stores:
-        found = await run_checks([*local, ("store", partial(check_store, settings, stores))], seconds=seconds)
+        with_store: list[tuple[str, Check]] = [
+            ("storage", partial(check_storage, settings, stores)),
+            ("store", partial(check_store, settings, stores)),
+        ]
+        found = await run_checks([*local, *with_store], seconds=seconds)
         if not await _answers(stores):
             return [*found, *_skipped()]
         return found + await run_checks(

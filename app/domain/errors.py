@@ -282,7 +282,7 @@ class Unconfirmed(StoreUnavailable, code=Code.OUTCOME_UNKNOWN):
     """It was written, but no replica has confirmed it, so it may be lost with the primary."""
 
 
-StorageReason = Literal["away", "denied", "no_bucket", "full", "unusable", "lied"]
+StorageReason = Literal["away", "denied", "no_bucket", "full", "unusable", "lied", "unmarked"]
 
 
 class StorageAway(Unavailable, code=Code.STORAGE_UNAVAILABLE):

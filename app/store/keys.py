@@ -26,7 +26,7 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
     Lifetime.PERMANENT: (
         "team:", "teams", "user:", "users", "users:", "key:", "keys", "keys:", "limits:", "total:", "endpoints:",
         "reservations:", "ledger:", "usage", "usage:days:", "usage:day:", "audit", "audit:head", "epoch",
-        "hook_secret", "webhook_key", "setting_names", "format", "backups",
+        "hook_secret", "webhook_key", "setting_names", "format", "backups", "storage",
     ),
     Lifetime.STANDING: (
         "line", "line:", "marks", "later", "slots", "held", "due:", "jobs:", "live:", "queued:", "aside", "pauses",
@@ -78,6 +78,7 @@ HOOK_SECRET = PREFIX + "hook_secret"  # string: the secret of markers, where no 
 WEBHOOK_KEY = PREFIX + "webhook_key"  # string: the private key that signs messages to customers
 SETTING_NAMES = PREFIX + "setting_names"  # hash: version to the names of its settings, with spaces between
 DATA_FORMAT = PREFIX + "format"  # hash: the data format's number, and how far a migration to the next one has come
+STORAGE = PREFIX + "storage"  # hash: the id of the storage in use, and whether its mark was written
 BACKUPS = PREFIX + "backups"  # hash: the newest backup in the storage, and the last failure since
 PROGRAMS = (
     PREFIX + "programs"
