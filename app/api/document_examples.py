@@ -66,6 +66,7 @@ VALUES = {
     "number": 1,
     "team": TEAM,
     "limit": 10,
+    "url": "https://v3.fal.media/files/lion/lake.png",
 }
 LIMIT = {"unit": "usd", "window": "day", "amount": "25.00"}
 INPUT = {"prompt": "The lake lies still; a boat drifts by.", "image_url": PICTURE, "duration": "5"}

@@ -43,7 +43,7 @@ class StorageMark:
         known = await self._store.known()
         mark = known.id
         if mark is None:
-            if found is None and known.has_files and await storage.is_empty():
+            if found is None and await self._store.has_files() and await storage.is_empty():
                 raise await storage.not_meant(None)
             mark = await self._store.propose(found or new_id("storage"))
         if not known.written:

@@ -167,6 +167,11 @@ class AccountStore:
         with store_errors():
             return await self._redis.hgetall(keys.file(team, url_digest)) or None
 
+    async def forget_file(self, team: str, url_digest: str) -> None:
+        """Forget what was uploaded under a URL."""
+        with store_errors():
+            await self._redis.delete(keys.file(team, url_digest))
+
     async def add_token(self, digest: str, record: Key, limits: Sequence[str | int], *, expires_ms: int) -> None:
         """Write a browser token and its limits; both expire at `expires_ms`."""
         with store_errors():

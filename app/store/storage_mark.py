@@ -10,14 +10,10 @@ from app.store.connection import store_errors
 
 @dataclass(frozen=True, slots=True)
 class KnownMark:
-    """The id of the storage in use, None before the first; `written`: its mark was once there.
-
-    `has_files`: the store counts bytes of files in the storage.
-    """
+    """The id of the storage in use, None before the first; `written`: its mark was once there."""
 
     id: str | None
     written: bool
-    has_files: bool
 
 
 class StorageMarkStore:
@@ -30,12 +26,14 @@ class StorageMarkStore:
     async def known(self) -> KnownMark:
         """What is known."""
         with store_errors():
-            pipe = self._redis.together()
-            pipe.hmget(keys.STORAGE, "id", "written")
-            pipe.hgetall(keys.KEPT_BYTES)
-            (mark, written), kept = await pipe.execute()
-        used = any(int(size) > 0 for name, size in kept.items() if name.endswith(" used"))
-        return KnownMark(mark, bool(written), used)
+            mark, written = await self._redis.hmget(keys.STORAGE, "id", "written")
+        return KnownMark(mark, bool(written))
+
+    async def has_files(self) -> bool:
+        """True when bytes of files in the storage are counted."""
+        with store_errors():
+            sums = await self._redis.hgetall(keys.KEPT_BYTES)
+        return any(int(size) > 0 for name, size in sums.items() if name.endswith(" used"))
 
     async def propose(self, mark: str) -> str:
         """The id from now on: this one, or that of a process that was faster."""

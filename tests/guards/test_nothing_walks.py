@@ -72,6 +72,7 @@ MAY_READ_WHOLE = {
     "app/store/invitations.py all zrange": "likewise",
     "app/store/sessions.py add zrange": "the oldest beyond fifty",
     "app/store/setting_names.py newer_than hgetall": "versions of ours that have started",
+    "app/store/storage_mark.py has_files hgetall": "two sums of each team; at the first start with a storage",
     "app/store/uploads.py find hgetall": "one upload",
     "app/store/usage.py _read hgetall": "one day of a team: its users, keys and models",
     "app/store/usage.py counted hgetall": "teams, which administrators make",
