@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,15 +131,16 @@ async def test_processes_that_start_together_make_one_mark(stack: Stack, place: 
     stores: Stores = stack.gateway.stores
     address = read_storage_address(place[0])
     assert address is not None
+    keys: Any = place[1]
 
     def opened() -> Storage:
-        return Storage(address, **place[1], check=StorageMark(stores.storage_mark).require)
+        return Storage(address, **keys, check=StorageMark(stores.storage_mark).require)
 
     first = opened()
     await first.write_mark("storage_before")
     await asyncio.gather(*(opened().trial() for _ in range(4)))
     assert await first.mark() == (await stores.storage_mark.known()).id == "storage_before"
-    unchecked = Storage(address, **place[1])
+    unchecked = Storage(address, **keys)
     await unchecked.delete([MARK])
     with pytest.raises(StorageAway):
         await opened().trial()
