@@ -9,7 +9,7 @@ from app.api.admin_bodies import LimitsBody, RaiseBody
 from app.api.body import json_array, json_body
 from app.api.deps import Administrator, TheGateway, existing_team, existing_user
 from app.domain.limits import GATEWAY
-from app.views.limits import LimitList, LimitView, limit_view, limits_view
+from app.views.limits import LimitList, LimitView, PresentLimitList, limit_view, limits_view, present_limit_view
 
 ReadLimits = Annotated[LimitsBody, Depends(json_array(LimitsBody))]
 ReadRaise = Annotated[RaiseBody, Depends(json_body(RaiseBody))]
@@ -26,9 +26,9 @@ def _add_routes(path: str, find: Callable[..., Awaitable[str]], *, of: str, name
     Owner = Annotated[str, Depends(find)]  # noqa: N806  a type
 
     @router.get(f"{path}/limits", name=f"read_{name}limits", summary=f"Read the limits of {of}")
-    async def read(owner: Owner, _: Administrator, gateway: TheGateway) -> LimitList:
-        """The limits on all its jobs together."""
-        return {"data": limits_view(await gateway.limits.of(owner))}
+    async def read(owner: Owner, _: Administrator, gateway: TheGateway) -> PresentLimitList:
+        """The limits on all its jobs together, and what is used, held and left of each."""
+        return {"data": [present_limit_view(*row) for row in await gateway.limits.present(owner)]}
 
     @router.put(f"{path}/limits", name=f"replace_{name}limits", summary=f"Set the limits of {of}")
     async def replace(owner: Owner, actor: Administrator, gateway: TheGateway, body: ReadLimits) -> LimitList:

@@ -1,20 +1,17 @@
 """`filmgate users invite`: a link under which a user fetches a key of their own, once."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from app.cli.admin_calls import AdminCalls, View
+from app.cli.admin_command import admin_command
 from app.cli.options import UserId
-from app.cli.parse import actor, argument, duration, parse_name
-from app.cli.store_command import store_command
+from app.cli.parse import argument, duration, parse_name
 from app.cli.tables import print_json
-from app.domain.accounts import USER_SCOPES, Scope
-from app.domain.sessions import DEFAULT_INVITATION_S, MAX_INVITATION_S, MIN_INVITATION_S
-from app.views.sessions import NewInvitationView, invitation_view
-
-if TYPE_CHECKING:
-    from app.gateway import Gateway  # slow to load: see store_command
+from app.domain.accounts import Scope
+from app.domain.sessions import MAX_INVITATION_S, MIN_INVITATION_S
 
 KeyName = Annotated[
     str | None,
@@ -41,21 +38,14 @@ def print_link(view: Mapping[str, Any], *, as_json: bool) -> None:
         typer.echo(view["url"])
 
 
-@store_command(print_link)
+@admin_command(print_link)
 async def invite(
-    gateway: "Gateway",
+    calls: AdminCalls,
     user_id: UserId,
     *,
     key_name: KeyName = None,
     scopes: KeyScopes = None,
     expires_in: InvitedFor = None,
-) -> NewInvitationView:
+) -> View:
     """Print a link under which the user fetches a key of their own, once. The key is shown to nobody else."""
-    made = await gateway.invitations.add(
-        actor(),
-        user=user_id,
-        scopes=frozenset(scopes) if scopes else USER_SCOPES,
-        key_name=key_name or "",
-        expires_in_s=DEFAULT_INVITATION_S if expires_in is None else expires_in,
-    )
-    return {**invitation_view(made.invitation, made.invitation.created_ms), "url": made.url}
+    return await calls.invite(user_id, {"scopes": scopes or None, "key_name": key_name, "expires_in": expires_in})

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from app.domain.accounts import Caller
 from app.domain.errors import invalid_at
-from app.domain.limits import GATEWAY, Limit, format_amount
+from app.domain.limits import GATEWAY, Limit, LimitState, Owner, format_amount
 from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.limits import LimitStore
@@ -28,6 +29,18 @@ class Limits:
         now_ms = await self.clock.now_ms()
         found = await self.limits.of_each(owners)
         return {owner: tuple(_at(limit, now_ms) for limit in limits) for owner, limits in found.items()}
+
+    async def present(self, owner: str) -> list[tuple[Limit, LimitState]]:
+        """The owner's limits in the order of their names, each with what is used, held and left of it; NotFound."""
+        team_id = await self._team_of(owner)
+        team = None if team_id is None else await self.accounts.team(team_id)
+        user = "" if owner in {GATEWAY, team_id} else owner
+        zone = "UTC" if team is None else team.time_zone
+        asked = Caller(team=team_id or "", user=user, key="", scopes=frozenset(), zone=zone)
+        kind = Owner.GATEWAY if team_id is None else Owner.USER if user else Owner.TEAM
+        states = {(one.unit, one.window): one for one in await self.limits.states(asked) if one.owner is kind}
+        set_now = (await self.of_each([owner]))[owner]
+        return [(one, states[one.unit, one.window]) for one in set_now if (one.unit, one.window) in states]
 
     async def replace(self, actor: str, owner: str, limits: Sequence[Limit]) -> None:
         """Replace an owner's limits. Lower ones affect admissions only, not jobs that were admitted."""

@@ -28,6 +28,28 @@ class LimitList(TypedDict):
     data: list[LimitView]
 
 
+class LimitNow(TypedDict):
+    """The amount that applies now, with raises and credits; how much is used, held and left; when it resets."""
+
+    amount: Amount
+    used: Amount
+    held: Amount
+    left: Amount
+    resets_at: Time | None
+
+
+class PresentLimitView(LimitView):
+    """A limit as it was set, and its present state."""
+
+    state: LimitNow
+
+
+class PresentLimitList(TypedDict):
+    """An owner's limits, and what is left of them."""
+
+    data: list[PresentLimitView]
+
+
 class LimitStateView(TypedDict):
     """A limit's state: the amount that applies, how much of it is used, held and left, and when it resets."""
 
@@ -48,6 +70,20 @@ def limit_view(limit: Limit) -> LimitView:
         view["raised_to"] = _amount(limit.unit, limit.raised_to)
         view["raised_until"] = iso(limit.raised_until_ms)
     return view
+
+
+def present_limit_view(limit: Limit, state: LimitState) -> PresentLimitView:
+    """A limit as it was set, and its state."""
+    return {
+        **limit_view(limit),
+        "state": {
+            "amount": _amount(state.unit, state.amount),
+            "used": _amount(state.unit, state.used),
+            "held": _amount(state.unit, state.held),
+            "left": _amount(state.unit, state.left),
+            "resets_at": iso(state.resets_ms),
+        },
+    }
 
 
 def limits_view(limits: Sequence[Limit]) -> list[LimitView]:
