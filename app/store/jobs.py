@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from dataclasses import fields as dataclass_fields
 from typing import Any, Literal
 
 import structlog
@@ -18,7 +17,18 @@ from app.store.connection import store_errors
 from app.store.events import forget_copies
 from app.store.packing import FIELDS, unpacked
 from app.store.reads import pairs, read_hashes
-from app.store.records import POLLED_FIELDS, Packed, facts_of, packed_fields, read_job, write_fields
+from app.store.records import (
+    MADE_FIELDS,
+    POLLED_FIELDS,
+    DuePoll,
+    Made,
+    Packed,
+    due_poll,
+    facts_of,
+    packed_fields,
+    read_job,
+    write_fields,
+)
 
 SUBMIT_LEASE_MS = 45_000  # a submission is one POST of at most 30 s; after this, its worker is gone
 HELD_SLOT_MS = 600_000
@@ -29,6 +39,7 @@ REQUEST_REMEMBERED_MS = 2 * DAY_MS
 PAGE = 1000  # records read at once
 BILLING_MS = 60_000  # fal's billing events come a little late
 
+TOLD_FAILED = "told_failed"  # what the end's script returns for a success that fal's webhook has called a failure
 NOW = "@now"  # in a field: the store's time (ms)
 UNTIL = "@until"  # in a field of an end: when the record is deleted (ms), by the team's days
 
@@ -48,35 +59,6 @@ class JobSnapshot:
     now_ms: int
     dedup_digest: str | None
     asked_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a generation gave: its output, when fal may delete the files (ms), and fal's units.
-
-    Where the gateway copies files: the secret of their addresses, and when these end (ms).
-    """
-
-    output: dict[str, Any] | None = None
-    expires_ms: int | str | None = None
-    billable_units: str | None = None
-    clip_secret: str | None = None
-    clip_until_ms: str | None = None
-
-
-MADE_FIELDS = tuple(field.name for field in dataclass_fields(Made))
-
-
-@dataclass(frozen=True, slots=True)
-class DuePoll:
-    """A running job that was taken for a poll: its ref, and the part of its record that a poll reads."""
-
-    ref: str
-    record: dict[str, str]
-
-    def job(self) -> Job:
-        """The job without its input, images and metadata; ValueError when the record cannot be read."""
-        return read_job(self.record)
 
 
 class JobStore:
@@ -131,7 +113,7 @@ class JobStore:
             now_ms, running, rows = await scripts.take_polls(
                 self._redis, limit=limit, visibility_ms=visibility_ms, rest=POLLED_FIELDS
             )
-        return now_ms, running, [_due_poll(*row) for row in rows]
+        return now_ms, running, [due_poll(*row) for row in rows]
 
     async def claim(self, job: Job, *, start_timeout_ms: int = 0) -> str | None:
         """Queued → submitting: the intention is stored before the call. The attempt's nonce, or None.
@@ -198,23 +180,40 @@ class JobStore:
         charge: Charge,
         nonce: str = "",
         error: JobError | None = None,
-        made: Made | None = None,
     ) -> bool:
-        """A terminal state, with the settlement of its money, in one script; its files are then to be copied."""
-        made = made or Made()
-        return await self._advance(
+        """A terminal state without anything made, with the settlement of its money, in one script."""
+        change = {"charge": charge, "delay_ms": DISPUTE_MS, "notify": True, "fields": {"error": error}}
+        return await self._advance(job, from_states, status, nonce=nonce, **change)
+
+    async def finish(
+        self,
+        job: Job,
+        status: Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED],
+        *,
+        charge: Charge,
+        error: JobError | None,
+        made: Made,
+    ) -> Literal["", "ended", "told_failed"]:
+        """Finalizing → a terminal state, as `end`, with what was made, whose files are then to be copied.
+
+        Empty when it was refused; `told_failed` for a success that fal's webhook has called a failure.
+        """
+        reached = await self._move(
             job,
-            from_states,
+            (Status.FINALIZING,),
             status,
-            nonce=nonce,
             charge=charge,
             delay_ms=DISPUTE_MS,
             fields={"error": error, **{name: getattr(made, name) for name in MADE_FIELDS}},
             notify=True,
             keep=made.clip_secret is not None and not is_kept(made.output),
         )
+        return "" if reached is None else "told_failed" if reached == TOLD_FAILED else "ended"
 
-    async def _advance(
+    async def _advance(self, job: Job, from_states: tuple[Status, ...], status: Status, **change: Any) -> bool:
+        return await self._move(job, from_states, status, **change) is not None
+
+    async def _move(
         self,
         job: Job,
         from_states: tuple[Status, ...],
@@ -226,7 +225,7 @@ class JobStore:
         fields: Mapping[str, Any] | None = None,
         notify: bool = False,
         keep: bool = False,
-    ) -> bool:
+    ) -> str | None:
         if any(status not in TRANSITIONS[before] for before in from_states):
             raise ValueError(f"no way leads from {', '.join(from_states)} to {status}")
         ref = join_ref(job.team, job.id)
@@ -259,10 +258,9 @@ class JobStore:
                 rest=write_fields(fields or {}),
             )
         if reached is not None:
-            _count(Status(reached), fields or {})
-        if reached is not None and Status(reached).ended:
-            _log_end(job, reached, charge if status.ended else Charge.RELEASE, (fields or {}).get("error"))
-        return reached is not None
+            now = Status.SUCCEEDED if reached == TOLD_FAILED else Status(reached)
+            _note(job, now, charge if status.ended else Charge.RELEASE, fields or {})
+        return reached
 
     async def update(
         self,
@@ -369,30 +367,20 @@ class JobStore:
         return None
 
 
-def _log_end(job: Job, status: str, charge: Charge, error: JobError | None) -> None:
-    """The one line about a job's end, however it comes."""
-    code = None if error is None else error.code
-    log.info("job.ended", **job.names, status=status, money=charge.value, code=code)
-
-
 def ref_of(job: Job) -> str:
     """The job's ref."""
     return join_ref(job.team, job.id)
 
 
-def _count(status: Status, fields: Mapping[str, Any]) -> None:
-    """Count a change to this state with these fields, for the metrics."""
+def _note(job: Job, status: Status, charge: Charge, fields: Mapping[str, Any]) -> None:
+    """Count a change to this state with these fields, for the metrics; log each end, however it comes."""
     if status.ended:
         error = fields.get("error")
         unsaid = "canceled" if status is Status.CANCELED else "none"  # by a requeue that found a cancel request
         ENDED.add(status, unsaid if error is None else error.code)
+        log.info("job.ended", **job.names, status=status.value, money=charge.value, code=error and error.code)
     elif status is Status.HELD:
         HELD.add(fields["held_reason"])
-
-
-def _due_poll(ref: str | None, *values: str | None) -> DuePoll:
-    fields = zip(POLLED_FIELDS, values, strict=True)
-    return DuePoll(ref or "", {name: value for name, value in fields if value is not None})
 
 
 def _condition(ref: str, visible: tuple[str, str] | None) -> tuple[str, str]:

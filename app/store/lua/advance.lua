@@ -51,9 +51,9 @@
 --   packed_facts   str     the facts in it: lines of name and value
 -- REST str  field, value, …; a value of "@now" is the store's time, "@until" when an ended record is deleted
 --
--- Returns str | None  the state that the job has now: `status`, or `canceled` (2.); None when it was refused
+-- Returns str | None  the state now: `status`, `canceled` (2.), or `told_failed`: succeeded, though fal's webhook says failed
 local before = redis.call('HMGET', key.job, 'status', 'nonce', 'webhook_url', 'webhook_style', 'id',
-  'cancel_requested_ms')
+  'cancel_requested_ms', 'told_failed')
 local status = before[1]
 if not status or not string.find(',' .. arg.from_states .. ',', ',' .. status .. ',', 1, true) then
   return nil
@@ -158,4 +158,4 @@ if publish_job_event(next_event(key.job), key.job, arg.ref, key.events, 'job.' .
   wake_lane(key.wake)
 end
 pack_record(key.job, arg.packed_names, arg.packed_facts, arg.packed, arg.retention_ms)
-return arg.status
+return arg.status == 'succeeded' and before[7] == '1' and 'told_failed' or arg.status
