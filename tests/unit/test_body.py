@@ -144,14 +144,14 @@ BODIES = {
 
 @pytest.mark.parametrize("case", BODIES)
 def test_no_body_is_dear_to_read(case: str) -> None:
-    """At most 50 ms of CPU; the best of three, because other processes run too."""
+    """At most 0.1 s of CPU, 50 ms on an idle machine; the best of three, because other processes run too."""
     spent = []
     for _ in range(3):
         began = time.thread_time()
         with contextlib.suppress(Malformed, TooLarge):
             parse_object(BODIES[case])
         spent.append(time.thread_time() - began)
-    assert min(spent) < 0.05, spent
+    assert min(spent) < 0.1, spent
 
 
 plain = st.recursive(
