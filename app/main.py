@@ -26,6 +26,7 @@ from app.api.query import refuse_unknown_parameters
 from app.api.reply_headers import HeadIsGet, ReplyHeaders
 from app.api.stopping import STOPPING, Stopping
 from app.api.v1 import (
+    about,
     clips,
     deliveries,
     events,
@@ -141,6 +142,7 @@ def create_app(settings: Settings) -> FastAPI:
         clips,
         models,
         me,
+        about,
         session,
         invitations,
         files,

@@ -14,7 +14,7 @@ from tests.guards.openapi_document import COMMITTED, drawn, written
 
 Operation = dict[str, Any]
 OPEN = {
-    *("/livez", "/readyz", "/problems/{slug}", "/v1/clips/{team}/{job_id}/{title}"),
+    *("/livez", "/readyz", "/problems/{slug}", "/v1/about", "/v1/clips/{team}/{job_id}/{title}"),
     *("/v1/session", "/v1/invitations/read", "/v1/invitations/accept"),  # a key or a code is in the body
 }
 APP = create_app(load_settings({}))
