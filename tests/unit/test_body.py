@@ -208,6 +208,16 @@ def test_a_violation_says_where_and_never_what(value: dict[str, Any], pointer: s
     assert SECRET not in violation.message + violation.pointer + caught.value.message
 
 
+@pytest.mark.parametrize(("name", "meant"), [("cuont", "count"), ("name", "names"), ("zebra", "")])
+def test_an_unknown_member_names_the_one_that_is_meant(name: str, meant: str) -> None:
+    """A letter too few or in the wrong place is seen; nothing is suggested where nothing is near."""
+    with pytest.raises(Unprocessable) as caught:
+        validated(Example, {"count": 1, name: 2})
+    assert caught.value.violations[0].message == (
+        f"This member is not known here; is {meant} meant?" if meant else "This member is not known here."
+    )
+
+
 def test_at_most_twenty_violations_are_named() -> None:
     """A body with a thousand errors gets a short answer."""
     with pytest.raises(Unprocessable) as caught:

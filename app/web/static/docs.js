@@ -14,6 +14,11 @@ function withKey(request) {
   return request;
 }
 
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches); // Swagger UI's own class
+dark.addEventListener("change", follow);
+follow();
+
 document.querySelector("#who").textContent = readKey()
   ? "“Try it out” uses the key given at the dashboard."
   : "Give your key at the dashboard first, and “Try it out” will use it.";
