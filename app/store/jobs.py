@@ -115,19 +115,20 @@ class JobStore:
             )
         return now_ms, running, [due_poll(*row) for row in rows]
 
-    async def claim(self, job: Job, *, start_timeout_ms: int = 0) -> str | None:
+    async def claim(
+        self, job: Job, *, nonce: str | None = None, start_timeout_ms: int = 0, until_ms: int | None = None
+    ) -> str | None:
         """Queued → submitting: the intention is stored before the call. The attempt's nonce, or None.
 
         None too while nothing may be bought for the job; its slot expires then, and it is in line again.
         `start_timeout_ms` is the start timeout sent to fal, 0 for none; the proof of an absence needs it.
+        After StoreUnavailable it may be made until `until_ms`; `requeue` with the nonce undoes it.
         """
-        nonce = new_nonce()
+        nonce = nonce or new_nonce()
+        fields = {"nonce": nonce, "start_timeout_ms": start_timeout_ms}
+        states, delay_ms = (Status.QUEUED,), SUBMIT_LEASE_MS
         done = await self._advance(
-            job,
-            (Status.QUEUED,),
-            Status.SUBMITTING,
-            delay_ms=SUBMIT_LEASE_MS,
-            fields={"nonce": nonce, "start_timeout_ms": start_timeout_ms},
+            job, states, Status.SUBMITTING, delay_ms=delay_ms, fields=fields, until_ms=until_ms
         )
         return nonce if done else None
 
@@ -152,14 +153,9 @@ class JobStore:
 
     async def hold(self, job: Job, *, nonce: str, reason: str) -> bool:
         """Submitting → held: the outcome is unknown; the money stays reserved and nothing is sent again."""
+        states, fields = (Status.SUBMITTING,), {"held_reason": reason}
         return await self._advance(
-            job,
-            (Status.SUBMITTING,),
-            Status.HELD,
-            nonce=nonce,
-            delay_ms=HELD_SLOT_MS,
-            fields={"held_reason": reason},
-            notify=True,
+            job, states, Status.HELD, nonce=nonce, delay_ms=HELD_SLOT_MS, fields=fields, notify=True
         )
 
     async def complete_upstream(self, job: Job, *, upstream_status: str, logs: list[dict[str, Any]]) -> bool:
@@ -225,6 +221,7 @@ class JobStore:
         fields: Mapping[str, Any] | None = None,
         notify: bool = False,
         keep: bool = False,
+        until_ms: int | None = None,
     ) -> str | None:
         if any(status not in TRANSITIONS[before] for before in from_states):
             raise ValueError(f"no way leads from {', '.join(from_states)} to {status}")
@@ -244,6 +241,7 @@ class JobStore:
                 nonce=nonce,
                 status=status.value,
                 charge=charge.value,
+                until_ms=until_ms,
                 delay_ms=delay_ms,
                 give_up_ms=GIVE_UP_MS,
                 billing_ms=BILLING_MS if self._billed else None,

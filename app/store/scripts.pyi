@@ -89,6 +89,7 @@ async def advance(
     nonce: str,
     status: str,
     charge: str,
+    until_ms: int | None,
     delay_ms: int,
     give_up_ms: int,
     billing_ms: int | None,

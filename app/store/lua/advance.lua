@@ -3,8 +3,8 @@
 -- It runs when memory is short, because what was bought must be written down.
 --
 -- 1. refuse when the job is gone, in another state, or has another attempt's nonce: another process was faster.
---    Refuse a claim without a slot (its task was enqueued before the slot was taken back), and one that buying does not
---    allow any more: its slot runs out, and the next grant puts the job back in line with its turn
+--    Refuse a claim that comes too late (nobody waits for the reply), one without a slot (its task was enqueued before
+--    the slot was taken back), and one that buying does not allow any more: its slot runs out, and the job is in line
 -- 2. back in line, but its caller wants it canceled: end it instead, free of charge. Write the fields and the status
 -- 3. apply what the new state means: slot, line, the sets of live and queued jobs, due times
 -- 4. an end: close or dispute the reservation, start the record's expiry
@@ -38,6 +38,7 @@
 --   nonce          str     the fence; "" where no attempt is involved
 --   status         str     the new state
 --   charge         str     keep | spend | release | dispute
+--   until_ms       int?    refuse after this time
 --   delay_ms       int     submitting: lease; queued: wait before the line; running: first poll; dispute: until decided
 --   give_up_ms     int     after its deadline, a job at fal is given up, whatever fal says
 --   billing_ms     int?    from an end until the comparison with fal's bill; nil when nothing compares
@@ -54,12 +55,11 @@
 -- Returns str | None  the state now: `status`, `canceled` (2.), or `told_failed`: succeeded, though fal's webhook says failed
 local before = redis.call('HMGET', key.job, 'status', 'nonce', 'webhook_url', 'webhook_style', 'id',
   'cancel_requested_ms', 'told_failed')
-local status = before[1]
+local status, id = before[1], before[5]
 if not status or not string.find(',' .. arg.from_states .. ',', ',' .. status .. ',', 1, true) then
   return nil
 end
-if arg.nonce ~= '' and before[2] ~= arg.nonce then return nil end
-local id = before[5]
+if (arg.nonce ~= '' and before[2] ~= arg.nonce) or (arg.until_ms and now > tonumber(arg.until_ms)) then return nil end
 local owner = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms', 'line_score')
 arg.retention_ms = retention_of(owner[1], arg.retention_ms)
 if arg.status == 'submitting'
