@@ -17,6 +17,7 @@ from app.cli.options import OfTeam
 from app.cli.store_command import with_gateway
 from app.cli.usage import DAY_HELP
 from app.domain.accounts import NO_TEAM
+from app.domain.counting import counted
 from app.domain.errors import FilmgateError, NotFound
 from app.domain.export_range import ExportRange
 from app.services.usage import read_moment
@@ -139,7 +140,9 @@ def _write(rows: Any, columns: tuple[str, ...], form: ExportForm, output: Path |
     finally:
         if output is not None:
             target.close()
-    typer.echo(f"{count} rows; go on with --after {cursor}" if count else "There are no such rows.", err=True)
+    typer.echo(
+        f"{counted(count, 'row')}; go on with --after {cursor}" if count else "There are no such rows.", err=True
+    )
 
 
 def _cannot_go_on(output: Path, columns: tuple[str, ...], form: ExportForm) -> str | None:

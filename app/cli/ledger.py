@@ -13,6 +13,7 @@ from app.cli.options import Reason, Rows, TeamId
 from app.cli.parse import argument, parse_credit, parse_id, parse_signed_usd
 from app.cli.store_command import store_command
 from app.cli.tables import Named, print_json, print_view, print_views
+from app.domain.counting import counted
 from app.domain.ledger import Correction
 from app.domain.money import format_usd, parse_usd
 from app.domain.verification import VerificationReport
@@ -102,7 +103,9 @@ def _print_differences(verified: VerificationReport, *, as_json: bool) -> None:
     if differences and not as_json:
         print_views(differences, DIFFERENCES, as_json=False)
     if differences:
-        raise Failure(f"The books do not balance: {len(differences)} differences between store and entries.")
+        raise Failure(
+            f"The books do not balance: {counted(len(differences), 'difference')} between store and entries."
+        )
 
 
 @group.command("verify")

@@ -11,12 +11,11 @@ from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import typer
-from pydantic import SecretStr
 
 from app.cli.exits import Failure
 from app.cli.tables import AsJson
-from app.embedded import socket_url
 from app.settings import Settings, load_settings, unknown_setting
+from app.this_store import with_this_store
 
 if TYPE_CHECKING:
     from app.gateway import Gateway
@@ -82,12 +81,9 @@ def with_gateway(ask: Callable[["Gateway"], Awaitable[Result]], *, patience: flo
 
 def settings_with_store() -> Settings:
     """The settings, with the embedded store's address unless one is configured. Failure when nothing runs."""
-    settings = load_settings(os.environ, keep_unknown=True)
-    if settings.redis_url is not None:
-        return settings
-    url = socket_url(settings.data_dir)
-    if url is None and settings.unknown_names:
+    settings = with_this_store(load_settings(os.environ, keep_unknown=True))
+    if settings.redis_url is None and settings.unknown_names:
         raise unknown_setting(settings.unknown_names[0])
-    if url is None:
+    if settings.redis_url is None:
         raise Failure(f"Nothing runs in {settings.data_dir}: start `filmgate up`, or set FILMGATE_REDIS_URL.")
-    return settings.model_copy(update={"redis_url": SecretStr(url)})
+    return settings
