@@ -33,6 +33,7 @@ from app.services.fal_compat import FalCompat
 from app.services.fal_uploads import FalUploads
 from app.services.fal_webhooks import FalWebhooks
 from app.services.feed import Feed
+from app.services.history import Histories
 from app.services.host_report import HostReport
 from app.services.invitations import Invitations
 from app.services.jobs import Jobs
@@ -86,6 +87,7 @@ class Gateway:
     fal_compat: FalCompat
     fal_uploads: FalUploads
     listing: JobListing
+    histories: Histories
     uploads: Uploads
     operations: Operations
     metrics: Metrics
@@ -290,6 +292,7 @@ def _gateway(
         ),
         fal_uploads=fal_uploads,
         listing=JobListing(stores.jobs, stores.job_indexes, stores.accounts),
+        histories=Histories(stores.ledger, stores.accounts),
         uploads=uploads,
         operations=Operations(
             accounts=stores.accounts,

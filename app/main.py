@@ -13,7 +13,17 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__, tracing
-from app.api import admin, admin_invitations, admin_limits, health, metrics, operations, problem_pages, well_known
+from app.api import (
+    admin,
+    admin_invitations,
+    admin_limits,
+    admin_usage,
+    health,
+    metrics,
+    operations,
+    problem_pages,
+    well_known,
+)
 from app.api.busy_routes import BusyRoutes
 from app.api.deps import GATEWAY
 from app.api.document import add_documents
@@ -155,6 +165,7 @@ def create_app(settings: Settings) -> FastAPI:
         admin_invitations,
         operations,
         usage,
+        admin_usage,
         events,
         health,
         metrics,

@@ -28,6 +28,7 @@ from workers.runtime import Runtime
 START_POST_WITHIN_S = SUBMIT_LEASE_MS / 1000 - SUBMIT_SECONDS  # after the claim: the POST ends within its lease
 POSTS_AT_ONCE = 4  # at most so many outcomes are unknown when a worker is killed
 BUSY_CODE = "upstream_busy"
+NOT_SENT = "not_sent"
 DEFAULT_START_TIMEOUT_S = 1800.0  # without a limit fal may start a request at any time: its absence proves nothing
 FIRST_RETRY_MS = 1_000
 MAX_RETRY_MS = 60_000
@@ -141,7 +142,7 @@ async def _claim(gateway: Gateway, job: Job, now_ms: int, *, start_timeout_ms: i
 
 async def _give_back(gateway: Gateway, job: Job, nonce: str) -> bool:
     """Put a claimed job of which nothing was sent back in line; True when it was claimed by this attempt."""
-    requeue = partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0)
+    requeue = partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0, reason=NOT_SENT)
     return await _persist(requeue, pauses_s=GIVE_BACK_PAUSES_S)
 
 
@@ -207,7 +208,7 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: SubmitReply) 
             kind: SubmitOutcome = "account" if account_fault else "busy" if code == BUSY_CODE else "failed"
             if kind != "busy":  # before its slot is free, because that would buy the next job
                 await _report(gateway, kind, message)
-            await _persist(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))
+            await _persist(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms, reason=code))
             if kind == "busy":  # after it: the report counts the jobs at fal
                 await _report(gateway, kind, message)
             log.warning("job.refused", **job.names, code=code, status=outcome.status, cause=outcome.cause or None)

@@ -12,6 +12,7 @@ from app.domain.errors import NotFound
 from app.domain.jobs import Job, Status
 from app.domain.limits import Limit
 from app.domain.sessions import DEFAULT_INVITATION_S
+from app.services.listing import Filter
 from app.services.usage import Grouping, Report
 from app.views.accounts import key_view, team_view, user_view
 from app.views.jobs import job_view
@@ -158,10 +159,10 @@ class AdminAtStore:
     async def jobs(self, *, status: str | None, team: str | None, count: int) -> Sequence[View]:
         found: list[Job] = []
         cursor: str | None = None
-        wanted = None if status is None else Status(status)
+        wanted = Filter(statuses=frozenset() if status is None else frozenset({Status(status)}))
         while len(found) < count:
             rows = min(PAGE, count - len(found))
-            page = await self._gateway.listing.page_of_all(status=wanted, team=team, limit=rows, cursor=cursor)
+            page = await self._gateway.listing.page_of_all(wanted, team=team, limit=rows, cursor=cursor)
             found += page.jobs
             cursor = page.next_cursor
             if cursor is None:

@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.domain.accounts import Caller
+from app.domain.accounts import Caller, Team, User
+from app.domain.cursors import read_cursor, write_cursor
 from app.domain.errors import invalid_at
 from app.domain.limits import GATEWAY, Limit, LimitState, Owner, format_amount
 from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.limits import LimitStore
+
+
+@dataclass(frozen=True, slots=True)
+class UserLimits:
+    """A user, and the state of each of their limits."""
+
+    user: User
+    limits: tuple[LimitState, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,15 @@ class Limits:
         """The owner's limits, without raises that are over; NotFound."""
         await self._team_of(owner)
         return (await self.of_each([owner]))[owner]
+
+    async def of_users(self, team: Team, *, limit: int, cursor: str | None) -> tuple[list[UserLimits], str | None]:
+        """Up to `limit` users of a team, the oldest first, with the states of their limits; the next cursor."""
+        after = (-1, "") if cursor is None else read_cursor(cursor, kind="user")
+        users = [one for one in await self.accounts.users(team.id) if (one.created_ms, one.id) > after]
+        shown = users[:limit]
+        states = await self.limits.states_of_users(team.id, [one.id for one in shown], zone=team.time_zone)
+        more = write_cursor((shown[-1].created_ms, shown[-1].id)) if len(users) > limit else None
+        return [UserLimits(one, states[one.id]) for one in shown], more
 
     async def of_each(self, owners: Sequence[str]) -> dict[str, tuple[Limit, ...]]:
         """The same for several owners that exist, in two round trips."""

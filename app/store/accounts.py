@@ -1,7 +1,8 @@
 """Teams, users, keys and browser tokens in the store. They are changed by administrative acts (`audit.py`)."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from app.domain.accounts import NO_TEAM, NO_USER, Credential, Key, Reposts, Scope, Team, User
@@ -49,6 +50,14 @@ def _value(name: str, text: str) -> Any:
     if name == "older_secrets":
         return tuple(map(tuple, json.loads(text)))
     return int(text) if name in NUMBERS or name.endswith("_ms") else text
+
+
+@dataclass(frozen=True, slots=True)
+class AccountNames:
+    """Names of teams and users, by their ids; of deleted ones too."""
+
+    teams: dict[str, str] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict)
 
 
 class AccountStore:
@@ -106,6 +115,22 @@ class AccountStore:
         """A team and one of its users, in one round trip."""
         team, user = await read_hashes(self._redis, [keys.team(team_id), keys.user(team_id, user_id)])
         return (_read(Team, team) if team else None, _read(User, user) if user else None)
+
+    async def names_of(self, users: Collection[tuple[str, str]]) -> AccountNames:
+        """The names of these users, each given with its team, and of their teams, in one round trip."""
+        teams = sorted({team for team, _ in users})
+        names = [*map(keys.team, teams), *(keys.user(*one) for one in users)]
+        if not names:
+            return AccountNames()
+        with store_errors():
+            pipe = self._redis.together()
+            for name in names:
+                pipe.hget(name, "name")
+            found = [text or "" for text in await pipe.execute()]
+        own = [user for _, user in users]
+        return AccountNames(
+            dict(zip(teams, found[: len(teams)], strict=True)), dict(zip(own, found[len(teams) :], strict=True))
+        )
 
     async def key(self, key_id: str) -> tuple[str, Key] | None:
         """The digest and the record of the key with this id, a revoked one too."""

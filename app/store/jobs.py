@@ -143,19 +143,27 @@ class JobStore:
         fields = {"upstream_request_id": upstream_request_id, "upstream_status": "IN_QUEUE", "misses": 0}
         return await self._advance(job, (Status.QUEUED,), Status.RUNNING, fields={**fields, "nonce": nonce})
 
-    async def requeue(self, job: Job, *, nonce: str, wait_ms: int) -> bool:
+    async def requeue(self, job: Job, *, nonce: str, wait_ms: int, reason: str = "") -> bool:
         """Submitting or held → queued: fal did certainly not accept it; in line again after `wait_ms`.
 
-        If its caller has asked for its cancellation, it becomes canceled instead, and its money is released.
+        `reason` is a word for its history. If its caller has asked for its cancellation, it becomes canceled
+        instead, and its money is released.
         """
         states = (Status.SUBMITTING, Status.HELD)
-        return await self._advance(job, states, Status.QUEUED, nonce=nonce, delay_ms=wait_ms)
+        return await self._advance(job, states, Status.QUEUED, nonce=nonce, delay_ms=wait_ms, reason=reason)
 
     async def hold(self, job: Job, *, nonce: str, reason: str) -> bool:
         """Submitting → held: the outcome is unknown; the money stays reserved and nothing is sent again."""
         states, fields = (Status.SUBMITTING,), {"held_reason": reason}
         return await self._advance(
-            job, states, Status.HELD, nonce=nonce, delay_ms=HELD_SLOT_MS, fields=fields, notify=True
+            job,
+            states,
+            Status.HELD,
+            nonce=nonce,
+            delay_ms=HELD_SLOT_MS,
+            fields=fields,
+            notify=True,
+            reason=reason,
         )
 
     async def complete_upstream(self, job: Job, *, upstream_status: str, logs: list[dict[str, Any]]) -> bool:
@@ -222,6 +230,7 @@ class JobStore:
         notify: bool = False,
         keep: bool = False,
         until_ms: int | None = None,
+        reason: str = "",
     ) -> str | None:
         if any(status not in TRANSITIONS[before] for before in from_states):
             raise ValueError(f"no way leads from {', '.join(from_states)} to {status}")
@@ -250,6 +259,7 @@ class JobStore:
                 delivery_id=new_id("msg"),
                 cancel_error=write_fields({"error": CANCELED})[1],
                 notify=notify,
+                reason=reason,
                 packed=packed.content,
                 packed_names=",".join(packed.names),
                 packed_facts="\n".join(packed.facts),

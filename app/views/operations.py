@@ -1,5 +1,6 @@
 """The installation as operators see it: health, overview, every team's jobs."""
 
+from collections.abc import Mapping
 from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
@@ -11,6 +12,7 @@ from app.domain.jobs import Job, Money, Priority, Status
 from app.domain.money import format_usd
 from app.domain.times import iso
 from app.services.alerts import AlertStatus, AlertTest
+from app.services.listing import JobList
 from app.services.operations import Overview
 from app.views.fields import Time, Usd
 from app.views.jobs import PausedView, paused_view
@@ -67,12 +69,23 @@ class OperatedJobView(AttemptAtFal):
     cancel_requested_at: Time | None
 
 
-class OperatedJobPage(TypedDict):
-    """Jobs of every team, newest first; `next_cursor` is null on the last page."""
+class ListedOperatedJob(OperatedJobView):
+    """The same in a list, with the names of its team and user."""
 
-    data: list[OperatedJobView]
+    team_name: str
+    user_name: str
+
+
+class OperatedJobPage(TypedDict):
+    """Jobs of every team, newest first; `next_cursor` is null on the last page.
+
+    `scanned` jobs were looked at. A page looks at a limited number, so it may be short, or empty, before the last.
+    """
+
+    data: list[ListedOperatedJob]
     next_cursor: str | None
     has_more: bool
+    scanned: int
 
 
 class BuyingView(TypedDict):
@@ -230,6 +243,23 @@ def operated_job_view(job: Job, held_ms: int | None = None) -> OperatedJobView:
         "completed_at": iso(job.completed_ms),
         "deadline_at": iso(job.deadline_ms),
         "cancel_requested_at": iso(job.cancel_requested_ms),
+    }
+
+
+def operated_job_page(page: JobList, held_since: Mapping[str, int]) -> OperatedJobPage:
+    """A page of every team's jobs; `held_since` is since when those of them that are held are so, by id."""
+    return {
+        "data": [
+            {
+                **operated_job_view(job, held_since.get(job.id)),
+                "team_name": page.names.teams[job.team],
+                "user_name": page.names.users[job.user],
+            }
+            for job in page.jobs
+        ],
+        "next_cursor": page.next_cursor,
+        "has_more": page.next_cursor is not None,
+        "scanned": page.scanned,
     }
 
 

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 
 from app.api.accept import prefers
 from app.api.deps import CurrentCaller, TheGateway
+from app.api.document_responses import Answers
 from app.domain.times import iso
 from app.services.usage import Grouping, Report, Sums
 from app.views.usage import UsageReport, report_view, row_view, sums_view
@@ -20,26 +21,39 @@ LONGEST_TIME = 40  # characters
 router = APIRouter(prefix="/v1", tags=["account"])
 
 
-@router.get(
-    "/usage",
-    response_model=UsageReport,
-    responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}},
-    summary="Jobs, seconds and dollars",
-)
+AS_CSV: Answers = {200: {"content": {CSV: {"schema": {"type": "string"}}}}}
+Start = Annotated[
+    str | None, Query(alias="from", max_length=LONGEST_TIME, description="By default the first of the month")
+]
+End = Annotated[str | None, Query(alias="to", max_length=LONGEST_TIME, description="Exclusive; by default now")]
+Daily = Annotated[bool, Query(description="A row for each day of each group")]
+
+
+@router.get("/usage", response_model=UsageReport, responses=AS_CSV, summary="Jobs, seconds and dollars")
 async def read_usage(
     request: Request,
     caller: CurrentCaller,
     gateway: TheGateway,
-    start: Annotated[str | None, Query(alias="from", max_length=LONGEST_TIME)] = None,
-    end: Annotated[str | None, Query(alias="to", max_length=LONGEST_TIME)] = None,
+    start: Start = None,
+    end: End = None,
     group_by: Grouping = Grouping.DAY,
+    *,
+    daily: Daily = False,
 ) -> Response:
-    """Usage between two dates or times, by day, user, model or key; as CSV with `Accept: text/csv`."""
+    """Usage between two dates or times, by day, team, user, model or key; as CSV with `Accept: text/csv`."""
     span = await gateway.usage.span(start, end, zone=caller.zone)
-    report = await gateway.usage.report(caller, from_ms=span.from_ms, to_ms=span.to_ms, group_by=group_by)
+    report = await gateway.usage.report(
+        caller, from_ms=span.from_ms, to_ms=span.to_ms, group_by=group_by, daily=daily
+    )
+    return usage_reply(request, report)
+
+
+def usage_reply(request: Request, report: Report) -> Response:
+    """The report as JSON, or as a file of CSV where the request prefers that."""
     if not prefers(CSV, request.headers.get("accept", "")):
         return JSONResponse(report_view(report), headers=HEADERS)
-    name = f"usage-{iso(span.from_ms)[:10]}-by-{group_by.value}.csv"
+    daily = "-daily" if report.daily else ""
+    name = f"usage-{iso(report.span.from_ms)[:10]}-by-{report.group_by.value}{daily}.csv"
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(csv_text(report), headers=headers, media_type=CSV)
 
@@ -48,15 +62,22 @@ def csv_text(report: Report) -> str:
     """The rows as CSV with a header line (RFC 4180)."""
     out = io.StringIO()
     writer = csv.writer(out)
-    with_name = report.group_by in {Grouping.USER, Grouping.KEY}
-    team = ["team"] if report.time_zone is None else []
-    writer.writerow([*team, report.group_by.value, *(["name"] if with_name else []), *sums_view(Sums())])
+    writer.writerow([*_columns(report), *sums_view(Sums())])
     for row in report.rows:
         numbers = sums_view(row.sums)
         view = row_view(row, report.group_by)
         texts = [_harmless(str(text)) for column, text in view.items() if column not in numbers]
         writer.writerow([*texts, *numbers.values()])
     return out.getvalue()
+
+
+def _columns(report: Report) -> list[str]:
+    """The columns before the numbers, in the order of a row's members."""
+    of_teams, by = ["team", "team_name"], report.group_by
+    before = [*(of_teams if report.time_zone is None else []), *(["day"] if report.daily else [])]
+    own = of_teams if by is Grouping.TEAM else [by.value]
+    named = ["name"] if by in {Grouping.USER, Grouping.KEY} else []
+    return list(dict.fromkeys([*before, *own, *named]))
 
 
 def _harmless(text: str) -> str:

@@ -12,7 +12,7 @@
 --    own address, which in fal's style gets ends only
 -- 6. an end: write the record in its small form. Wake a lane, unless it would find nothing to do
 --
--- USES clock retention event outbox sums money line epoch packing
+-- USES clock retention event outbox sums money line epoch packing history
 -- KEYS
 --   job            hash    the record
 --   line           zset    every job in line
@@ -47,6 +47,7 @@
 --   delivery_id    str     id of the delivery to the job's own address
 --   cancel_error   str     the error of a job that its caller canceled, JSON
 --   notify         bool    the job's own address gets this event
+--   reason         str     why it is in line again, or held: a word for its history
 --   packed         bytes   the packed part of an ended record; "" to leave the record as it is
 --   packed_names   str     the fields in it, with commas
 --   packed_facts   str     the facts in it: lines of name and value
@@ -73,6 +74,7 @@ if arg.status == 'queued' and before[6] then
   arg.status, arg.charge, arg.notify = 'canceled', 'release', true
 end
 
+note_turn(key.job, status, arg.status, arg.reason)
 local times = {['@now'] = digits(now), ['@until'] = digits(now + arg.retention_ms)}
 for i = 2, #rest, 2 do rest[i] = times[rest[i]] or rest[i] end
 redis.call('HSET', key.job, 'status', arg.status, unpack(rest))
@@ -81,10 +83,8 @@ for _, set in ipairs({key.due_submit, key.due_poll, key.due_finalize, key.held})
   redis.call('ZREM', set, arg.ref)
 end
 local ended = false
-if arg.status == 'queued' then
-  change_queued_sets(owner[1], owner[2], id, 'SADD')
-elseif status == 'queued' then
-  change_queued_sets(owner[1], owner[2], id, 'SREM')
+if arg.status == 'queued' or status == 'queued' then
+  change_queued_sets(owner[1], owner[2], id, arg.status == 'queued' and 'SADD' or 'SREM')
 end
 if arg.status == 'submitting' then
   redis.call('HINCRBY', key.job, 'attempt', 1)
