@@ -162,7 +162,6 @@ class JobStore:
             nonce=nonce,
             delay_ms=HELD_SLOT_MS,
             fields=fields,
-            notify=True,
             reason=reason,
         )
 
@@ -186,7 +185,7 @@ class JobStore:
         error: JobError | None = None,
     ) -> bool:
         """A terminal state without anything made, with the settlement of its money, in one script."""
-        change = {"charge": charge, "delay_ms": DISPUTE_MS, "notify": True, "fields": {"error": error}}
+        change = {"charge": charge, "delay_ms": DISPUTE_MS, "fields": {"error": error}}
         return await self._advance(job, from_states, status, nonce=nonce, **change)
 
     async def finish(
@@ -209,7 +208,6 @@ class JobStore:
             charge=charge,
             delay_ms=DISPUTE_MS,
             fields={"error": error, **{name: getattr(made, name) for name in MADE_FIELDS}},
-            notify=True,
             keep=made.clip_secret is not None and not is_kept(made.output),
         )
         return "" if reached is None else "told_failed" if reached == TOLD_FAILED else "ended"
@@ -227,7 +225,6 @@ class JobStore:
         charge: Charge = Charge.KEEP,
         delay_ms: int = 0,
         fields: Mapping[str, Any] | None = None,
-        notify: bool = False,
         keep: bool = False,
         until_ms: int | None = None,
         reason: str = "",
@@ -258,7 +255,7 @@ class JobStore:
                 retention_ms=self._retention_ms,
                 delivery_id=new_id("msg"),
                 cancel_error=write_fields({"error": CANCELED})[1],
-                notify=notify,
+                notify=status is Status.HELD or status.ended,
                 reason=reason,
                 packed=packed.content,
                 packed_names=",".join(packed.names),
