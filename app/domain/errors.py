@@ -278,6 +278,14 @@ class StoreUnavailable(Unavailable, code=Code.STORE_UNAVAILABLE):
     """Redis does not answer, or refuses writes."""
 
 
+class StoreDenied(StoreUnavailable, code=Code.STORE_UNAVAILABLE):
+    """The store's user may not do it. `sentence` is for operators: which user, and what it may not do."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("The store refuses us a command; its administrator must allow it.")
+        self.sentence = sentence
+
+
 class Unconfirmed(StoreUnavailable, code=Code.OUTCOME_UNKNOWN):
     """It was written, but no replica has confirmed it, so it may be lost with the primary."""
 
