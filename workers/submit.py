@@ -32,7 +32,7 @@ NOT_SENT = "not_sent"
 DEFAULT_START_TIMEOUT_S = 1800.0  # without a limit fal may start a request at any time: its absence proves nothing
 FIRST_RETRY_MS = 1_000
 MAX_RETRY_MS = 60_000
-CLAIM_WITHIN_S = 2.0  # after this a claim is refused: its worker has stopped waiting for the reply
+CLAIM_WITHIN_S = 5.0  # after this a claim is refused: its worker has stopped waiting for the reply
 SAVE_PAUSES_S = (0.2, 0.5, 1, 2, 4, 8)
 GIVE_BACK_PAUSES_S = (*SAVE_PAUSES_S, 16, 16)  # such a job may be held meanwhile: it is given back then too
 
@@ -125,7 +125,7 @@ async def _claim(gateway: Gateway, job: Job, now_ms: int, *, start_timeout_ms: i
     """Claim a job that was read at `now_ms`: the nonce, or None.
 
     A store that fell silent may have the claim, or run it when it answers again. Nothing was sent, and only this
-    process knows: it waits until the claim would be refused, and then puts the job back in line.
+    process knows: it puts the job back in line, at once or when the claim would be refused.
     """
     nonce = new_nonce()
     until_ms = now_ms + round(CLAIM_WITHIN_S * 1000)
@@ -134,9 +134,10 @@ async def _claim(gateway: Gateway, job: Job, now_ms: int, *, start_timeout_ms: i
             job, nonce=nonce, start_timeout_ms=start_timeout_ms, until_ms=until_ms
         )
     except StoreUnavailable:
-        await asyncio.sleep(CLAIM_WITHIN_S)
-        if await _give_back(gateway, job, nonce):
-            log.info("job.unclaimed", **job.names)
+        refused_s = time.monotonic() + CLAIM_WITHIN_S
+        if not await _give_back(gateway, job, nonce):
+            await asyncio.sleep(max(0.0, refused_s - time.monotonic()))
+            await _give_back(gateway, job, nonce)
         return None
 
 

@@ -179,7 +179,10 @@ class AlertsView(TypedDict):
 
 
 class AlertTestView(TypedDict):
-    """How the receiver of alarms answered a test message; `status` is null without an answer."""
+    """How the receiver of alarms answered a test message; `status` is null without an answer.
+
+    `answer` has its first 200 characters: enough for a reason, too little for a page of another service.
+    """
 
     delivered: bool
     status: int | None

@@ -16,7 +16,7 @@ from tests.support.tcp_proxy import Moment, StoreProxy
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
-FROZEN_S = 2.5  # longer than a claim may wait for its reply
+FROZEN_S = 1.5  # longer than a claim waits for its reply
 
 
 @pytest.fixture
@@ -50,3 +50,12 @@ async def test_a_job_whose_claim_got_no_reply_is_bought_and_not_held(
         job = await pipeline.submit(job_id)
         assert job.status is Status.RUNNING
         assert await pipeline.posts() == before + 1
+
+
+async def test_a_claim_that_comes_when_nobody_waits_for_it_is_refused(pipeline: Pipeline) -> None:
+    """A store that runs it late changes nothing: the job keeps its slot, and the next step buys it."""
+    job_id = await pipeline.grant()
+    job, now_ms = await pipeline.job(job_id), await pipeline.gateway.stores.clock.now_ms()
+    assert await pipeline.store.claim(job, until_ms=now_ms - 1) is None
+    assert (await pipeline.job(job_id)).attempt == 0
+    assert (await pipeline.submit(job_id)).status is Status.RUNNING
