@@ -16,7 +16,7 @@ from tests.support.repo import ROOT
 from tests.support.waiting import wait_until
 
 READY_SECONDS = 100.0
-LAST_LINE = "filmgate generate"
+LAST_LINE = " logs --follow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Printed:
     key: str
     dashboard: str
     curl: str
+    generate: str
 
     @classmethod
     def read(cls, text: str) -> "Printed":
@@ -39,7 +40,9 @@ class Printed:
 
         curl = re.search(r"^  (curl .*)$", text, re.MULTILINE)
         assert curl is not None, text
-        return cls(after("address"), after("key"), after("dashboard"), curl[1])
+        generate = re.search(r"^  (FILMGATE_DATA_DIR=.* generate .*)$", text, re.MULTILINE)
+        assert generate is not None, text
+        return cls(after("address"), after("key"), after("dashboard"), curl[1], generate[1])
 
 
 class Up(Process):
