@@ -57,7 +57,7 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
-class LogFilter:
+class LineFilter:
     """Which lines are shown."""
 
     job: str | None
@@ -102,7 +102,7 @@ def logs(
     files = sorted(folder.glob("*.log"))
     if not files:
         raise Failure(f"There are no logs in {folder}: `filmgate up` writes them; FILMGATE_DATA_DIR says where.")
-    wanted = LogFilter(job, trace, level)
+    wanted = LineFilter(job, trace, level)
     opened = [file.open("rb") for file in files]
     try:
         found = merge(*(_lines_of(file, wanted) for file in opened), key=attrgetter("timestamp"))
@@ -119,7 +119,7 @@ def logs(
             file.close()
 
 
-def _lines_of(file: IO[bytes], wanted: LogFilter) -> Iterator[LogLine]:
+def _lines_of(file: IO[bytes], wanted: LineFilter) -> Iterator[LogLine]:
     """The lines of a log, and of its older files if all are searched; else only its end."""
     path = Path(str(file.name))
     if wanted.searches:
@@ -141,7 +141,7 @@ def _parsed(content: bytes, process: str, before: str = "") -> Iterator[LogLine]
             yield line
 
 
-async def _follow(files: Sequence[IO[bytes]], wanted: LogFilter) -> None:
+async def _follow(files: Sequence[IO[bytes]], wanted: LineFilter) -> None:
     """Print what is appended, until cancelled; a file that became shorter has begun anew."""
     rests = dict.fromkeys(files, b"")
     while True:

@@ -1,6 +1,6 @@
 """Lines of logs as text, and which of them are shown."""
 
-from app.cli.log_view import LogFilter, LogLine
+from app.cli.log_view import LineFilter, LogLine
 
 JOB = "job_" + "a" * 32
 LINE = (
@@ -34,5 +34,5 @@ def test_lines_are_filtered_by_job_trace_and_level() -> None:
         ("job_aaaa", "4bf8", "info"): (False, False),
     }
     for (job, trace, level), expected in taken.items():
-        wanted = LogFilter(job, trace, level)
+        wanted = LineFilter(job, trace, level)
         assert (wanted.takes(line), wanted.takes(plain)) == expected, (job, trace, level)

@@ -17,7 +17,7 @@ NOT_UPLOADED = "https://example.com/a-file-that-is-uploaded-later"  # in a quote
 EXAMPLE_FILES = ("image", "end_image")
 
 
-class Order:
+class ClipOrder:
     """The body of a job; `uploaded` is the URL of each file by its name, for a repeated command."""
 
     def __init__(self, options: GenerateOptions) -> None:

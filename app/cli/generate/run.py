@@ -15,14 +15,14 @@ from app.cli.generate.client import ApiClient, GatewayAway, JobReply
 from app.cli.generate.clip import refuse_target, save_clip
 from app.cli.generate.events import follow
 from app.cli.generate.options import GenerateOptions
-from app.cli.generate.order import Order
+from app.cli.generate.order import ClipOrder
 from app.cli.generate.screen import Shows, clock, size
 
 
 class Run:
     """One take; `job`, `saved`, `submitting` and `idempotency_key` are its state."""
 
-    def __init__(self, access: Access, options: GenerateOptions, order: Order, take: int = 1) -> None:
+    def __init__(self, access: Access, options: GenerateOptions, order: ClipOrder, take: int = 1) -> None:
         self.access = access
         self.options = options
         self.take = take

@@ -7,7 +7,7 @@ from app.cli.generate.access import Access
 from app.cli.generate.client import ApiClient
 from app.cli.generate.clip import refuse_target
 from app.cli.generate.options import GenerateOptions
-from app.cli.generate.order import Order
+from app.cli.generate.order import ClipOrder
 from app.cli.generate.run import Run
 from app.cli.generate.screen import Screen, Shows, TakeScreen
 
@@ -18,7 +18,7 @@ class Takes:
     def __init__(self, access: Access, options: GenerateOptions) -> None:
         self._access = access
         self._options = options
-        self._order = Order(options)
+        self._order = ClipOrder(options)
         self.runs = [Run(access, options, self._order, number) for number in range(1, options.takes + 1)]
 
     async def make(self) -> None:
