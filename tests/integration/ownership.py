@@ -178,6 +178,7 @@ ROUTES: dict[str, Entry] = {
     "POST /v1/jobs/{job_id}/video/link": Own(ended_job, 409, body={}),
     "GET /v1/clips/{team}/{job_id}/{title}": Public("an address that the job has signed: test_clip_addresses.py"),
     "GET /v1/jobs/{job_id}/events": Own(ended_job, 200),
+    "GET /v1/jobs/{job_id}/history": Own(ended_job, 200),
     "GET /v1/jobs/{job_id}/deliveries": Own(ended_job, 200, browser=False),
     "GET /v1/webhook-endpoints/{endpoint_id}/deliveries": Teams(an_endpoint, 200, acts=False),
     "GET /v1/deliveries/{delivery_id}": Own(a_delivery, 200, browser=False),
@@ -210,6 +211,7 @@ ROUTES: dict[str, Entry] = {
     "GET /v1/admin/teams/{team_id}": Admins(the_team),
     "PATCH /v1/admin/teams/{team_id}": Admins(the_team, body={"name": "new"}),
     "DELETE /v1/admin/teams/{team_id}": Admins(an_idle_team, 204),
+    "GET /v1/admin/teams/{team_id}/users": Admins(the_team),
     "GET /v1/admin/teams/{team_id}/limits": Admins(the_team),
     "PUT /v1/admin/teams/{team_id}/limits": Admins(the_team, body=[DAY]),
     "POST /v1/admin/teams/{team_id}/raises": Admins(the_team, 201, body=RAISE),
@@ -223,6 +225,7 @@ ROUTES: dict[str, Entry] = {
     "GET /v1/admin/keys/{key_id}": Admins(a_key),
     "DELETE /v1/admin/keys/{key_id}": Admins(a_key, 204),
     "DELETE /v1/admin/invitations/{invitation_id}": Admins(an_invitation, 204),
+    "GET /v1/admin/jobs/{job_id}": Admins(a_held_job),
     "POST /v1/admin/jobs/{job_id}/resolve": Admins(a_held_job, body={"action": "fail", "charged": False}),
     "POST /v1/admin/keys/{key_id}/rotate": Admins(a_key, 201, body={"overlap": 0}),
 }

@@ -41,10 +41,12 @@ NEEDS: dict[str, tuple[frozenset[Scope], Any]] = {
     "GET /v1/jobs/{job_id}/video": (READ, None),
     "POST /v1/jobs/{job_id}/video/link": (READ, {}),
     "GET /v1/jobs/{job_id}/events": (READ, None),
+    "GET /v1/jobs/{job_id}/history": (READ, None),
     "GET /v1/jobs/{job_id}/deliveries": (READ, None),
     "GET /v1/events": (READ, None),
     "GET /v1/usage": (READ, None),
     "GET /v1/me": (EVERY, None),
+    "GET /v1/team/users": (SEE, None),
     "GET /v1/models": (EVERY, None),
     "GET /v1/models/{model_id}": (EVERY, None),
     "POST /v1/tokens": (EVERY, {}),  # with at most the key's own rights
