@@ -14,17 +14,32 @@ MEDIA_TYPES = {
     "": "text/plain; charset=utf-8",  # LICENSE, NOTICE, VERSION
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
+    ".jpg": "image/jpeg",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
 
 _CLOSED = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-# Clips are played from fal, or from the emulator on this machine; everything else is our own.
+# Clips and pictures are shown from fal, or from the emulator on this machine, and from `blob:` when just chosen;
+# everything else is our own.
 # The last directive makes the browser refuse `innerHTML`: values of the API are text, never HTML.
-DASHBOARD_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: https:; "
-    f"media-src 'self' https: http://127.0.0.1:* http://localhost:*; {_CLOSED}; require-trusted-types-for 'script'"
+_SHOWN = "'self' blob: https: http://127.0.0.1:* http://localhost:*"
+PAGE_POLICY = (
+    f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src {_SHOWN} data:; "
+    f"media-src {_SHOWN}; {_CLOSED}; require-trusted-types-for 'script'"
+)
+ADDRESSES = (
+    "/",
+    "/jobs",
+    "/jobs/{job_id}",
+    "/money",
+    "/admin",
+    "/admin/{view}",
+    "/enter",
+    "/invite",
+    "/share",
+    "/wall",
 )
 DOCS_POLICY = (
     f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; {_CLOSED}"
@@ -59,10 +74,13 @@ PAGES = _read_all(ROOM / "pages")  # read once, at the start of the process: abo
 FILES = _read_all(ROOM / "static")
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
-async def dashboard(request: Request) -> Response:
-    """The dashboard: make and see clips."""
-    return _reply(request, PAGES["dashboard.html"], policy=DASHBOARD_POLICY)
+async def app_page(request: Request) -> Response:
+    """The page for all of them: its router shows the view of the address."""
+    return _reply(request, PAGES["app.html"], policy=PAGE_POLICY)
+
+
+for address in ADDRESSES:
+    router.add_api_route(address, app_page, methods=["GET", "HEAD"])
 
 
 @reference.api_route("/docs", methods=["GET", "HEAD"])

@@ -1,0 +1,19 @@
+import { html, signal } from "../core/html.js";
+
+const SHOWN_MS = 6000;
+
+/** @type {{value: {id: number, text: string, tone: string}[]}} */
+const toasts = signal([]);
+let count = 0;
+
+/** Says something for a few seconds, to screen readers too. @param {string} text @param {{tone?: "" | "good" | "bad"}} [options] */
+export function toast(text, { tone = "" } = {}) {
+  const id = (count += 1);
+  toasts.value = [...toasts.value.slice(-2), { id, text, tone }];
+  setTimeout(() => (toasts.value = toasts.value.filter((one) => one.id !== id)), SHOWN_MS);
+}
+
+/** Where toasts appear: once, in the shell. */
+export const Toasts = () => html`<div class="toasts" role="status" aria-live="polite">
+  ${toasts.value.map(({ id, text, tone }) => html`<p key=${id} class=${tone}>${text}</p>`)}
+</div>`;

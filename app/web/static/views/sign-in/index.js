@@ -1,0 +1,48 @@
+import { html, useState } from "../../core/html.js";
+import { session, signIn } from "../../core/session.js";
+import { useTitle } from "../../core/title.js";
+import { Button } from "../../ui/Button.js";
+import { Field } from "../../ui/Field.js";
+
+/** The first page: what this is, and where a key comes from. */
+export function SignIn() {
+  const [key, setKey] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [fault, setFault] = useState(session.value.reason);
+  useTitle("Sign in");
+
+  /** @param {Event} event */
+  const submit = async (event) => {
+    event.preventDefault();
+    if (busy) return;
+    if (!key.trim()) return setFault("Give a key first. It begins with fg_.");
+    setBusy(true);
+    setFault("");
+    try {
+      await signIn(key.trim());
+    } catch (error) {
+      setFault(/** @type {Error} */ (error).message);
+      setBusy(false);
+    }
+  };
+
+  // The field has no name and the form posts: should the script be missing, a key still never gets into an address.
+  return html`<div class="sign-in">
+    <section class="sign-in-words">
+      <p class="brand"><img src="/static/icon.svg" alt="" width="34" height="34" />Filmgate</p>
+      <h1>Clips from pictures and words.</h1>
+      <p>Your team's gateway to Kling at fal. You see the price before you order, nothing is bought twice, and every clip is here when it is done.</p>
+    </section>
+    <form class="panel stack" method="post" onSubmit=${submit} novalidate>
+      <h2>Sign in</h2>
+      <${Field} label="Filmgate key" id="key" fault=${fault} note="It stays in this tab and is forgotten with it.">
+        ${(/** @type {any} */ ids) => html`<input ...${ids} type="password" autocomplete="off" autocapitalize="off" spellcheck=${false} autofocus
+          placeholder="fg_…" value=${key} onInput=${(/** @type {any} */ event) => setKey(event.target.value)} />`}
+      </${Field}>
+      <${Button} type="submit" kind="main" busy=${busy}>Open</${Button}>
+      <details class="where"><summary>Where do I get a key?</summary>
+        <p>From whoever runs this gateway. If that is you: <code>filmgate up</code> prints one when it starts, and
+        <code>filmgate users create NAME --key</code> makes one for a colleague.</p></details>
+    </form>
+  </div>`;
+}
