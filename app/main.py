@@ -25,7 +25,7 @@ from app.api.problems import add_problem_handlers
 from app.api.query import refuse_unknown_parameters
 from app.api.reply_headers import HeadIsGet, ReplyHeaders
 from app.api.stopping import STOPPING, Stopping
-from app.api.v1 import clips, deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
+from app.api.v1 import about, clips, deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
 from app.domain.fal_targets import Terms
 from app.domain.store_role import StoreRole
 from app.gateway import open_gateway
@@ -128,6 +128,7 @@ def create_app(settings: Settings) -> FastAPI:
         clips,
         models,
         me,
+        about,
         files,
         tokens,
         webhook_endpoints,

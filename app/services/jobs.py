@@ -66,12 +66,16 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class JobQuote:
-    """What a submission would cost now, the state of each limit it counts against, and how long it would wait."""
+    """What a submission would cost now, the state of each limit it counts against, and how long it would wait.
+
+    `expected_run_s`: how long fal usually takes for this model; None while no job of it was measured.
+    """
 
     submission: Submission
     limits: tuple[LimitState, ...]
     position: int
     estimated_wait_s: int
+    expected_run_s: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +172,8 @@ class Jobs:
         typical_ms = median(durations) if durations else USUAL_DURATION_MS
         rounds = position // self.concurrency
         limits = await self.limits.states(caller, micro=micro, seconds=checked.seconds)
-        return JobQuote(checked, limits, position, round(rounds * typical_ms / 1000))
+        expected_s = round(typical_ms / 1000) if durations else None
+        return JobQuote(checked, limits, position, round(rounds * typical_ms / 1000), expected_s)
 
     async def get(self, caller: Caller, job_id: str) -> Job:
         """The job, if the caller may see it; NotFound otherwise."""

@@ -110,10 +110,14 @@ class QuotedLimit(LimitStateView):
 
 
 class QueueView(TypedDict):
-    """How long a job would wait; `position` counts from 0."""
+    """How long a job would wait, and then run; `position` counts from 0.
+
+    `expected_run_s` is the median of the model's newest jobs; null while none of them has ended.
+    """
 
     position: int
     estimated_wait_s: int | None
+    expected_run_s: int | None
     upstream_paused: PausedView | None
 
 
@@ -208,6 +212,7 @@ def quote_view(quoted: JobQuote, *, upstream_paused: str | None) -> QuoteView:
         "queue": {
             "position": quoted.position,
             "estimated_wait_s": quoted.estimated_wait_s,
+            "expected_run_s": quoted.expected_run_s,
             "upstream_paused": paused_view(upstream_paused),
         },
     }

@@ -13,7 +13,7 @@ from app.views.events import EndpointEventType, JobEventType
 from tests.guards.openapi_document import COMMITTED, drawn, written
 
 Operation = dict[str, Any]
-OPEN = {"/livez", "/readyz", "/problems/{slug}", "/v1/clips/{team}/{job_id}/{title}"}
+OPEN = {"/livez", "/readyz", "/problems/{slug}", "/v1/about", "/v1/clips/{team}/{job_id}/{title}"}
 APP = create_app(load_settings({}))
 NATIVE = drawn()
 FAL = fal_document(APP, base_url="http://127.0.0.1:8000")

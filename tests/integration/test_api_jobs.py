@@ -216,7 +216,7 @@ async def test_a_quote_changes_nothing(stack: Stack) -> None:
         "basis": "requested",
         "note": None,
         "limits": [],
-        "queue": {"position": 2, "estimated_wait_s": 0, "upstream_paused": None},
+        "queue": {"position": 2, "estimated_wait_s": 0, "expected_run_s": None, "upstream_paused": None},
     }
     assert long.json()["quoted_usd"] == "2.80"
 

@@ -4,9 +4,11 @@ import { effect, html, render } from "./core/html.js";
 import { persist } from "./core/retry.js";
 import { place, startRouter } from "./core/router.js";
 import { begin, session } from "./core/session.js";
+import { register, viewOf } from "./core/views.js";
 import { Shell } from "./shell/Shell.js";
-import { viewOf } from "./views.js";
+import { VIEWS } from "./views.js";
 
+register(VIEWS);
 startRouter((path) => viewOf(path) !== null);
 render(html`<${Shell} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
 

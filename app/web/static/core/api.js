@@ -4,6 +4,7 @@ const ROOT = new URL("../../v1/", import.meta.url);
 const READ_MS = 30_000;
 const WRITE_MS = 120_000;
 const UPLOAD_MS = 15 * 60_000; // 300 MB over a slow line
+const SKEW_MS = 3000; // a header has whole seconds, and an answer takes its time
 const TEMPORARY = new Set([0, 408, 429, 502, 503, 504]); // 0: no answer at all
 
 /** @typedef {{pointer: string, code: string, message: string}} Fault */
@@ -29,6 +30,11 @@ export class Refused extends Error {
     return TEMPORARY.has(this.status);
   }
 }
+
+let skew = 0; // of this device's clock, in milliseconds
+
+/** The server's time: a device's clock may be an hour off. @param {number} [now] */
+export const serverNow = (now = Date.now()) => now + skew;
 
 /** @type {{headers: (method: string) => Record<string, string>, cookies: RequestCredentials, refused: (error: Refused) => void}} */
 let credentials = { headers: () => ({}), cookies: "omit", refused: () => {} };
@@ -101,6 +107,8 @@ async function send(path, { headers = {}, ...options }) {
   } catch (error) {
     throw lost(error, options.signal);
   }
+  const told = Date.parse(response.headers.get("Date") ?? "");
+  if (told && Math.abs(told - Date.now() - skew) > SKEW_MS) skew = told - Date.now();
   if (response.ok) return response;
   const error = await refusal(response);
   if (response.status === 401) credentials.refused(error);

@@ -36,6 +36,9 @@ export function answered(wish) {
   keep();
 }
 
+/** Keeps what was changed in an attempt. */
+export const noted = () => keep();
+
 function keep() {
   for (const wish of [...attempts.keys()].slice(0, -LONGEST)) attempts.delete(wish);
   sessionStorage.setItem(STORED, JSON.stringify([...attempts]));

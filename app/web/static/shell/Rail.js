@@ -1,16 +1,16 @@
 import { html } from "../core/html.js";
 import { place } from "../core/router.js";
 import { isAdministrator, me, session, signOut } from "../core/session.js";
+import { mayOpen, viewOf, views } from "../core/views.js";
 import { amountWords, limitWords, ownerWords, share, tightest, windowWords } from "../core/words.js";
 import { Bar } from "../ui/Bar.js";
 import { Button } from "../ui/Button.js";
 import { Icon } from "../ui/Icon.js";
-import { VIEWS, mayOpen, viewOf } from "../views.js";
 
 /** The views, whose page it is, and the limit that ends first. A bar at the bottom on a phone. */
 export function Rail() {
   const current = viewOf(place.value.path)?.view;
-  const entries = VIEWS.filter((view) => view.rail && mayOpen(view, session.value.role));
+  const entries = views.filter((view) => view.rail && mayOpen(view, session.value.role));
   return html`<header class="rail">
     <a class="brand" href="/"><img src="/static/icon.svg" alt="" width="26" height="26" />Filmgate</a>
     <nav aria-label="Views"><ul>

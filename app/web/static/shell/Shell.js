@@ -1,24 +1,26 @@
-import { html, useState } from "../core/html.js";
+import { about, readAbout } from "../core/about.js";
+import { html, useEffect, useState } from "../core/html.js";
 import { outage } from "../core/retry.js";
 import { go, place } from "../core/router.js";
 import { session } from "../core/session.js";
 import { useShortcuts } from "../core/shortcuts.js";
 import { useTitle } from "../core/title.js";
+import { mayOpen, viewOf, views } from "../core/views.js";
 import { Button } from "../ui/Button.js";
 import { Empty } from "../ui/Empty.js";
 import { Spinner } from "../ui/Spinner.js";
 import { Toasts } from "../ui/Toast.js";
 import { SignIn } from "../views/sign-in/index.js";
-import { VIEWS, mayOpen, viewOf } from "../views.js";
 import { Rail } from "./Rail.js";
 import { ShortcutList } from "./ShortcutList.js";
 
 /** Everything on the page: the rail, the view of the address, and what lies above them. */
 export function Shell() {
   const [help, setHelp] = useState(false);
+  useEffect(() => void readAbout(), []);
   useShortcuts([
     { keys: "?", label: "Show the shortcuts", run: () => setHelp(true) },
-    ...VIEWS.filter((view) => view.rail).map(({ rail }) => ({
+    ...views.filter((view) => view.rail).map(({ rail }) => ({
       keys: `g ${rail?.key}`,
       label: `Go to ${rail?.label}`,
       run: () => go(rail?.path ?? "/"),
@@ -26,6 +28,7 @@ export function Shell() {
   ]);
   return html`<a class="skip" href="#main">To the content</a>
     <${Outage} />
+    ${about.value?.emulated && html`<p class="banner">This is the emulator: clips are drawings, and nothing costs money.</p>`}
     <${Content} />
     ${help && html`<${ShortcutList} onClose=${() => setHelp(false)} />`}
     <${Toasts} />`;
@@ -57,7 +60,7 @@ function Content() {
 /** @param {{known: boolean}} props */
 function Nothing({ known }) {
   const { role } = session.value;
-  const home = VIEWS.find((view) => view.rail && mayOpen(view, role));
+  const home = views.find((view) => view.rail && mayOpen(view, role));
   useTitle(known ? "Not for this key" : "Not found");
   const text = known
     ? role === "administrator"

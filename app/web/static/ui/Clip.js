@@ -5,9 +5,9 @@ const rest = (/** @type {any} */ event) => event.currentTarget.pause();
 
 /**
  * A job's clip or sound, or why it cannot be played. `quiet`: without controls, playing while it is pointed at.
- * @param {{job: any, quiet?: boolean, autoplay?: boolean, label?: string, onSize?: (video: HTMLVideoElement) => void}} props
+ * @param {{job: any, quiet?: boolean, poster?: string | null, autoplay?: boolean, label?: string, onSize?: (video: HTMLVideoElement) => void}} props
  */
-export function Clip({ job, quiet = false, autoplay = false, label = "Clip", onSize }) {
+export function Clip({ job, quiet = false, poster, autoplay = false, label = "Clip", onSize }) {
   const [broken, setBroken] = useState(false);
   const address = webAddress((job.output?.video ?? job.output?.audio)?.url ?? "");
   if (!address || broken) {
@@ -18,7 +18,7 @@ export function Clip({ job, quiet = false, autoplay = false, label = "Clip", onS
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const play = (/** @type {any} */ event) => !still && event.currentTarget.play().catch(() => {});
   const moves = quiet ? { onPointerEnter: play, onPointerLeave: rest, muted: true, tabindex: -1 } : { controls: true };
-  return html`<video class="clip" src=${address} loop playsinline preload="metadata" aria-label=${label} autoplay=${autoplay && !still}
+  return html`<video class="clip" src=${address} poster=${poster ?? undefined} loop playsinline preload=${poster ? "none" : "metadata"} aria-label=${label} autoplay=${autoplay && !still}
     muted=${quiet || autoplay} ...${moves} onError=${() => setBroken(true)}
     onLoadedMetadata=${(/** @type {any} */ event) => onSize?.(event.currentTarget)}></video>`;
 }

@@ -6,6 +6,11 @@ const SHOWN_MS = 6000;
 const toasts = signal([]);
 let count = 0;
 
+const said = signal("");
+
+/** Tells screen readers something that everybody else sees. @param {string} text */
+export const say = (text) => (said.value = text);
+
 /** Says something for a few seconds, to screen readers too. @param {string} text @param {{tone?: "" | "good" | "bad"}} [options] */
 export function toast(text, { tone = "" } = {}) {
   const id = (count += 1);
@@ -14,6 +19,6 @@ export function toast(text, { tone = "" } = {}) {
 }
 
 /** Where toasts appear: once, in the shell. */
-export const Toasts = () => html`<div class="toasts" role="status" aria-live="polite">
+export const Toasts = () => html`<p class="unseen" aria-live="polite">${said.value}</p><div class="toasts" role="status" aria-live="polite">
   ${toasts.value.map(({ id, text, tone }) => html`<p key=${id} class=${tone}>${text}</p>`)}
 </div>`;

@@ -1,8 +1,30 @@
-import { html } from "../../core/html.js";
-import { useTitle } from "../../core/title.js";
+// Make clips: the form beside what comes of it.
 
-/** Make clips: the form on the left, what comes of it on the right. */
+import { get } from "../../core/api.js";
+import { html, useEffect, useState } from "../../core/html.js";
+import { persist } from "../../core/retry.js";
+import { Notice } from "../../ui/Notice.js";
+import { Spinner } from "../../ui/Spinner.js";
+import { Form } from "./form.js";
+import { keepQuoting } from "./quote.js";
+import { Stage, keepStage } from "./stage.js";
+import { models, setModels } from "./state.js";
+
 export function Playground() {
-  useTitle("Playground");
-  return html`<div class="page"><h1>Playground</h1></div>`;
+  const [fault, setFault] = useState("");
+  useEffect(() => {
+    const shown = new AbortController();
+    const open = async () => {
+      const list = await persist(() => get("models", { signal: shown.signal }), shown.signal);
+      if (list) setModels(list.data);
+    };
+    open().catch((error) => setFault(error.message));
+    keepStage(shown.signal);
+    keepQuoting(shown.signal);
+    return () => shown.abort();
+  }, []);
+  return html`<div class="playground">
+    ${models.value ? html`<${Form} />` : html`<div class="maker panel maker-waiting">${fault ? html`<${Notice} tone="bad">${fault}</${Notice}>` : html`<${Spinner} label="Reading the models" />`}</div>`}
+    <${Stage} />
+  </div>`;
 }
