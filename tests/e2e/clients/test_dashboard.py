@@ -24,9 +24,8 @@ async def sign_in(page: Page, customers: Customers, key: str) -> None:
 
 
 async def test_from_the_first_visit_to_a_clip_that_plays(customers: Customers) -> None:
-    """It says what this is; the price comes before the order; takes show how far they are, and play when they are ready."""
-    prompt = customers.prompt()
-    customers.takes.add(prompt)
+    """The price comes before the order; takes show how far they are, and play when they are ready."""
+    prompt = customers.prompt().strip()
     async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text) if "Policy" in message.text else None)
@@ -55,6 +54,7 @@ async def test_from_the_first_visit_to_a_clip_that_plays(customers: Customers) -
             assert customers.key not in code
         await page.keyboard.press("Escape")
 
+        customers.takes.add(prompt)
         await page.locator("#order").click()
         await page.get_by_role("progressbar").first.wait_for()
         await page.get_by_text("Being made").first.wait_for()

@@ -17,7 +17,7 @@ async def choose(page: Page, model: str) -> None:
 
 
 async def test_the_form_makes_a_clip_of_a_newer_model_and_shows_a_ceiling(customers: Customers) -> None:
-    """A length as a number, a price at most with its reason, a voice without a prompt, a storyboard with its sum."""
+    """A length as a number, a price at most and why, a voice without a prompt, a storyboard with its sum."""
     async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
         await page.goto(f"{customers.installation.serve.url}/")
         await page.fill("#key", customers.key)

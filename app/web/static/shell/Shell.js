@@ -28,7 +28,7 @@ export function Shell() {
   ]);
   return html`<a class="skip" href="#main">To the content</a>
     <${Outage} />
-    ${about.value?.emulated && html`<p class="banner">This is the emulator: clips are drawings, and nothing costs money.</p>`}
+    ${about.value?.emulated && html`<aside class="banner" aria-label="Emulator">This is the emulator: clips are drawings, and nothing costs money.</aside>`}
     <${Content} />
     ${help && html`<${ShortcutList} onClose=${() => setHelp(false)} />`}
     <${Toasts} />`;

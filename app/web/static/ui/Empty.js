@@ -3,5 +3,5 @@ import { Icon } from "./Icon.js";
 
 /** Nothing is here yet, and what to do next. @param {{icon?: string, title: string, text?: any, children?: any}} props */
 export const Empty = ({ icon = "film", title, text, children }) => html`<div class="empty">
-  <${Icon} name=${icon} size=${32} /><h3>${title}</h3>${text && html`<p>${text}</p>`}${children && html`<div class="row">${children}</div>`}
+  <${Icon} name=${icon} size=${32} /><h2>${title}</h2>${text && html`<p>${text}</p>`}${children && html`<div class="row">${children}</div>`}
 </div>`;

@@ -1,4 +1,5 @@
-import { html, signal } from "../core/html.js";
+import { batch, effect, html, signal } from "../core/html.js";
+import { session } from "../core/session.js";
 
 const SHOWN_MS = 6000;
 
@@ -17,6 +18,15 @@ export function toast(text, { tone = "" } = {}) {
   toasts.value = [...toasts.value.slice(-2), { id, text, tone }];
   setTimeout(() => (toasts.value = toasts.value.filter((one) => one.id !== id)), SHOWN_MS);
 }
+
+// What was said to one person is not there for the next.
+effect(() => {
+  if (session.value.state !== "out") return;
+  batch(() => {
+    toasts.value = [];
+    said.value = "";
+  });
+});
 
 /** Where toasts appear: once, in the shell. */
 export const Toasts = () => html`<p class="unseen" aria-live="polite">${said.value}</p><div class="toasts" role="status" aria-live="polite">

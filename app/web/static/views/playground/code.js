@@ -108,7 +108,7 @@ export function CodeDialog({ onClose }) {
   const missing = order.value?.missing ?? [];
   return html`<${Dialog} title="The same call as code" wide onClose=${onClose}>
     <${Tabs} label="Language" tabs=${TABS} value=${tab} onChange=${setTab}>
-      <div class="snippet"><pre><code>${text}</code></pre><${Copy} text=${text} kind="plain" label="Copy the code">Copy</${Copy}></div>
+      <div class="snippet"><pre tabindex="0" role="region" aria-label="Code"><code>${text}</code></pre><${Copy} text=${text} kind="plain" label="Copy the code">Copy</${Copy}></div>
     </${Tabs}>
     <p class="note">The key is left out: set it as ${tab === "fal-client" ? "FAL_KEY" : "FILMGATE_KEY"} in the environment.
       ${missing.length > 0 && ` Still missing in the form: ${missing.map(({ name }) => name).join(", ")}.`}</p>

@@ -145,7 +145,7 @@ function Rows({ shape, schema, value, picture, onChange }) {
         ${simple
           ? html`<input type="text" id="${shape.id}-${at}" aria-label="${one} ${at + 1}" maxlength=${schema.items.maxLength} value=${row ?? ""}
               onInput=${(/** @type {any} */ event) => put(at)(event.target.value)} />`
-          : html`<h4 class="like-label">${one} ${at + 1}</h4><${Parts} schema=${schema.items} value=${row} id="${shape.id}-${at}" picture=${picture} onChange=${put(at)} />`}
+          : html`<b class="like-label">${one} ${at + 1}</b><${Parts} schema=${schema.items} value=${row} id="${shape.id}-${at}" picture=${picture} onChange=${put(at)} />`}
         <${Button} kind="quiet" icon="trash" label="Remove ${one} ${at + 1}" onPress=${() => drop(at)} />
       </div>`,
     )}

@@ -63,8 +63,8 @@ export function ModelChoice() {
   const one = model.value;
   if (!one) return null;
   return html`<div class="field"><span class="like-label" id="model-label">Model</span>
-    <button type="button" id="model" class="model-button" aria-haspopup="dialog" aria-labelledby="model-label model-name" onClick=${() => setOpen(true)}>
-      <span><b id="model-name">${one.title}</b><${Takes} one=${one} /></span>
+    <button type="button" id="model" class="model-button" aria-haspopup="dialog" aria-describedby="model-label" onClick=${() => setOpen(true)}>
+      <span><b>${one.title}</b><${Takes} one=${one} /></span>
       <span class="model-price numbers">${usualPrice(one)}</span><${Icon} name="chevron" />
     </button>
     ${remark(one) && html`<p class="note">${remark(one)}</p>`}

@@ -103,8 +103,8 @@ function Thumb({ job }) {
   return html`<div class="thumb">
     <button type="button" class="thumb-picture" aria-label="Show: ${words.slice(0, 80)}" onClick=${() => (onStage.value = [job.id])}>
       ${playable && job.output.video ? html`<${Clip} job=${job} quiet poster=${picture} label="" />` : picture ? html`<img src=${picture} alt="" loading="lazy" />` : html`<span class="thumb-words">${words}</span>`}
-      ${job.status !== "succeeded" && html`<span class="thumb-state"><${State} status=${job.status} /></span>`}
     </button>
+    ${job.status !== "succeeded" && html`<span class="thumb-state"><${State} status=${job.status} /></span>`}
     <p title=${words}>${words}</p>
     ${playable && html`<${Button} kind="quiet" icon=${compared.value.includes(job.id) ? "check" : "compare"} label=${compared.value.includes(job.id) ? "Chosen to compare" : "Compare"}
       aria-pressed=${compared.value.includes(job.id)} onPress=${() => compare(job.id)} />`}
