@@ -65,8 +65,9 @@ def _read(path: Path) -> StaticFile:
 
 
 def _read_all(folder: Path) -> dict[str, StaticFile]:
-    """All files below a folder by relative path; no others can be requested."""
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    """All files below a folder by relative path, but for those of editors and types; no others can be requested."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".ts")
+    paths = (path for path in paths if not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): _read(path) for path in paths}
 
 

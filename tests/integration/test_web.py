@@ -19,7 +19,9 @@ pytestmark = pytest.mark.anyio
 ROOM = ROOT / "app" / "web"
 PAGES = ["/", "/jobs/job_1", "/admin/teams", "/docs"]
 OURS = sorted(
-    path for path in project_files() if path.is_relative_to(ROOM.relative_to(ROOT)) and "vendor" not in path.parts
+    path
+    for path in project_files()
+    if path.is_relative_to(ROOM.relative_to(ROOT)) and not {"vendor", "types"} & set(path.parts)
 )
 SCRIPTS = {
     name: page.content.decode() for name, page in FILES.items() if name.endswith(".js") and "vendor/" not in name

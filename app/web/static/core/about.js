@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { signal } from "./html.js";
 
-/** The answer of `GET /v1/about`; null while it is not known. @type {{value: {emulated: boolean} | null}} */
+/** The answer of `GET /v1/about`; null while it is not known. @type {import("./html.js").Signal<import("./shapes.js").About | null>} */
 export const about = signal(null);
 
 /** Asks once; a page that does not know shows no banner. */

@@ -47,9 +47,9 @@ export function authenticateWith(given) {
   credentials = { ...credentials, ...given };
 }
 
-/** @param {string} path @param {Options} [options] @returns {Promise<any>} */
+/** @template {string} P @param {P} path @param {Options} [options] @returns {Promise<import("./shapes.js").Got<P>>} */
 export const get = (path, options = {}) => call(path, "GET", undefined, options, READ_MS);
-/** @param {string} path @param {unknown} [body] @param {Options} [options] @returns {Promise<any>} */
+/** @template {string} P @param {P} path @param {unknown} [body] @param {Options} [options] @returns {Promise<import("./shapes.js").Posted<P>>} */
 export const post = (path, body, options = {}) => call(path, "POST", body, options, WRITE_MS);
 /** @param {string} path @param {unknown} [body] @param {Options} [options] @returns {Promise<any>} */
 export const put = (path, body, options = {}) => call(path, "PUT", body, options, WRITE_MS);
@@ -77,6 +77,7 @@ async function call(path, method, body, options, patience) {
   const late = AbortSignal.timeout(patience);
   const signal = options.signal ? either(options.signal, late) : late;
   const form = body instanceof FormData;
+  /** @type {Record<string, string>} */
   const typed = body === undefined || form ? {} : { "Content-Type": "application/json" };
   const response = await send(path, {
     method,

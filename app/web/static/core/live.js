@@ -33,7 +33,7 @@ document.addEventListener("visibilitychange", () => {
   else start();
 });
 
-session.subscribe?.(({ state }) => {
+session.subscribe(({ state }) => {
   if (state === "in") return start();
   stop();
   cursor = null;

@@ -12,7 +12,7 @@ const REASONS = {
   upstream_unavailable: "fal does not answer.",
 };
 
-/** Why reads fail at present and when the next try is, or null. @type {{value: {reason: string, seconds: number} | null}} */
+/** Why reads fail at present and when the next try is, or null. @type {import("./html.js").Signal<{reason: string, seconds: number} | null>} */
 export const outage = signal(null);
 
 /**

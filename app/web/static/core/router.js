@@ -6,7 +6,7 @@ import { signal } from "./html.js";
 
 const here = () => ({ path: location.pathname, query: new URLSearchParams(location.search) });
 
-/** Where the page is. @type {{value: Place}} */
+/** Where the page is. @type {import("./html.js").Signal<Place>} */
 export const place = signal(here());
 
 /** @type {(path: string) => boolean} */

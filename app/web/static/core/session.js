@@ -11,17 +11,17 @@ const PRINTABLE = /^[\x21-\x7e]+$/; // what a header can carry
  * @typedef {{state: "starting" | "out" | "in", role: "user" | "administrator" | null, reason: string}} Session
  */
 
-/** @type {{value: Session}} */
+/** @type {import("./html.js").Signal<Session>} */
 export const session = signal({ state: "starting", role: null, reason: "" });
 
-/** The answer of `GET /v1/me`; null for an administrator, and while nobody is signed in. @type {{value: any}} */
+/** The answer of `GET /v1/me`; null for an administrator, and while nobody is signed in. @type {import("./html.js").Signal<import("./shapes.js").Me | null>} */
 export const me = signal(null);
 
 /** True while somebody is signed in with the administrator's key. */
 export const isAdministrator = () => session.value.role === "administrator";
 
 /** True when the caller's key has the scope. @param {string} scope */
-export const may = (scope) => isAdministrator() || Boolean(me.value?.key.scopes.includes(scope));
+export const may = (scope) => isAdministrator() || Boolean(me.value?.key.scopes.some((one) => one === scope));
 
 /** The key that this tab has, for the API's reference; empty without one. */
 export const storedKey = () => sessionStorage.getItem(STORED) ?? "";
@@ -29,7 +29,11 @@ export const storedKey = () => sessionStorage.getItem(STORED) ?? "";
 let key = storedKey();
 
 authenticateWith({
-  headers: () => (key ? { Authorization: `Bearer ${PRINTABLE.test(key) ? key : "-"}` } : {}),
+  headers: () => {
+    /** @type {Record<string, string>} */
+    const none = {};
+    return key ? { Authorization: `Bearer ${PRINTABLE.test(key) ? key : "-"}` } : none;
+  },
   refused: (error) => session.value.state === "in" && signOut(error.message),
 });
 

@@ -4,7 +4,7 @@ import { signal, useEffect } from "./html.js";
 
 /** @typedef {{keys: string, label: string, run: () => void}} Shortcut `keys`: `n`, `g j` (one after the other), `mod+Enter` */
 
-/** @type {{value: Shortcut[]}} */
+/** @type {import("./html.js").Signal<Shortcut[]>} */
 export const shortcuts = signal([]);
 
 const SEQUENCE_MS = 1200;

@@ -97,8 +97,9 @@ export function share({ amount, left }) {
   return whole > 0 ? Math.min(1, Math.max(0, 1 - Number(left) / whole)) : 1;
 }
 
-/** The limit of which least is left; null without limits. @param {any[]} limits */
+/** The limit of which least is left; null without limits. @param {import("./shapes.js").LimitState[]} limits */
 export function tightest(limits) {
+  /** @type {Record<string, number>} */
   const order = { usd: 0, video_seconds: 1, jobs: 2, submits: 3 };
   const lasting = limits.filter(({ window }) => !["concurrent", "queued", "minute"].includes(window));
   const ranked = (lasting.length ? lasting : limits).toSorted(
@@ -110,8 +111,8 @@ export function tightest(limits) {
 /** What a job failed of, with fal's own reason. @param {any} error */
 export function whyFailed(error) {
   const upstream = error.upstream ?? {};
-  const details = Array.isArray(upstream.detail) ? upstream.detail.map((one) => one?.msg ?? `${one}`) : [upstream.detail];
-  const reason = details.filter((one) => typeof one === "string" && one).join(" ");
+  const details = Array.isArray(upstream.detail) ? upstream.detail.map((/** @type {any} */ one) => one?.msg ?? `${one}`) : [upstream.detail];
+  const reason = details.filter((/** @type {any} */ one) => typeof one === "string" && one).join(" ");
   return {
     sentence: error.message,
     reason: reason && reason !== error.message ? reason : "",

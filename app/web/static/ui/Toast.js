@@ -3,7 +3,7 @@ import { session } from "../core/session.js";
 
 const SHOWN_MS = 6000;
 
-/** @type {{value: {id: number, text: string, tone: string}[]}} */
+/** @type {import("../core/html.js").Signal<{id: number, text: string, tone: string}[]>} */
 const toasts = signal([]);
 let count = 0;
 

@@ -111,6 +111,6 @@ export function CodeDialog({ onClose }) {
       <div class="snippet"><pre tabindex="0" role="region" aria-label="Code"><code>${text}</code></pre><${Copy} text=${text} kind="plain" label="Copy the code">Copy</${Copy}></div>
     </${Tabs}>
     <p class="note">The key is left out: set it as ${tab === "fal-client" ? "FAL_KEY" : "FILMGATE_KEY"} in the environment.
-      ${missing.length > 0 && ` Still missing in the form: ${missing.map(({ name }) => name).join(", ")}.`}</p>
+      ${missing.length > 0 && ` Still missing in the form: ${missing.map((/** @type {{name: string}} */ { name }) => name).join(", ")}.`}</p>
   </${Dialog}>`;
 }

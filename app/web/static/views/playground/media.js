@@ -45,7 +45,7 @@ export async function take(file, set) {
   const mine = fresh(file);
   set(() => mine);
   const change = (/** @type {Partial<Media>} */ known) =>
-    set((now) => (now?.id === mine.id ? { ...now, uploading: false, ...known } : now));
+    set((now) => (now && now.id === mine.id ? { ...now, uploading: false, ...known } : now));
   try {
     const stored = await upload(file, { name: mine.name });
     change({ url: stored.url, type: stored.type, size: stored.size, width: stored.width, height: stored.height, seconds: stored.seconds, from: stored.converted_from });

@@ -83,11 +83,13 @@ function ModelList({ onClose }) {
   const kinds = Object.entries(KINDS).filter(([value]) => all.some((one) => one.kind === value));
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const found = all.filter((one) => (words.length ? words.every((word) => `${one.title} ${one.id}`.toLowerCase().includes(word)) : one.kind === kind));
-  const groups = [
+  /** @type {[string, any[]][]} */
+  const sorted = [
     ["Current", found.filter(isCurrent)],
     ["Earlier", found.filter((one) => !isCurrent(one) && one.priced)],
     ["Not available", found.filter((one) => !one.priced)],
-  ].filter(([, list]) => list.length);
+  ];
+  const groups = sorted.filter(([, list]) => list.length);
   const choose = (/** @type {any} */ one) => {
     if (!one.priced) return;
     chooseModel(one.id);

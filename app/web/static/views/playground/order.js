@@ -12,7 +12,7 @@ const CALM_MS = 1200; // the second press of a double click orders nothing
 
 /** @typedef {{busy: boolean, fault: string}} Ordering */
 
-/** @type {{value: Ordering}} */
+/** @type {import("../../core/html.js").Signal<Ordering>} */
 export const ordering = signal({ busy: false, fault: "" });
 
 /**

@@ -12,12 +12,12 @@ const PAUSE_MS = 350; // between the last keystroke and the question
 const AGAIN_MS = 20_000; // lines and limits move
 const TOGETHER_MS = 1500; // several ends at once are one question
 
-/** @typedef {{body: string, data: any, fault: Refused | null}} Quote */
+/** @typedef {{body: string, data: import("../../core/shapes.js").Quote | null, fault: Refused | null}} Quote */
 
 /** Usual seconds from the start at fal to the end, by model. @type {Map<string, number>} */
 export const usualRuns = new Map();
 
-/** The answer to the last question; null while none is known for the form. @type {{value: Quote | null}} */
+/** The answer to the last question; null while none is known for the form. @type {import("../../core/html.js").Signal<Quote | null>} */
 export const quote = signal(null);
 
 /** Asks for as long as the playground is shown. @param {AbortSignal} shown */
@@ -99,6 +99,7 @@ export function blocked(asked) {
   if (model.value && !model.value.priced) return "This model has no price yet, so it cannot be used.";
   if (!asked) return "";
   if (asked.fault) return asked.fault.faults.length ? "" : asked.fault.message;
+  if (!asked.data) return "";
   const { queue, limits } = asked.data;
   if (queue.upstream_paused) return `Nothing is bought at present: ${queue.upstream_paused.reason}`;
   const { takes } = draft.value;
@@ -137,7 +138,7 @@ export function faultsByMember() {
   return found;
 }
 
-/** What is missing, once somebody has pressed. @type {{value: boolean}} */
+/** What is missing, once somebody has pressed. @type {import("../../core/html.js").Signal<boolean>} */
 export const pressed = signal(false);
 
 /** The fault of a member: refused, or missing after a press. @param {string} name */

@@ -10,24 +10,25 @@ const LAST = ["end_image_url", "tail_image_url"];
 const LISTS = ["image_urls", "input_image_urls"];
 const EMPTY = { model: "", values: {}, takes: 1, storyboard: false };
 
+/** @typedef {import("../../core/shapes.js").Model} Model */
 /** @typedef {{model: string, values: Record<string, any>, takes: number, storyboard: boolean}} Draft */
 
-/** The models of `GET /v1/models`; null until they are read. @type {{value: any[] | null}} */
+/** The models of `GET /v1/models`; null until they are read. @type {import("../../core/html.js").Signal<Model[] | null>} */
 export const models = signal(null);
 
-/** The form. It outlives the view, a reload and a new sign-in. @type {{value: Draft}} */
+/** The form. It outlives the view, a reload and a new sign-in. @type {import("../../core/html.js").Signal<Draft>} */
 export const draft = signal(stored());
 
-/** The jobs on the stage, the newest order. @type {{value: string[]}} */
+/** The jobs on the stage, the newest order. @type {import("../../core/html.js").Signal<string[]>} */
 export const onStage = signal([]);
 
-/** Every job that is shown, by id. @type {{value: Record<string, any>}} */
+/** Every job that is shown, by id. @type {import("../../core/html.js").Signal<Record<string, import("../../core/shapes.js").Job>>} */
 export const jobs = signal({});
 
-/** Two jobs to look at side by side. @type {{value: string[]}} */
+/** Two jobs to look at side by side. @type {import("../../core/html.js").Signal<string[]>} */
 export const compared = signal([]);
 
-/** The model that is chosen; null until the models are read. @type {{value: any}} */
+/** The model that is chosen; null until the models are read. */
 export const model = computed(() => models.value?.find(({ id }) => id === draft.value.model) ?? null);
 
 /** `{input, missing}` of the form; null without a model. */
@@ -54,7 +55,7 @@ effect(() => {
   sessionStorage.setItem(STORED, kept);
 });
 
-/** The ids of the newest jobs; null until they are read. @type {{value: string[] | null}} */
+/** The ids of the newest jobs; null until they are read. @type {import("../../core/html.js").Signal<string[] | null>} */
 export const recent = signal(null);
 
 // Nobody sees what another one made in this tab; what was typed is kept for whoever was signed out without asking for it.
@@ -69,7 +70,7 @@ effect(() => {
   });
 });
 
-/** Takes the models in, and chooses one: the one before, or the gateway's default. @param {any[]} list */
+/** Takes the models in, and chooses one: the one before, or the gateway's default. @param {Model[]} list */
 export function setModels(list) {
   models.value = list;
   if (list.some(({ id }) => id === draft.value.model)) return;
