@@ -136,12 +136,38 @@ async def test_a_key_never_gets_into_an_address(web: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize("path", ["/", "/docs", "/static/main.js", "/static/vendor/swagger-ui/swagger-ui.css"])
 async def test_what_a_browser_has_is_not_sent_again(web: httpx.AsyncClient, path: str) -> None:
     """`If-None-Match` with the entity tag, alone, weak or in a list, is 304 without a body."""
+    web.headers["Accept-Encoding"] = "identity"
     etag = (await web.get(path)).headers["etag"]
     for given in (etag, f"W/{etag}", f'"other", {etag}'):
         reply = await web.get(path, headers={"If-None-Match": given})
         assert (reply.status_code, reply.content, reply.headers["etag"]) == (304, b"", etag)
     assert (await web.get(path, headers={"If-None-Match": '"other"'})).status_code == 200
     assert (await web.head(path)).headers["etag"] == etag
+
+
+async def test_texts_are_compressed_for_those_who_take_it(web: httpx.AsyncClient) -> None:
+    """The same content in fewer bytes, under an entity tag of its own, which is asked for again."""
+    plain = await web.get("/static/main.js", headers={"Accept-Encoding": "identity"})
+    packed = await web.get("/static/main.js", headers={"Accept-Encoding": "br;q=1, gzip;q=0.8"})
+    assert (plain.headers.get("content-encoding"), packed.headers["content-encoding"]) == (None, "gzip")
+    assert plain.content == packed.content
+    assert int(packed.headers["content-length"]) < len(plain.content)
+    assert packed.headers["etag"] != plain.headers["etag"]
+    assert packed.headers["vary"] == "Accept-Encoding"
+    again = {"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]}
+    assert (await web.get("/static/main.js", headers=again)).status_code == 304
+
+
+async def test_the_page_names_every_script_that_it_will_need(web: httpx.AsyncClient) -> None:
+    """A browser asks for all of them at once: what a script imports is in the page."""
+    named = {link for link in Reader((await web.get("/")).text).loads if link.endswith(".js")}
+    imported = {
+        urljoin(link, name)
+        for link in named
+        for name in re.findall(r"""\b(?:from|import) ?["'](\.[^"']+)["']""", (await web.get(link)).text)
+    }
+    assert len(imported) > 30
+    assert imported <= named
 
 
 @pytest.mark.parametrize("path", ["nothing.js", "../routes.py", "%2e%2e/routes.py", "..%2froutes.py", "", "vendor"])

@@ -69,7 +69,6 @@ function tell(event) {
 /** @param {AbortSignal} ended */
 async function run(ended) {
   let pause = RETRY_MS;
-  let first = cursor === null;
   while (!ended.aborted) {
     const connection = new AbortController();
     const close = () => connection.abort();
@@ -80,8 +79,7 @@ async function run(ended) {
         signal: connection.signal,
       });
       connected.value = true;
-      if (!first && !cursor) tell({ type: "missed" });
-      first = false;
+      if (!cursor) tell({ type: "missed" }); // also the first time: something may have happened since a view read
       for await (const frame of frames(/** @type {ReadableStream} */ (response.body), close)) {
         pause = frame.retry ?? RETRY_MS;
         if (frame.id) cursor = frame.id;

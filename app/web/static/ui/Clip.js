@@ -18,7 +18,7 @@ export function Clip({ job, quiet = false, poster, autoplay = false, label = "Cl
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const play = (/** @type {any} */ event) => !still && event.currentTarget.play().catch(() => {});
   const moves = quiet ? { onPointerEnter: play, onPointerLeave: rest, muted: true, tabindex: -1 } : { controls: true };
-  return html`<video class="clip" src=${address} poster=${poster ?? undefined} loop playsinline preload=${poster ? "none" : "metadata"} aria-label=${label} autoplay=${autoplay && !still}
+  return html`<video class="clip" src=${address} poster=${poster ?? undefined} loop playsinline preload=${quiet && poster ? "none" : "metadata"} aria-label=${label} autoplay=${autoplay && !still}
     muted=${quiet || autoplay} ...${moves} onError=${() => setBroken(true)}
     onLoadedMetadata=${(/** @type {any} */ event) => onSize?.(event.currentTarget)}></video>`;
 }

@@ -41,7 +41,7 @@ export function Take({ job, many, onClose }) {
   const cancel = async () => takeJob(await post(`jobs/${job.id}/cancel`));
   return html`<article class="take ${job.status}" aria-label="Take: ${promptOf(job).slice(0, 60)}" data-status=${job.status}>
     <div class="take-picture">
-      ${job.status === "succeeded" ? html`<${Clip} job=${job} autoplay label="Clip: ${promptOf(job).slice(0, 60)}" />` : html`<${Waiting} job=${job} />`}
+      ${job.status === "succeeded" ? html`<${Clip} job=${job} autoplay poster=${webAddress(pictureOf(job.input))} label="Clip: ${promptOf(job).slice(0, 60)}" />` : html`<${Waiting} job=${job} />`}
     </div>
     <div class="take-words">
       <div class="row"><${State} status=${job.status} /><span class="note numbers">${cost(job)}</span><span class="note push"><${Time} at=${job.created_at} /></span></div>
@@ -55,7 +55,7 @@ export function Take({ job, many, onClose }) {
         ${job.input && html`<${Button} kind="quiet" icon="again" onPress=${() => again(job)}>Again with changes</${Button}>`}
         ${live && !job.cancel_requested_at && html`<${Button} kind="quiet" icon="close" onPress=${() => setAsking(true)}>Cancel</${Button}>`}
         ${viewOf(page) && html`<a class="button quiet" href=${page}>Details</a>`}
-        ${many && html`<${Button} kind="quiet" icon="close" label="Take it off the stage" onPress=${onClose} />`}
+        ${many && !live && html`<${Button} kind="quiet" icon="close" label="Take it off the stage" onPress=${onClose} />`}
       </div>
     </div>
     ${asking && html`<${Confirm} title="Cancel this clip?" text=${cancelWarning(job.status)} action="Cancel the clip" onConfirm=${cancel} onClose=${() => setAsking(false)} />`}
