@@ -1,9 +1,10 @@
 """The page in a browser, as a person goes through it: from the first visit to a clip that plays."""
 
+import json
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from app.domain.limits import Limit, Unit, Window
 from tests.e2e.clients.browser import new_page
@@ -89,6 +90,56 @@ async def test_what_cannot_be_ordered_says_so_before_anybody_presses(customers: 
         await expect(page.locator("#order")).to_have_attribute("aria-disabled", "true")
         await expect(page.locator("#order-facts .fault")).to_contain_text("and this needs $2.80. It begins anew on")
         await expect(page.locator(".limit")).to_contain_text("$2.00 left this month")
+
+
+async def test_a_lost_answer_is_asked_for_again_and_buys_nothing_twice(customers: Customers) -> None:
+    """The first answer never arrives: the page says what to do, and the next press sends the same key."""
+    prompt, sent = customers.prompt().strip(), list[str]()
+
+    async def lose_the_first(route: Route) -> None:
+        key = route.request.headers["idempotency-key"]
+        sent.append(key)
+        if len(sent) > 1:
+            return await route.continue_()
+        order = json.loads(route.request.post_data or "")
+        await customers.web.post("/v1/jobs", json=order, headers={"Idempotency-Key": key})
+        return await route.abort()
+
+    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+        await sign_in(page, customers, customers.key)
+        await page.get_by_role("button", name="Try a sample").first.click()
+        await page.fill("#input-prompt", prompt)
+        await page.route("**/v1/jobs", lose_the_first)
+        await expect(page.locator("#order")).to_have_text("Make clip for $1.40")
+        await page.click("#order")
+        await page.get_by_text("the same order is never made twice").wait_for()
+        await page.click("#order")
+        await expect(page.locator(".take-prompt")).to_have_text(prompt)
+        assert len(sent) == 2
+        assert sent[0] == sent[1]
+
+
+async def test_what_the_page_has_never_seen_is_text_and_a_field_for_json(customers: Customers) -> None:
+    """A member of a new kind, and markup as a title, as a newer gateway or a careless operator could have them."""
+
+    async def with_news(route: Route) -> None:
+        models = (await customers.web.get("/v1/models")).json()
+        for model in models["data"]:
+            model["title"] = "<img src=x onerror=alert(1)>"
+            model["input"]["properties"]["hologram"] = {"type": "tensor", "description": "<b>What</b> glows."}
+        await route.fulfill(json=models)
+
+    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+        await page.route("**/v1/models", with_news)
+        await sign_in(page, customers, customers.key)
+        await expect(page.locator("#model b")).to_have_text("<img src=x onerror=alert(1)>")
+        await page.click(".advanced summary")
+        await expect(page.locator("#input-hologram-note")).to_have_text("As JSON. <b>What</b> glows.")
+        await page.fill("#input-hologram", '{"depth": [1,')
+        await expect(page.locator("#input-hologram-fault")).to_have_text("This is not JSON yet.")
+        await page.fill("#input-hologram", '{"depth": [1]}')
+        await page.get_by_role("button", name="The same call as code").click()
+        await expect(page.locator(".snippet code")).to_contain_text('"depth": [')
 
 
 async def test_a_phones_photograph_is_taken_by_the_page(customers: Customers, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import { get, post, serverNow } from "../../core/api.js";
 import { html, signal, useEffect, useState } from "../../core/html.js";
-import { ENDS, cancelWarning, clock, cost, explain, roughly, webAddress, whyFailed } from "../../core/words.js";
+import { ENDS, cancelWarning, clock, cost, explain, plural, roughly, webAddress, whyFailed } from "../../core/words.js";
 import { State } from "../../ui/Badge.js";
 import { Button } from "../../ui/Button.js";
 import { Clip } from "../../ui/Clip.js";
@@ -48,6 +48,8 @@ export function Take({ job, many, onClose }) {
       <p class="take-prompt">${promptOf(job)}</p>
       <p class="note about">${[title, job.input?.duration && `${job.input.duration} s`, job.output?.voice_id && `voice ${job.output.voice_id}`].filter(Boolean).join(" · ")}</p>
       <${Reason} job=${job} />
+      ${job.logs?.length > 0 && html`<details class="logs"><summary class="note">fal's log, ${plural(job.logs.length, "line")}</summary>
+        <ol>${job.logs.map((/** @type {any} */ line, /** @type {number} */ at) => html`<li key=${at}>${line.message}</li>`)}</ol></details>`}
       <div class="row take-tools">
         ${job.status === "succeeded" && html`<${Download} job=${job} />
           <${Button} kind="quiet" icon="link" onPress=${() => copyLink(job)}>Copy link</${Button}>
@@ -105,9 +107,11 @@ function Reason({ job }) {
 
 /** @param {{job: any}} props */
 function Download({ job }) {
-  const address = webAddress((job.output?.video ?? job.output?.audio)?.url ?? "");
+  const file = job.output?.video ?? job.output?.audio;
+  const address = webAddress(file?.url ?? "");
   if (!address) return null;
-  return html`<a class="button quiet" href=${address} download="${job.id}.mp4" target="_blank" rel="noopener noreferrer"><${Icon} name="down" size=${18} />Download</a>`;
+  const ending = /\.\w{2,4}$/.exec(file.file_name ?? "")?.[0] ?? (job.output.video ? ".mp4" : ".mp3");
+  return html`<a class="button quiet" href=${address} download="${job.id}${ending}" target="_blank" rel="noopener noreferrer"><${Icon} name="down" size=${18} />Download</a>`;
 }
 
 /** Copies an address that needs no key. @param {any} job */
