@@ -74,6 +74,22 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
+def end_on_stop() -> None:
+    """Let SIGTERM and SIGINT end this process at once with 0, until it has an order of its own: nothing was begun.
+
+    For a program's first line: Python needs a second to load the rest. Those that a program before this one held
+    back (`hold_stop`) count too.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: os._exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def hold_stop() -> None:
+    """Hold SIGTERM and SIGINT back, for the program that takes this process over and begins with `end_on_stop`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
 class SignalWatch:
     """While entered: notes SIGTERM and SIGINT as `stopping`, and waits for these and for the death of a child."""
 

@@ -11,6 +11,9 @@ from typing import Self
 from app.engines import EmbeddedError
 
 OTHERS_WRITE = 0o022
+MOUNTS = Path("/proc/self/mountinfo")
+KERNELS_OWN = {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs"}
+IN_MEMORY = {"tmpfs", "ramfs"}  # file systems that a restart of the machine empties; those above keep no files
 
 
 class NotPrivate(EmbeddedError):
@@ -100,6 +103,27 @@ def require_private(directory: Path) -> None:
     if found.st_mode & OTHERS_WRITE:
         close = f"or close it with `chmod go-w {directory}`"
         raise NotPrivate(f"FILMGATE_DATA_DIR: others may write in {directory}; {remedy}, {close}.")
+
+
+def nearest_folder(path: Path) -> Path:
+    """The path, or the nearest directory above it that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def file_system(folder: Path) -> str | None:
+    """The kind of the file system that an existing directory is on, where the system tells it (Linux)."""
+    found, depth = None, -1
+    try:
+        lines = MOUNTS.read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    resolved = folder.resolve()
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        place = Path(before.split()[4].replace("\\040", " "))
+        if resolved.is_relative_to(place) and len(place.parts) >= depth:
+            found, depth = after.split()[0], len(place.parts)
+    return found
 
 
 def flock(fd: int) -> bool:

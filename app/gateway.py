@@ -33,7 +33,9 @@ from app.services.fal_compat import FalCompat
 from app.services.fal_uploads import FalUploads
 from app.services.fal_webhooks import FalWebhooks
 from app.services.feed import Feed
+from app.services.history import Histories
 from app.services.host_report import HostReport
+from app.services.invitations import Invitations
 from app.services.jobs import Jobs
 from app.services.ledger import Ledger
 from app.services.limits import Limits
@@ -42,6 +44,8 @@ from app.services.live import Live
 from app.services.metrics import Metrics
 from app.services.migration import Migrator
 from app.services.operations import Operations
+from app.services.sessions import Sessions
+from app.services.storage_mark import StorageMark
 from app.services.store_disk import StoreDisk
 from app.services.submissions import SubmissionRules, Submissions
 from app.services.tokens import Tokens
@@ -71,6 +75,8 @@ class Gateway:
     accounts: Accounts
     administration: Administration
     tokens: Tokens
+    sessions: Sessions
+    invitations: Invitations
     limits: Limits
     ledger: Ledger
     audit: Audit
@@ -81,6 +87,7 @@ class Gateway:
     fal_compat: FalCompat
     fal_uploads: FalUploads
     listing: JobListing
+    histories: Histories
     uploads: Uploads
     operations: Operations
     metrics: Metrics
@@ -99,6 +106,7 @@ class Gateway:
     sender: Sender
     clips: Clips
     storage: "Storage | None"
+    storage_mark: StorageMark
     clip_copies: "ClipCopies | None"
 
 
@@ -225,7 +233,8 @@ def _gateway(
 ) -> Gateway:
     """The services; those that others depend on are built first."""
     folder = settings.data_dir / "uploads"
-    storage = open_storage(settings)
+    storage_mark = StorageMark(stores.storage_mark)
+    storage = open_storage(settings, storage_mark)
     parts, kept = upload_places(storage, stores.kept_files, folder)
     uploads = Uploads(fal, stores.accounts, kept)
     accounts = Accounts(stores.accounts, stores.ledger, stores.limits, stores.kept_files if storage else None)
@@ -255,6 +264,14 @@ def _gateway(
             catalog=catalog, administration=stores.administration, accounts=stores.accounts, clock=stores.clock
         ),
         tokens=Tokens(catalog, stores.accounts, stores.jobs, stores.clock),
+        sessions=Sessions(
+            stores.sessions,
+            accounts,
+            stores.accounts,
+            stores.clock,
+            settings.admin_key.get_secret_value() if settings.admin_key else None,
+        ),
+        invitations=Invitations(stores.invitations, stores.accounts, stores.clock, settings.base_url),
         limits=Limits(stores.limits, stores.accounts, stores.clock),
         ledger=Ledger(stores.ledger, stores.accounts, stores.jobs, stores.audit, stores.clock, stores.usage),
         usage=Usage(stores.usage, stores.accounts, stores.clock),
@@ -275,6 +292,7 @@ def _gateway(
         ),
         fal_uploads=fal_uploads,
         listing=JobListing(stores.jobs, stores.job_indexes, stores.accounts),
+        histories=Histories(stores.ledger, stores.accounts),
         uploads=uploads,
         operations=Operations(
             accounts=stores.accounts,
@@ -319,6 +337,7 @@ def _gateway(
         clips=clips,
         clip_copies=clip_copies(settings, fal, storage, stores.kept_files.hold),
         storage=storage,
+        storage_mark=storage_mark,
     )
 
 

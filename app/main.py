@@ -13,7 +13,17 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__, tracing
-from app.api import admin, admin_limits, health, metrics, operations, problem_pages, well_known
+from app.api import (
+    admin,
+    admin_invitations,
+    admin_limits,
+    admin_usage,
+    health,
+    metrics,
+    operations,
+    problem_pages,
+    well_known,
+)
 from app.api.busy_routes import BusyRoutes
 from app.api.deps import GATEWAY
 from app.api.document import add_documents
@@ -23,9 +33,24 @@ from app.api.middleware import RequestMiddleware
 from app.api.overload import Gate
 from app.api.problems import add_problem_handlers
 from app.api.query import refuse_unknown_parameters
+from app.api.refused_pages import RefusedPages
 from app.api.reply_headers import HeadIsGet, ReplyHeaders
 from app.api.stopping import STOPPING, Stopping
-from app.api.v1 import about, clips, deliveries, events, files, jobs, me, models, tokens, usage, webhook_endpoints
+from app.api.v1 import (
+    about,
+    clips,
+    deliveries,
+    events,
+    files,
+    invitations,
+    jobs,
+    me,
+    models,
+    session,
+    tokens,
+    usage,
+    webhook_endpoints,
+)
 from app.domain.fal_targets import Terms
 from app.domain.store_role import StoreRole
 from app.gateway import open_gateway
@@ -129,14 +154,18 @@ def create_app(settings: Settings) -> FastAPI:
         models,
         me,
         about,
+        session,
+        invitations,
         files,
         tokens,
         webhook_endpoints,
         deliveries,
         admin,
         admin_limits,
+        admin_invitations,
         operations,
         usage,
+        admin_usage,
         events,
         health,
         metrics,
@@ -163,6 +192,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(hosts.HostNames, base_url=settings.base_url, fal_hosts=settings.fal_hosts)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
+    app.add_middleware(RefusedPages, allowed=settings.cors_origins)
     app.add_middleware(ReplyHeaders)
     app.add_middleware(StreamRest)
     return app

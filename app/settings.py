@@ -57,7 +57,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseModel):
-    """Every setting of the gateway. The alias is the name in the environment; docs: README, "Settings"."""
+    """Every setting of the gateway. The alias is the name in the environment; docs: docs/settings.md."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -357,4 +357,4 @@ def _check_alerts(made: Settings) -> None:
 
 def unknown_setting(name: str) -> SettingsError:
     """The error for a name that is not a setting."""
-    return SettingsError(f"{name} is not a setting; the README lists them all.")
+    return SettingsError(f"{name} is not a setting; docs/settings.md lists them all.")

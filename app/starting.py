@@ -10,6 +10,7 @@ from app import __version__
 from app.domain.data_format import FORMAT, refusal
 from app.domain.errors import StorageAway, StoreUnavailable
 from app.domain.store_role import StoreRole
+from app.services.storage_mark import StorageMark
 from app.services.storage_trial import alarm_storage, try_storage
 from app.settings import Settings, SettingsError, required_url, unknown_setting
 from app.store.alarms import AlarmStore
@@ -53,8 +54,11 @@ async def require_store(
         log.warning("store.not_durable", fault=fault)
 
 
-def open_storage(settings: Settings) -> "Storage | None":
-    """The storage of clips and files, None without one; its library is loaded only where there is one."""
+def open_storage(settings: Settings, mark: StorageMark | None = None) -> "Storage | None":
+    """The storage of clips and files, None without one; its library is loaded only where there is one.
+
+    `mark` knows whether it is the right one; without it, as before a restore, nobody does.
+    """
     if settings.storage is None:
         return None
     from app.media.storage import Storage  # noqa: PLC0415  5 MB
@@ -64,6 +68,7 @@ def open_storage(settings: Settings) -> "Storage | None":
         settings.storage,
         key_id=key_id.get_secret_value() if key_id else None,
         secret=secret.get_secret_value() if secret else None,
+        check=None if mark is None else mark.require,
     )
 
 
@@ -81,8 +86,8 @@ def clip_copies(
 async def require_storage(storage: "Storage | None", alarms: AlarmStore) -> None:
     """Try the storage, if there is one; SettingsError with a sentence when nothing can be written, read or deleted.
 
-    One that does not answer is an outage, which must not keep the gateway down too: its alarm is raised, and clips
-    are copied when it is back.
+    One that does not answer or is not mounted is an outage, which must not keep the gateway down too: its alarm is
+    raised, and clips are copied when it is back.
     """
     if storage is None:
         return
@@ -90,9 +95,9 @@ async def require_storage(storage: "Storage | None", alarms: AlarmStore) -> None
         with suppress(StoreUnavailable):
             await try_storage(storage, alarms)
     except StorageAway as error:
-        if error.reason != "away":
+        if error.reason not in {"away", "unmarked"}:
             raise SettingsError(f"FILMGATE_STORAGE: {error.sentence}.") from None
-        log.warning("storage.waiting", why=error.sentence, effect="clips are kept when it answers")
+        log.warning("storage.waiting", why=error.sentence, effect="clips are kept when it is back")
         await alarm_storage(alarms, error)
 
 

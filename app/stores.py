@@ -29,6 +29,7 @@ from app.store.figures import FigureStore
 from app.store.health import HealthStore
 from app.store.heartbeats import HeartbeatStore
 from app.store.hosts import HostStore
+from app.store.invitations import InvitationStore
 from app.store.job_indexes import JobIndexStore
 from app.store.jobs import JobStore
 from app.store.kept_files import KeptFileStore
@@ -40,8 +41,10 @@ from app.store.limits import LimitStore
 from app.store.line import LineStore
 from app.store.quarantine import QuarantineStore
 from app.store.secrets import SecretStore
+from app.store.sessions import SessionStore
 from app.store.setting_names import SettingNames
 from app.store.slots import SlotStore
+from app.store.storage_mark import StorageMarkStore
 from app.store.uploads import UploadStore
 from app.store.usage import UsageStore
 from app.store.zones import ZoneStore
@@ -77,6 +80,7 @@ class Stores:
     health: HealthStore
     heartbeats: HeartbeatStore
     hosts: HostStore
+    invitations: InvitationStore
     jobs: JobStore
     job_indexes: JobIndexStore
     kept_files: KeptFileStore
@@ -88,8 +92,10 @@ class Stores:
     line: LineStore
     quarantine: QuarantineStore
     secrets: SecretStore
+    sessions: SessionStore
     setting_names: SettingNames
     slots: SlotStore
+    storage_mark: StorageMarkStore
     uploads: UploadStore
     usage: UsageStore
 
@@ -144,6 +150,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         health=HealthStore(redis),
         heartbeats=HeartbeatStore(redis),
         hosts=HostStore(redis),
+        invitations=InvitationStore(redis, audit),
         jobs=jobs,
         job_indexes=JobIndexStore(redis),
         kept_files=KeptFileStore(redis, retention_ms=kept_ms),
@@ -155,8 +162,10 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         line=LineStore(redis),
         quarantine=QuarantineStore(redis),
         secrets=SecretStore(redis, given=settings.hook_secret.get_secret_value() if settings.hook_secret else None),
+        sessions=SessionStore(redis),
         setting_names=SettingNames(redis),
         slots=SlotStore(redis, concurrency=slots),
+        storage_mark=StorageMarkStore(redis, audit),
         uploads=UploadStore(redis),
         usage=UsageStore(redis),
     )

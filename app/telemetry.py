@@ -32,7 +32,7 @@ def _all_but_end(found: re.Match[str]) -> str:
 SECRETS: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (text, re.compile(form), shown)
     for text, form, shown in (
-        ("fg", r"fg_(?:live|tok|up)_[0-9A-Za-z_.]+", REDACTED),
+        ("fg", r"fg_(?:live|tok|up|ses|code|inv|share)_[0-9A-Za-z_.]+", REDACTED),
         ("whsec_", r"whsec_[A-Za-z0-9+/=]+", REDACTED),
         ("ey ", r"(?<=[Kk]ey )[^\s\"']{8,}", REDACTED),
         ("token=", r"(?<=[?&]token=)[^&\s\"']+", REDACTED),

@@ -15,7 +15,8 @@ from app.store import keys
 from app.store.admission import AdmissionStore, Admitted
 from app.store.client import Client
 from app.store.clock import ClockEstimate
-from app.store.jobs import JobStore, Made
+from app.store.jobs import JobStore
+from app.store.records import Made
 from app.store.script_loader import load, script_names
 from app.store.slots import SlotStore
 from benchmarks.load import IMAGE
@@ -172,13 +173,12 @@ class Filler:
         job = read or job
         if number % FAIL_EVERY == FAIL_EVERY - 1:
             error = JobError("upstream_error", "fal could not make the clip.", retryable=True)
-            ended = self._jobs.end(job, (Status.FINALIZING,), Status.FAILED, charge=Charge.RELEASE, error=error)
+            ended = self._jobs.finish(job, Status.FAILED, charge=Charge.RELEASE, error=error, made=Made())
         else:
             url = f"https://v3.fal.media/files/monkey/{digest(f'clip {number}')[:21]}_output.mp4"
             video = {"url": url, "content_type": "video/mp4", "file_name": "output.mp4", "file_size": 8_200_000}
-            ended = self._jobs.end(
-                job, (Status.FINALIZING,), Status.SUCCEEDED, charge=Charge.SPEND, made=Made(output={"video": video})
-            )
+            made = Made(output={"video": video})
+            ended = self._jobs.finish(job, Status.SUCCEEDED, charge=Charge.SPEND, error=None, made=made)
         if not (moved and await ended):
             raise NotMeasured(f"A job went another way than it should: {keys.job(job.id)}")
 

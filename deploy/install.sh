@@ -6,24 +6,42 @@
 #   TARGET  the environment's directory, which must not exist yet
 #   LOCK    requirements-server.lock (what `serve` and `worker` need; the default),
 #           or requirements.lock (with the emulator and the embedded store)
+#
+# When it fails or is stopped, TARGET is removed again.
 set -eu
 
-target=${1:?usage: deploy/install.sh TARGET [LOCK]}
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+refuse() {
+    echo "$1" >&2
+    exit "${2:-1}"
+}
+case "${1:-}" in
+-h | --help) usage && exit ;;
+-*) refuse "$1 is no option; see $0 --help." 2 ;;
+esac
+[ $# -eq 1 ] || [ $# -eq 2 ] || refuse "Give the directory to install to; see $0 --help." 2
+
+target=$1
 lock=${2:-requirements-server.lock}
 allowed_pth=""  # a .pth file runs code at every start of Python; names allowed here are separated by spaces
 
-if [ -e "$target" ]; then
-    echo "$target exists already; remove it first." >&2
-    exit 1
-fi
 source=$(cd "$(dirname "$0")/.." && pwd)
+[ ! -e "$target" ] || refuse "$target exists already; remove it first."
+[ -f "$source/$lock" ] || refuse "$source has no $lock; see $0 --help." 2
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+unfinished=""
+clean() {
+    rm -rf "$work"
+    [ -z "$unfinished" ] || rm -rf "$unfinished"
+}
+trap clean EXIT
+trap 'exit 1' HUP INT TERM
 
 # 1. The tools, outside the environment: an installer and the build backend stay out of what is shipped.
 python3 -m pip install --quiet --require-hashes --target "$work/tools" -r "$source/requirements-tools.lock"
 
 # 2. The locked packages.
+unfinished=$target
 python3 -m venv --without-pip "$target"
 install() {
     "$work/tools/bin/uv" pip install --quiet --no-config --python "$target/bin/python" --compile-bytecode "$@"
@@ -40,8 +58,8 @@ while read -r found; do
     case " $allowed_pth " in
         *" $(basename "$found") "*) ;;
         *)
-            echo "$found would run at every start of Python and is not allowed." >&2
-            exit 1
+            refuse "$found would run at every start of Python and is not allowed."
             ;;
     esac
 done <"$work/pth"
+unfinished=""

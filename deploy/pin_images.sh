@@ -8,13 +8,21 @@
 #
 # Asks the registry with skopeo, or with docker's buildx.
 set -eu
-cd "$(dirname "$0")/.."
 
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 check=""
-if [ "${1:-}" = --check ]; then
+case "${1:-}" in
+-h | --help) usage && exit ;;
+--check)
     check=yes
     shift
-fi
+    ;;
+-*)
+    echo "$1 is no option; see $0 --help." >&2
+    exit 2
+    ;;
+esac
+cd "$(dirname "$0")/.."
 
 if command -v skopeo >/dev/null; then
     digest() { skopeo inspect --no-tags --format '{{.Digest}}' ${SKOPEO_OPTIONS:-} "docker://$1"; }

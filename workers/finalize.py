@@ -16,7 +16,8 @@ from app.domain.jobs import Charge, Job, JobError, Status
 from app.fal.protocol import Result, names_output, read_output
 from app.gateway import Gateway
 from app.store.buying import FAR_MS
-from app.store.jobs import UNTIL, Made, ref_of
+from app.store.jobs import UNTIL, ref_of
+from app.store.records import Made
 from app.telemetry import note
 from workers.ceilings import charge_of, settle_ceiling
 from workers.poll import MISSING_STATUS
@@ -128,13 +129,13 @@ async def _settle(gateway: Gateway, job: Job, result: Result, verdict: "Verdict"
     status, proven, error, output = verdict
     charge = charge_of(job, proven)
     made = await _made(gateway, job, output, result.billable_units)
-    await gateway.stores.jobs.end(job, (Status.FINALIZING,), status, charge=charge, error=error, made=made)
+    ended = await gateway.stores.jobs.finish(job, status, charge=charge, error=error, made=made)
     if status is Status.SUCCEEDED:
         with suppress(StoreUnavailable):  # the end is written, and its dispute is decided later
             await settle_ceiling(gateway, job, result, output)
     if error is not None and error.code == "bad_upstream_result":
         await _alarm_bad_result(gateway, job, error)
-    if status is Status.SUCCEEDED and job.told_failed:
+    if ended == "told_failed":
         with suppress(StoreUnavailable):  # the end is written
             await gateway.adoption.alarm_webhook_differs(job)
 

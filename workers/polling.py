@@ -11,8 +11,8 @@ from app.domain.errors import StoreUnavailable
 from app.domain.ids import ref_names
 from app.gateway import Gateway
 from app.metrics.table import STEP_FAULTS
-from app.store.jobs import DuePoll
 from app.store.quarantine import Quarantined
+from app.store.records import DuePoll
 from app.tasks import cancel_and_wait
 from workers.poll import poll
 from workers.poll_plans import PollPlans

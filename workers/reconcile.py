@@ -194,7 +194,7 @@ def _count_spaced(times_ms: Iterable[int]) -> int:
 
 
 async def _send_again(gateway: Gateway, job: Job) -> None:
-    if await gateway.stores.jobs.requeue(job, nonce=job.nonce or "", wait_ms=0):
+    if await gateway.stores.jobs.requeue(job, nonce=job.nonce or "", wait_ms=0, reason="not_at_fal"):
         log.warning("job.resubmitted", **job.names, attempt=job.attempt)
         sentence = "fal's history proves that it never took this job's submission; the job is in line again."
         await gateway.stores.alarms.raise_alarm("resubmitted", sentence, job=job.id)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from app import tracing
 from app.crash import crash_point
 from app.domain.buying import SubmitOutcome, breaker_sentence
 from app.domain.errors import StoreUnavailable
+from app.domain.ids import new_nonce
 from app.domain.jobs import Charge, Job, JobError, Status
 from app.domain.marker import Marker, make_marker
 from app.domain.traces import new_span
@@ -27,10 +28,13 @@ from workers.runtime import Runtime
 START_POST_WITHIN_S = SUBMIT_LEASE_MS / 1000 - SUBMIT_SECONDS  # after the claim: the POST ends within its lease
 POSTS_AT_ONCE = 4  # at most so many outcomes are unknown when a worker is killed
 BUSY_CODE = "upstream_busy"
+NOT_SENT = "not_sent"
 DEFAULT_START_TIMEOUT_S = 1800.0  # without a limit fal may start a request at any time: its absence proves nothing
 FIRST_RETRY_MS = 1_000
 MAX_RETRY_MS = 60_000
+CLAIM_WITHIN_S = 5.0  # after this a claim is refused: its worker has stopped waiting for the reply
 SAVE_PAUSES_S = (0.2, 0.5, 1, 2, 4, 8)
+GIVE_BACK_PAUSES_S = (*SAVE_PAUSES_S, 16, 16)  # such a job may be held meanwhile: it is given back then too
 
 log = structlog.get_logger()
 
@@ -45,7 +49,7 @@ async def submit(gateway: Gateway, ref: str) -> None:
 
     1. submitting with an expired lease: its worker is gone and the outcome is unknown: hold
     2. queued, with a cancel request: end it free of charge
-    3. queued: claim, which writes nonce and fence before the call
+    3. queued: claim, which writes nonce and fence before the call; without a reply, undo it
     4. unless the store has gone back in time: one POST
     5. adopt after a valid reply; after a definite refusal requeue or fail; otherwise hold
 
@@ -89,19 +93,19 @@ async def _buy(gateway: Gateway, job: Job) -> None:
         start_timeout = DEFAULT_START_TIMEOUT_S
     crash_point("submit.before_claim")
     latest_s = time.monotonic() + START_POST_WITHIN_S
-    nonce = await gateway.stores.jobs.claim(job, start_timeout_ms=round((start_timeout or 0) * 1000))
+    nonce = await _claim(gateway, job, now_ms, start_timeout_ms=round((start_timeout or 0) * 1000))
     if nonce is None:
         return  # another worker was faster, the caller cancelled, or buying has stopped
     if job.attempt == 0:
         QUEUE_WAIT.observe((now_ms - job.created_ms) / 1000)
     crash_point("submit.after_claim")
     if not await _is_epoch_confirmed(gateway):
-        await _persist(partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0))
-        return  # nothing was sent
+        await _give_back(gateway, job, nonce)
+        return
     marker = make_marker(await gateway.stores.secrets.of_markers(), job.id, nonce)
     if time.monotonic() > latest_s:  # this process was suspended, and another may have taken over
-        await _persist(partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0))
-        return  # nothing was sent
+        await _give_back(gateway, job, nonce)
+        return
     began_ns, span = time.time_ns(), new_span()
     outcome = await gateway.fal.submit(
         job.model,
@@ -115,6 +119,32 @@ async def _buy(gateway: Gateway, job: Job) -> None:
     _log_call(job, outcome, began_ns=began_ns, span=span)
     await _record(gateway, job, nonce, outcome)
     SUBMISSION.observe(time.monotonic() + START_POST_WITHIN_S - latest_s)
+
+
+async def _claim(gateway: Gateway, job: Job, now_ms: int, *, start_timeout_ms: int) -> str | None:
+    """Claim a job that was read at `now_ms`: the nonce, or None.
+
+    A store that fell silent may have the claim, or run it when it answers again. Nothing was sent, and only this
+    process knows: it puts the job back in line, at once or when the claim would be refused.
+    """
+    nonce = new_nonce()
+    until_ms = now_ms + round(CLAIM_WITHIN_S * 1000)
+    try:
+        return await gateway.stores.jobs.claim(
+            job, nonce=nonce, start_timeout_ms=start_timeout_ms, until_ms=until_ms
+        )
+    except StoreUnavailable:
+        refused_s = time.monotonic() + CLAIM_WITHIN_S
+        if not await _give_back(gateway, job, nonce):
+            await asyncio.sleep(max(0.0, refused_s - time.monotonic()))
+            await _give_back(gateway, job, nonce)
+        return None
+
+
+async def _give_back(gateway: Gateway, job: Job, nonce: str) -> bool:
+    """Put a claimed job of which nothing was sent back in line; True when it was claimed by this attempt."""
+    requeue = partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0, reason=NOT_SENT)
+    return await _persist(requeue, pauses_s=GIVE_BACK_PAUSES_S)
 
 
 def _log_call(job: Job, outcome: SubmitReply, *, began_ns: int, span: str) -> None:
@@ -179,7 +209,7 @@ async def _record(gateway: Gateway, job: Job, nonce: str, outcome: SubmitReply) 
             kind: SubmitOutcome = "account" if account_fault else "busy" if code == BUSY_CODE else "failed"
             if kind != "busy":  # before its slot is free, because that would buy the next job
                 await _report(gateway, kind, message)
-            await _persist(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms))
+            await _persist(partial(store.requeue, job, nonce=nonce, wait_ms=wait_ms, reason=code))
             if kind == "busy":  # after it: the report counts the jobs at fal
                 await _report(gateway, kind, message)
             log.warning("job.refused", **job.names, code=code, status=outcome.status, cause=outcome.cause or None)
@@ -221,9 +251,9 @@ async def _report(gateway: Gateway, outcome: SubmitOutcome, reason: str) -> None
             await gateway.stores.alarms.resolve_alarm("breaker_opened", "fal accepts submissions again.")
 
 
-async def _persist(write: Callable[[], Awaitable[bool]]) -> bool:
-    """Store fal's reply; retry for some seconds while the store is away, because only this process has it."""
-    for pause_s in SAVE_PAUSES_S:
+async def _persist(write: Callable[[], Awaitable[bool]], *, pauses_s: Sequence[float] = SAVE_PAUSES_S) -> bool:
+    """Store what only this process knows, such as fal's reply; retry for some seconds while the store is away."""
+    for pause_s in pauses_s:
         try:
             return await write()
         except StoreUnavailable:

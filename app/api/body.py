@@ -1,6 +1,7 @@
 """JSON bodies as dependencies of routes: parsed strictly and validated against a model."""
 
 from collections.abc import Awaitable, Callable
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -11,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from app.api.incoming import INCOMING, Incoming
 from app.api.reads import Reads, reads
 from app.api.strict_json import parse_array, parse_object
-from app.domain.errors import Unprocessable, Violation, WrongMediaType, pointer
+from app.domain.errors import MAX_NAME_CHARS, Unprocessable, Violation, WrongMediaType, pointer
 
 CODES = {
     "missing": "missing",
@@ -35,10 +36,22 @@ SENTENCES = {"extra_forbidden": "This member is not known here.", "model_type": 
 Body = TypeVar("Body", bound=BaseModel)
 
 
-def _violation(error: ErrorDetails) -> Violation:
+def _violation(error: ErrorDetails, model: type[BaseModel]) -> Violation:
     code = CODES.get(error["type"], "invalid")
     sentence = error["msg"].removeprefix("Value error, ").rstrip(".") + "."
-    return Violation(pointer(error["loc"]), code, SENTENCES.get(error["type"], sentence))
+    sentence = SENTENCES.get(error["type"], sentence)
+    if error["type"] == "extra_forbidden" and (meant := _meant(error["loc"], model)):
+        sentence = f"This member is not known here; is {meant} meant?"
+    return Violation(pointer(error["loc"]), code, sentence)
+
+
+def _meant(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    """The member whose name is nearest to an unknown one at the top of the body; empty when none is near."""
+    name = loc[0]
+    if len(loc) > 1 or not isinstance(name, str) or len(name) > MAX_NAME_CHARS:
+        return ""
+    known = [field.alias or member for member, field in model.model_fields.items()]
+    return "".join(get_close_matches(name, known, n=1))
 
 
 def validated(model: type[Body], value: dict[str, Any] | list[Any]) -> Body:
@@ -47,7 +60,7 @@ def validated(model: type[Body], value: dict[str, Any] | list[Any]) -> Body:
         return model.model_validate(value)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
-        violations = tuple(map(_violation, errors[:20]))
+        violations = tuple(_violation(one, model) for one in errors[:20])
         raise Unprocessable(violations[0].message, violations=violations) from None
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from app.api.cookies import require_own_page, session_cookie
 from app.api.incoming import PAYER
 from app.api.middleware import address_of
 from app.api.overload import release_permit
@@ -18,6 +19,7 @@ from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope, well_formed
 from app.domain.errors import Code, Forbidden, Malformed, Unauthenticated
 from app.domain.jobs import Job
+from app.domain.sessions import Session
 from app.gateway import Gateway
 from app.telemetry import note
 
@@ -25,6 +27,7 @@ SCHEMES = ("bearer", "key")
 HEADER_NAMES = {b"authorization": "Authorization", b"x-api-key": "X-API-Key"}
 PLAIN_READS = {"GET", "HEAD"}
 ADMINISTRATOR = "administrator"
+ONLY_ADMINISTRATOR = "Only the administrator's key (FILMGATE_ADMIN_KEY) may do this."
 GATEWAY = "gateway"  # of the state that the server shares with the application
 IDEMPOTENCY_LENGTH = 255
 LONGEST_WAIT_S = 60
@@ -68,7 +71,7 @@ def _single_header(request: Request, name: bytes) -> str | None:
     return given[0].decode("latin-1") if given else None
 
 
-def _is_administrator(request: Request, given: str | None, gateway: Gateway) -> bool:
+def is_administrator(request: Request, given: str | None, gateway: Gateway) -> bool:
     """True when the key is the administrator's; compared in constant time.
 
     An operator chose it, so it may be guessed: TooManyBadKeys, before comparing, for an address with too many bad
@@ -81,7 +84,7 @@ def _is_administrator(request: Request, given: str | None, gateway: Gateway) -> 
     return secrets.compare_digest(given.encode(), key.get_secret_value().encode())
 
 
-async def _authenticated(request: Request, gateway: Gateway, given: str | None) -> Caller:
+async def authenticated(request: Request, gateway: Gateway, given: str | None) -> Caller:
     """The key's caller; from an address with too many bad keys, an uncached key is looked up in a batch."""
     accounts = gateway.accounts
     batched = bool(
@@ -110,7 +113,7 @@ class bad_keys_counted:  # noqa: N801  read as contextlib's are; a generator wou
             self._gateway.accounts.bad_keys.note(address_of(self._request.scope))
 
 
-def _require_origin(request: Request, caller: Caller) -> None:
+def require_origin(request: Request, caller: Caller) -> None:
     """Forbidden when the key is restricted to certain web pages and the request comes from elsewhere.
 
     Browsers omit `Origin` only in plain reads of their own page, so a read needs none.
@@ -122,11 +125,34 @@ def _require_origin(request: Request, caller: Caller) -> None:
         raise Forbidden("The key may not be used from this web page.", code=Code.ORIGIN_NOT_ALLOWED)
 
 
+async def signed_in(request: Request, gateway: Gateway) -> Session | None:
+    """The session of the request's cookie; None without a cookie.
+
+    Raises Unauthenticated when it has ended, Forbidden `csrf` when another page may have sent the request. To be
+    called where no header has a key: that one counts then.
+    """
+    secret = session_cookie(request.scope)
+    if secret is None:
+        return None
+    exceeded = gateway.accounts.bad_keys.exceeded(address_of(request.scope))
+    batched = exceeded and not gateway.sessions.is_cached(secret)
+    if batched:
+        release_permit(request)
+    with bad_keys_counted(request, gateway, secret):
+        session = await gateway.sessions.read(secret, batched=batched)
+    require_own_page(request, base_url=gateway.settings.base_url, session=session)
+    return session
+
+
 @reads(Reads(key=True))
 async def job_reader(request: Request, gateway: TheGateway) -> Caller:
-    """The caller, also with a browser token for one job; Unauthenticated without a valid key."""
+    """The caller, also with a browser token for one job; Unauthenticated without a valid key or session."""
     given = credential(request)
-    if _is_administrator(request, given, gateway):
+    if given is None and (session := await signed_in(request, gateway)) is not None:
+        if session.caller is None:
+            raise Forbidden("You are signed in as administrator; sign in with a user's key for this.")
+        return _permitted(request, session.caller)
+    if is_administrator(request, given, gateway):
         raise Forbidden("This is the administrator's key; make a user with a key for this.")
     return await _permitted_caller(request, gateway, given)
 
@@ -141,8 +167,11 @@ async def current_caller(request: Request, gateway: TheGateway) -> Caller:
 
 
 async def _permitted_caller(request: Request, gateway: Gateway, given: str | None) -> Caller:
-    caller = await _authenticated(request, gateway, given)
-    _require_origin(request, caller)
+    return _permitted(request, await authenticated(request, gateway, given))
+
+
+def _permitted(request: Request, caller: Caller) -> Caller:
+    require_origin(request, caller)
     require_known_parameters(request)
     request.scope[PAYER] = caller.key
     note(team=caller.team, user=caller.user, key=caller.key)
@@ -165,9 +194,12 @@ Uploader = Annotated[Caller, Depends(uploader)]
 async def administrator(request: Request, gateway: TheGateway) -> str:
     """The administrator, as named in the audit log; Forbidden for every other key."""
     given = credential(request)
-    if not _is_administrator(request, given, gateway):
-        await _authenticated(request, gateway, given)
-        raise Forbidden("Only the administrator's key (FILMGATE_ADMIN_KEY) may do this.")
+    session = await signed_in(request, gateway) if given is None else None
+    if session is None and not is_administrator(request, given, gateway):
+        await authenticated(request, gateway, given)
+        raise Forbidden(ONLY_ADMINISTRATOR)
+    if session is not None and session.caller is not None:
+        raise Forbidden(ONLY_ADMINISTRATOR)
     require_known_parameters(request)
     request.scope[PAYER] = ADMINISTRATOR
     note(actor=ADMINISTRATOR)

@@ -19,7 +19,7 @@ from pydantic.json_schema import JsonSchemaMode
 from app import __version__
 from app.api.document_examples import BODIES, VALUES
 from app.api.reads import FAL_DOCUMENT, Reads, header, read_by
-from app.domain.events import EVENT_TYPES
+from app.domain.events import EVENT_MEANINGS
 from app.views.events import BudgetEvent, EndpointEvent, JobEvent
 from app.views.fal import FalError, FalMessage
 from app.views.problems import Problem
@@ -30,6 +30,14 @@ SCHEMAS = "#/components/schemas/"
 SECURITY = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "A Filmgate key: `fg_live_…`"},
     "X-API-Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+SESSION = {
+    "Session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "fg_session",
+        "description": "From `POST /v1/session`; a request that changes something needs `X-CSRF-Token` too",
+    }
 }
 FAL_SECURITY = {
     "Key": {
@@ -67,6 +75,7 @@ REFUSALS = {  # by status: name in the document, description
     404: ("NotFound", "There is no such thing, or it is another team's"),
     408: ("RequestTimeout", "The request took too long to arrive"),
     409: ("Conflict", "Not possible in this state"),
+    410: ("Gone", "It works once, or until a time, and is over"),
     413: ("ContentTooLarge", "The body is too large"),
     414: ("URITooLong", "The address is too long"),
     415: ("UnsupportedMediaType", "The body is of another type than this route reads"),
@@ -114,25 +123,28 @@ def native_document(app: FastAPI, *, base_url: str) -> Document:
     routes = [route for route in iter_route_contexts(app.routes) if not (route.path or "").startswith("/fal/")]
     bodies = {"job": JobEvent, "budget": BudgetEvent, "endpoint": EndpointEvent}
     hooks = APIRouter()
-    for kind in EVENT_TYPES:
+    for kind in EVENT_MEANINGS:
         body = bodies[kind.partition(".")[0]]
-        _add_webhook(hooks, kind, body, f"`{kind}`, signed as Standard Webhooks 1.0 says")
-    return _generated("Filmgate", routes, hooks, base_url=base_url, tags=TAGS, refusal=Problem, security=SECURITY)
+        _add_webhook(hooks, kind, body, f"`{kind}`, signed as Standard Webhooks 1.0 says", EVENT_MEANINGS[kind])
+    return _generated(
+        "Filmgate", routes, hooks, base_url=base_url, tags=TAGS, refusal=Problem, security=SECURITY | SESSION
+    )
 
 
 def fal_document(app: FastAPI, *, base_url: str) -> Document:
     """The document of the routes for fal's own clients."""
     routes = [route for route in iter_route_contexts(app.routes) if (route.path or "").startswith("/fal/")]
     hooks = APIRouter()
-    _add_webhook(hooks, "fal_webhook", FalMessage, "A request's end, signed as fal signs")
+    _add_webhook(hooks, "fal_webhook", FalMessage, "A request's end, signed as fal signs", "In fal's own form.")
     title, tags, security = "Filmgate for fal's clients", FAL_TAGS, FAL_SECURITY
     return _generated(title, routes, hooks, base_url=base_url, tags=tags, refusal=FalError, security=security)
 
 
-def _add_webhook(router: APIRouter, name: str, body: Any, summary: str) -> None:
+def _add_webhook(router: APIRouter, name: str, body: Any, summary: str, description: str) -> None:
     async def deliver(message: Any) -> None: ...
 
     deliver.__annotations__["message"] = body
+    deliver.__doc__ = description
     router.add_api_route(name, deliver, methods=["POST"], name=name, summary=summary, status_code=204)
 
 
@@ -204,6 +216,8 @@ def _complete(operation: Document, found: Sequence[Reads], in_path: Iterable[str
     with_key = any(one.key for one in found)
     if not with_key:
         operation["security"] = []
+    elif any(one.session for one in found):
+        operation["security"] = [{name: []} for name in SESSION]
     replies = operation["responses"]
     declared = [int(code) for code, reply in replies.items() if code >= "400" and "content" not in reply]
     named = [HTTPStatus.NOT_FOUND] if any(one["in"] == "path" for one in parameters) else []

@@ -21,11 +21,14 @@ from app.api.admin_bodies import (
     UserBody,
     UserChange,
 )
+from app.api.admin_invitations import InvitationBody
 from app.api.fal.storage import Apps, CompletedParts, File
 from app.api.fal.submission import FalInput
 from app.api.v1.bodies import JobBody
 from app.api.v1.clips import LinkBody
 from app.api.v1.deliveries import ReplayBody
+from app.api.v1.invitations import CodeBody
+from app.api.v1.session import SignInBody
 from app.api.v1.tokens import TokenBody
 from app.api.v1.webhook_bodies import EndpointBody, EndpointChange, RotationBody
 
@@ -37,6 +40,9 @@ PICTURE = (
     "iKoiiKoiiKoiiKoiiKoiiKoiiKoiiKoiiKoiiKoiiKoii+iwtVvgN/95uEZgAAAABJRU5ErkJggg=="
 )
 TEAM, USER = "team_01kb3x9d1n5v7q2f8m4c6t0e3r", "user_01kb3x9d1n5v7q2f8m4c6t0e3r"
+# Of the right form; they open nothing.
+CODE = "fg_code_0000000000000000000000000000000000000000000000000"
+INVITATION = "fg_inv_0000000000000000000000000000000000000000000000000"
 
 # By name of the parameter, in paths and queries.
 VALUES = {
@@ -50,6 +56,7 @@ VALUES = {
     "expires": 1_798_588_800,
     "signature": "3Jk0vV2cN4m8Qw1xYz7AbC",
     "user_id": USER,
+    "invitation_id": "inv_01kb3x9d1n5v7q2f8m4c6t0e3r",
     "slug": "not_found",
     "app": "fal-ai/kling-video",
     "request_id": "job_01kb3x9d1n5v7q2f8m4c6t0e3r",
@@ -59,6 +66,7 @@ VALUES = {
     "number": 1,
     "team": TEAM,
     "limit": 10,
+    "url": "https://v3.fal.media/files/lion/lake.png",
 }
 LIMIT = {"unit": "usd", "window": "day", "amount": "25.00"}
 INPUT = {"prompt": "The lake lies still; a boat drifts by.", "image_url": PICTURE, "duration": "5"}
@@ -82,6 +90,9 @@ BODIES: dict[type[BaseModel], Any] = {
     UserBody: {"team": TEAM, "name": "Ada", "limits": [LIMIT]},
     UserChange: {"name": "Ada L."},
     KeyBody: {"user": USER, "name": "laptop", "scopes": ["jobs:write", "jobs:read"], "expires_in": 2592000},
+    InvitationBody: {"user": USER, "key_name": "Ada's laptop", "expires_in": 86_400},
+    CodeBody: {"code": INVITATION},
+    SignInBody: {"code": CODE},
     RotateBody: {"overlap": 3600},
     LimitsBody: [LIMIT],
     RaiseBody: {**LIMIT, "amount": "50.00", "expires_in": 3600},

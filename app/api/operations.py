@@ -8,8 +8,9 @@ from app.api.admin_bodies import LONGEST_ID, PauseBody, ResolveBody, ResumeBody
 from app.api.body import json_body
 from app.api.deps import Administrator, TheGateway
 from app.api.document_responses import refusals
+from app.api.job_filters import JobFilter
 from app.api.paging import PageCursor, PageSize
-from app.domain.jobs import Status
+from app.views.history import OperatedJobDetails, operated_job_details
 from app.views.operations import (
     AlertTestView,
     BuyingView,
@@ -18,6 +19,7 @@ from app.views.operations import (
     OverviewView,
     alert_test_view,
     buying_view,
+    operated_job_page,
     operated_job_view,
     overview_view,
 )
@@ -28,6 +30,7 @@ async def _existing_job(job_id: str, _: Administrator, gateway: TheGateway) -> s
     return (await gateway.operations.job(job_id)).id
 
 
+MAX_DELIVERIES = 50
 router = APIRouter(prefix="/v1", tags=["administration"])
 ExistingJob = Annotated[str, Depends(_existing_job)]
 ReadPause = Annotated[PauseBody, Depends(json_body(PauseBody))]
@@ -45,22 +48,31 @@ async def read_status(_: Administrator, gateway: TheGateway) -> OverviewView:
 async def list_all_jobs(
     _: Administrator,
     gateway: TheGateway,
-    status: Status | None = None,
+    job_filter: JobFilter,
     team: Annotated[str | None, Query(max_length=LONGEST_ID)] = None,
     limit: PageSize = 50,
     cursor: PageCursor = None,
 ) -> OperatedJobPage:
-    """Newest first: whose they are and their state at fal, without their contents.
+    """Newest first: whose they are and their state at fal, without their contents. Filters as for `/v1/jobs`.
 
     `fal_tag` is the beginning of the last submission's tag at fal.
     """
-    page = await gateway.listing.page_of_all(status=status, team=team, limit=limit, cursor=cursor)
-    held_since = await gateway.operations.held_since(page.jobs)
-    return {
-        "data": [operated_job_view(job, held_since.get(job.id)) for job in page.jobs],
-        "next_cursor": page.next_cursor,
-        "has_more": page.next_cursor is not None,
-    }
+    page = await gateway.listing.page_of_all(job_filter, team=team, limit=limit, cursor=cursor)
+    return operated_job_page(page, await gateway.operations.held_since(page.jobs))
+
+
+@router.get("/admin/jobs/{job_id}", responses=refusals(404), summary="Read any team's job")
+async def read_any_job(job_id: str, _: Administrator, gateway: TheGateway) -> OperatedJobDetails:
+    """A job with its history, fal's error and log lines, and its webhooks; without its prompt and its clip.
+
+    Look for `fal_tag` and `upstream_request_id` at fal.
+    """
+    job = await gateway.operations.job(job_id)
+    held_since = await gateway.operations.held_since([job])
+    deliveries = await gateway.delivery_log.newest_of(job, limit=MAX_DELIVERIES)
+    return operated_job_details(
+        await gateway.histories.of(job), held_ms=held_since.get(job.id), deliveries=deliveries
+    )
 
 
 @router.post("/admin/jobs/{job_id}/resolve", responses=refusals(409), summary="End a job that is held or set aside")

@@ -1,18 +1,35 @@
-"""The meaning of an error code, at the URL that problems give as their type."""
+"""The meaning of an error code, at the URL that problems give as their type: for people and for programs."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 
+from app.api.accept import prefers
 from app.api.document_responses import refusals
-from app.domain.errors import Code, NotFound
-from app.views.operations import CodeView
+from app.domain.errors import NotFound
+from app.views.problem_pages import CodeView, code_page, code_view
+
+HTML = "text/html"
+HEADERS = {"Vary": "Accept", "Cache-Control": "no-cache"}
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
 
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/problems/{slug}", responses=refusals(404), summary="What an error code means")
-async def read_problem(slug: str) -> CodeView:
-    """The code with its title."""
-    for code in Code:
-        if code == slug:
-            return {"code": code, "title": code.meaning}
-    raise NotFound("There is no error with this code.")
+@router.get(
+    "/problems/{slug}",
+    response_model=CodeView,
+    responses={200: {"content": {HTML: {"schema": {"type": "string"}}}}, **refusals(404)},
+    summary="What an error code means",
+)
+async def read_problem(request: Request, slug: str) -> Response:
+    """The cause of an error code and what to do; as a page with `Accept: text/html`."""
+    view = code_view(slug)
+    if view is None:
+        raise NotFound("There is no error with this code.")
+    if not prefers(HTML, request.headers.get("accept", "")):
+        return JSONResponse(view, headers=HEADERS)
+    headers = {**HEADERS, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+    return HTMLResponse(code_page(view), headers=headers)

@@ -18,9 +18,13 @@ FAL_DOCUMENT = "/fal/openapi.json"  # one of our own routes, below fal's prefix
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """A key, a JSON body (`optional`: it may be omitted), and parameters in OpenAPI's form."""
+    """A key, a JSON body (`optional`: it may be omitted), and parameters in OpenAPI's form.
+
+    `session`: the key must be a browser's session.
+    """
 
     key: bool = False
+    session: bool = False
     body: type[BaseModel] | None = None
     optional: bool = False
     parameters: tuple[Parameter, ...] = ()

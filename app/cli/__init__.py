@@ -2,11 +2,13 @@
 
 import atexit
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn
 
 INTERRUPTED = 130  # as a shell reports a program ended by Ctrl-C
+ROLES = (["serve"], ["worker"])
 PROBES = (["alive"], ["ready", "api"], ["ready", "worker"])
 
 
@@ -24,6 +26,8 @@ def main() -> NoReturn:
 def _run() -> NoReturn:
     if sys.argv[1:] in PROBES:
         sys.exit(_probe(sys.argv[1:]))
+    if sys.argv[1:] in ROLES:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # a stop while it loads is no failure
     try:
         from app.cli.command import run  # noqa: PLC0415  loading takes time, in which Ctrl-C may come
     except KeyboardInterrupt:

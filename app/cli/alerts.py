@@ -1,21 +1,19 @@
 """`filmgate alerts`: try the receiver of alarms."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import typer
 
+from app.cli.admin_calls import AdminCalls, View
+from app.cli.admin_command import admin_command
 from app.cli.exits import Failure
-from app.cli.store_command import store_command
 from app.cli.tables import print_json, print_view
-from app.views.operations import AlertTestView, alert_test_view
-
-if TYPE_CHECKING:
-    from app.gateway import Gateway  # slow to load: see store_command
 
 group = typer.Typer(no_args_is_help=True)
 
 
-def _print_attempt(view: AlertTestView, *, as_json: bool) -> None:
+def _print_attempt(view: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(view)
     else:
@@ -30,7 +28,7 @@ def alerts() -> None:
 
 
 @group.command("test")
-@store_command(_print_attempt)
-async def test(gateway: "Gateway") -> AlertTestView:
+@admin_command(_print_attempt)
+async def test(calls: AdminCalls) -> View:
     """Send a test message to FILMGATE_ALERT_WEBHOOK now; exit 1 when it is not taken."""
-    return alert_test_view(await gateway.alerts.test())
+    return await calls.try_alerts()

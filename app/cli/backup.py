@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from app.gateway import Gateway  # slow to load: see store_command
 
 BY_HAND = (
-    "Give its user +sync and +replconf (docs/store.md); or on the store's machine: `redis-cli config set "
+    "Run this as the store's user `admin` (in compose: `docker compose run --rm admin …`); or give its user "
+    "+sync and +replconf (docs/store.md); or on the store's machine: `redis-cli config set "
     "auto-aof-rewrite-percentage 0`; wait until `redis-cli info persistence` says aof_rewrite_in_progress:0; "
     "copy appendonlydir; set the percentage back (docs/backup.md)"
 )

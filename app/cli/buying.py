@@ -1,28 +1,26 @@
 """`filmgate status`, `pause` and `resume`: the state of the gateway; stop and resume buying."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
+from app.cli.admin_calls import AdminCalls, View
+from app.cli.admin_command import admin_command
 from app.cli.options import Reason
-from app.cli.parse import actor, argument, parse_id
-from app.cli.store_command import store_command
-from app.cli.tables import print_json, print_table, print_view, print_views
-from app.views.operations import BuyingView, OverviewView, buying_view, overview_view
-
-if TYPE_CHECKING:
-    from app.gateway import Gateway  # slow to load: see store_command
+from app.cli.parse import argument, parse_id
+from app.cli.tables import Columns, print_json, print_lines, print_view, print_views
 
 LINE = {
-    "team": "team",
-    "name": "name",
-    "weight": "weight",
+    "team": "name",
     "queued": "queued",
     "running": "running",
     "held": "held",
+    "weight": "weight",
+    "id": "team",
 }
 ACTIVE = {"active alarm": "kind", "severity": "severity", "since": "at", "message": "message", "job": "job"}
-ALARMS = {"past alarm": "kind", "": "state", "at": "at", "message": "message", "job": "job"}
+ALARMS = {"past alarm": "kind", "state": "state", "at": "at", "message": "message", "job": "job"}
 
 SomeTeam = Annotated[
     str | None,
@@ -30,19 +28,25 @@ SomeTeam = Annotated[
 ]
 
 
-def _print_overview(view: OverviewView, *, as_json: bool) -> None:
+def _print_overview(view: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    print_table(["", ""], _lines(view))
-    print_views(view["line"], LINE, as_json=False)
+    print_lines(_lines(view))
+    if view["line"]:
+        _print_below(view["line"], LINE)
     if view["active_alarms"]:
-        print_views(view["active_alarms"], ACTIVE, as_json=False)
+        _print_below(view["active_alarms"], ACTIVE)
     if view["alarms"]:
-        print_views(view["alarms"], ALARMS, as_json=False)
+        _print_below(view["alarms"], ALARMS)
 
 
-def _lines(view: OverviewView) -> list[list[Any]]:
+def _print_below(views: Sequence[View], columns: Columns) -> None:
+    typer.echo("")
+    print_views(views, columns, as_json=False, spare=("severity", "job"))
+
+
+def _lines(view: Mapping[str, Any]) -> dict[str, Any]:
     """The parts that are no lists, one line each."""
     slots, breaker, held, aside = view["slots"], view["breaker"], view["held"], view["aside"]
     alerts = view["alerts"]
@@ -56,19 +60,19 @@ def _lines(view: OverviewView) -> list[list[Any]]:
     workers = [f"{count} {role}" for role, count in view["workers"].items()]
     if breaker["last_failure"]:
         failures += f"; the last: {breaker['last_failure']}"
-    return [
-        ["buying", view["upstream_paused"] or "goes on"],
-        ["slots", f"{slots['used']} of {slots['allowed']} used ({slots['configured']} configured)"],
-        ["breaker", f"{state}{until}, {failures}"],
-        ["paused", pauses or "nobody"],
-        ["workers", workers or "none alive"],
-        ["held", f"{held['count']}, the oldest since {held['oldest_at']}" if held["count"] else "none"],
-        ["set aside", f"{aside['count']}, the oldest since {aside['oldest_at']}" if aside["count"] else "nothing"],
-        ["alarms", f"{len(view['active_alarms'])} active, {sent}"],
-    ]
+    return {
+        "buying": view["upstream_paused"] or "goes on",
+        "slots": f"{slots['used']} of {slots['allowed']} used ({slots['configured']} configured)",
+        "breaker": f"{state}{until}, {failures}",
+        "paused": pauses or "nobody",
+        "workers": workers or "none alive",
+        "held": f"{held['count']}, the oldest since {held['oldest_at']}" if held["count"] else "none",
+        "set aside": f"{aside['count']}, the oldest since {aside['oldest_at']}" if aside["count"] else "nothing",
+        "alarms": f"{len(view['active_alarms'])} active, {sent}",
+    }
 
 
-def _print_buying(view: BuyingView, *, as_json: bool) -> None:
+def _print_buying(view: Mapping[str, Any], *, as_json: bool) -> None:
     """The state after the command: another reason may stop buying as well."""
     if as_json:
         print_json(view)
@@ -78,19 +82,19 @@ def _print_buying(view: BuyingView, *, as_json: bool) -> None:
     print_view(row, as_json=False)
 
 
-@store_command(_print_overview)
-async def status(gateway: "Gateway") -> OverviewView:
+@admin_command(_print_overview)
+async def status(calls: AdminCalls) -> View:
     """Show slots, breaker, pauses, queue, workers, held jobs and alarms."""
-    return overview_view(await gateway.operations.overview())
+    return await calls.status()
 
 
-@store_command(_print_buying)
-async def pause(gateway: "Gateway", *, team: SomeTeam = None, reason: Reason) -> BuyingView:
+@admin_command(_print_buying)
+async def pause(calls: AdminCalls, *, team: SomeTeam = None, reason: Reason) -> View:
     """Stop buying. New jobs wait; jobs that were bought continue."""
-    return buying_view(team, await gateway.operations.pause(actor(), team=team, reason=reason))
+    return await calls.pause(team, reason)
 
 
-@store_command(_print_buying)
-async def resume(gateway: "Gateway", *, team: SomeTeam = None) -> BuyingView:
+@admin_command(_print_buying)
+async def resume(calls: AdminCalls, *, team: SomeTeam = None) -> View:
     """Resume buying; without --team this also closes the breaker."""
-    return buying_view(team, await gateway.operations.resume(actor(), team=team))
+    return await calls.resume(team)

@@ -68,8 +68,10 @@ COMMANDS = {
     "export": CommandSpec("export", "group", "Export the ledger or the audit log, as JSON lines or CSV."),
     "epoch": CommandSpec("backup", "group", "Has the store gone back in time, and may it buy?"),
     "alerts": CommandSpec("alerts", "group", "Alarms that are sent out: try the receiver."),
+    "storage": CommandSpec("storage", "group", "The storage of clips and files: accept another one."),
     "webhooks": CommandSpec("webhooks", "group", "Forward events to this machine; show and replay webhooks."),
 }
+AS_ADMIN = "run this as the store's user `admin` (in compose: `docker compose run --rm admin …`)"
 RAW_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -148,12 +150,14 @@ def run(words: Sequence[str] | None = None, *, before_command: Callable[[], None
 def _expected(error: Exception) -> tuple[str, int] | None:
     """The sentence and the exit code of a failure; None for a bug."""
     from app.data_dir import NotPrivate  # noqa: PLC0415
-    from app.domain.errors import FilmgateError  # noqa: PLC0415  loaded by whatever raised one
+    from app.domain.errors import FilmgateError, StoreDenied  # noqa: PLC0415  loaded by whatever raised one
     from app.engines import EmbeddedError  # noqa: PLC0415
     from app.settings import SettingsError  # noqa: PLC0415
 
     if isinstance(error, SettingsError | NotPrivate):
         return str(error), CONFIGURATION
+    if isinstance(error, StoreDenied):
+        return f"{error.sentence}; {AS_ADMIN}, or give it that right (docs/store.md).", FAILED
     if isinstance(error, FilmgateError):
         return error.message, FAILED
     return (str(error), FAILED) if isinstance(error, Failure | EmbeddedError) else None

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from app.cli.cells import printable
 from app.cli.exits import FAILED
-from app.cli.generate.screen import printable
 from app.cli.tables import AsJson, print_json
 
 MARKS = {

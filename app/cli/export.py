@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -17,6 +17,7 @@ from app.cli.options import OfTeam
 from app.cli.store_command import with_gateway
 from app.cli.usage import DAY_HELP
 from app.domain.accounts import NO_TEAM
+from app.domain.counting import counted
 from app.domain.errors import FilmgateError, NotFound
 from app.domain.export_range import ExportRange
 from app.services.usage import read_moment
@@ -97,6 +98,8 @@ def _span(start: str | None, end: str | None, after: str | None) -> ExportRange:
             sentence = f"{text!r} is no day or time, such as 2026-11-01 or 2026-11-01T12:00:00Z."
             raise typer.BadParameter(sentence, param_hint=f"--{name}") from None
     span = ExportRange(bounds[0] or 0, bounds[1], after)
+    if span.to_ms is not None and span.to_ms <= span.from_ms:
+        raise typer.BadParameter("it is not after --from: nothing lies between them.", param_hint="--to")
     try:
         span.position()
     except ValueError as error:
@@ -104,15 +107,14 @@ def _span(start: str | None, end: str | None, after: str | None) -> ExportRange:
     return span
 
 
-def _write(rows: Any, columns: Iterable[str], form: ExportForm, output: Path | None, after: str | None) -> None:
+def _write(rows: Any, columns: tuple[str, ...], form: ExportForm, output: Path | None, after: str | None) -> None:
     """Write the rows as they are read, and print where a later export goes on."""
-    target = sys.stdout if output is None else _open(output, again=after is not None)
-    head = after is None
+    target, begun = (sys.stdout, after is not None) if output is None else _open(output, columns, form, after)
 
     async def write(gateway: "Gateway") -> tuple[int, str | None]:
-        count, cursor = 0, after
-        table = csv.DictWriter(target, tuple(columns), lineterminator="\n")
-        if form is ExportForm.CSV and head:
+        count, cursor = 0, None
+        table = csv.DictWriter(target, columns, lineterminator="\n")
+        if form is ExportForm.CSV and not begun:
             table.writeheader()
         async for row in rows(gateway):
             if form is ExportForm.CSV:
@@ -138,14 +140,43 @@ def _write(rows: Any, columns: Iterable[str], form: ExportForm, output: Path | N
     finally:
         if output is not None:
             target.close()
-    typer.echo(f"{count} rows; go on with --after {cursor}" if cursor else f"{count} rows", err=True)
+    typer.echo(
+        f"{counted(count, 'row')}; go on with --after {cursor}" if count else "There are no such rows.", err=True
+    )
 
 
-def _open(output: Path, *, again: bool) -> IO[str]:
-    """The file, private to this user; Failure when it exists already, or cannot be written."""
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if again else os.O_EXCL)
+def _cannot_go_on(output: Path, columns: tuple[str, ...], form: ExportForm) -> str | None:
+    """Why these rows cannot follow those in the file, or None."""
     try:
-        return os.fdopen(os.open(output, flags, 0o600), "w", encoding="utf-8", newline="")
+        with output.open("rb") as file:
+            first = file.readline().decode(errors="replace")
+            file.seek(-1, os.SEEK_END)
+            is_whole = file.read() == b"\n"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    found = ExportForm.JSONL if first.startswith("{") else ExportForm.CSV
+    if found is not form:
+        return f"has no {form.value}: say --format {found.value}, or give another file"
+    try:
+        names = list(json.loads(first)) if form is ExportForm.JSONL else next(csv.reader([first]))
+    except ValueError:
+        names = [""]
+    if not set(names) <= set(columns) or (form is ExportForm.CSV and tuple(names) != columns):
+        return "has other columns than this export: give another file"
+    return None if is_whole else "ends in the middle of a row: remove that row, and go on after the one before it"
+
+
+def _open(output: Path, columns: tuple[str, ...], form: ExportForm, after: str | None) -> tuple[IO[str], bool]:
+    """The file, private to this user, and whether it has rows already, which only an export `after` them may find.
+
+    Failure when it exists otherwise, cannot be continued with such rows, or cannot be written.
+    """
+    begun = after is not None and output.is_file() and output.stat().st_size > 0
+    if begun and (fault := _cannot_go_on(output, columns, form)):
+        raise Failure(f"{output} {fault}.")
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if after is None else os.O_APPEND)
+    try:
+        return os.fdopen(os.open(output, flags, 0o600), "w", encoding="utf-8", newline=""), begun
     except FileExistsError:
         raise Failure(f"{output} is there already; an export overwrites nothing.") from None
     except OSError as error:

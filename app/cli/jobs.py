@@ -7,21 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.exits import Failure
-from app.cli.options import JobId
+from app.cli.admin_calls import AdminCalls, View
+from app.cli.admin_command import SEARCHED_JOBS, admin_command
+from app.cli.options import JobId, OfTeam, Rows
 from app.cli.parse import actor, argument, parse_request_id
 from app.cli.store_command import store_command
-from app.cli.tables import print_json, print_table, print_views
+from app.cli.tables import Columns, Named, print_json, print_lines, print_views
 from app.domain.ids import split_ref
-from app.domain.jobs import Job
+from app.domain.jobs import Status
 from app.domain.times import iso
-from app.views.jobs import job_view
-from app.views.operations import attempt_view
 
 if TYPE_CHECKING:
     from app.gateway import Gateway  # slow to load: see store_command
 
-COLUMNS = {
+LISTED: Columns = {
+    "job": "id",
+    "status": "status",
+    "user": "user.name",
+    "dollars": lambda view: view["quoted_usd"] if view["charged_usd"] is None else view["charged_usd"],
+    "created": "created_at",
+    "model": "model",
+    "team": "team.name",
+}
+RESOLVED: Columns = {
     "job": "id",
     "status": "status",
     "model": "model",
@@ -30,15 +38,15 @@ COLUMNS = {
     "charged": "charged_usd",
     "created": "created_at",
 }
-HELD = {
+HELD: Columns = {
     "job": "id",
-    "held because": "held_reason",
-    "quoted": "quoted_usd",
-    "claimed": "claimed_at",
     "held since": "held_at",
+    "quoted": "quoted_usd",
+    "held because": "held_reason",
     "team": "team",
+    "claimed": "claimed_at",
 }
-SHOWN = COLUMNS | HELD
+SHOWN = {**RESOLVED, "user": "user", **HELD}
 
 group = typer.Typer(no_args_is_help=True)
 
@@ -52,45 +60,42 @@ class Action(StrEnum):
 
 
 Quarantined = Annotated[str, typer.Argument(metavar="ID", help="An id of `filmgate jobs aside`.")]
-Decision = Annotated[Action, typer.Argument(help="adopt fal's request, resubmit (fal has nothing), or fail")]
+Decision = Annotated[
+    Action, typer.Argument(metavar="ACTION", help="adopt fal's request, resubmit (fal has nothing), or fail")
+]
 RequestId = Annotated[
     str | None, typer.Option(parser=argument(parse_request_id), metavar="ID", help="fal's request id, for adopt.")
 ]
+OfStatus = Annotated[Status | None, typer.Option("--status", help="In this state only.")]
 Charged = Annotated[bool | None, typer.Option("--charged/--no-charged", help="Did fal charge it? For fail.")]
 
 
-async def _views(gateway: "Gateway", jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """The jobs as their callers see them, with team and the tag of the submission at fal."""
-    held_since = await gateway.operations.held_since(jobs)
-    return [
-        {
-            **job_view(job, base_url=gateway.settings.base_url),
-            "team": job.team,
-            **attempt_view(job, held_since.get(job.id)),
-        }
-        for job in jobs
-    ]
-
-
-def _print_tags(views: Sequence[dict[str, Any]]) -> None:
+def _print_tags(views: Sequence[View]) -> None:
     """The tags for a search in fal's dashboard; not in the table, which would cut them off."""
     for view in views:
         if view["fal_tag"] is not None:
             typer.echo(f"At fal: {view['model']}, with a tag that begins {view['fal_tag']}")
 
 
-def _print_held(views: Sequence[dict[str, Any]], *, as_json: bool) -> None:
-    print_views(views, HELD, as_json=as_json)
+def _print_held(views: Sequence[View], *, as_json: bool) -> None:
+    print_views(views, HELD, as_json=as_json, spare=("claimed", "team"))
     if not as_json:
         _print_tags(views)
 
 
+@group.command("list")
+@admin_command(partial(print_views, columns=LISTED, spare=("model", "team")))
+async def list_jobs(calls: AdminCalls, *, status: OfStatus = None, team: OfTeam = None, limit: Rows = 20) -> Named:
+    """List the jobs of every team or of one, the newest first."""
+    found = await calls.jobs(status=status, team=team, count=limit)
+    return Named(found, {one["id"]: one["name"] for one in [*await calls.users(), *await calls.teams()]})
+
+
 @group.command("held")
-@store_command(_print_held)
-async def held(gateway: "Gateway") -> list[dict[str, Any]]:
+@admin_command(_print_held)
+async def held(calls: AdminCalls) -> Sequence[View]:
     """List the jobs whose submission has an unknown outcome."""
-    jobs = await gateway.stores.jobs.get_many(await gateway.stores.jobs.held())
-    return await _views(gateway, [job for job in jobs if job is not None])
+    return await calls.jobs(status=Status.HELD, team=None, count=SEARCHED_JOBS)
 
 
 @group.command("aside")
@@ -115,22 +120,19 @@ async def release(gateway: "Gateway", name: Quarantined) -> list[dict[str, str]]
     return [{"step": step, "id": name} for step, _ in await gateway.operations.release(actor(), name)]
 
 
-def _print_job(views: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+def _print_job(views: Sequence[View], *, as_json: bool) -> None:
     if as_json:
         print_json(views)
     else:
-        print_table(["", ""], [[title, views[0][field]] for title, field in SHOWN.items()])
+        print_lines({title: views[0][field] for title, field in SHOWN.items() if isinstance(field, str)})
         _print_tags(views)
 
 
 @group.command("show")
-@store_command(_print_job)
-async def show(gateway: "Gateway", job_id: JobId) -> list[dict[str, Any]]:
+@admin_command(_print_job)
+async def show(calls: AdminCalls, job_id: JobId) -> Sequence[View]:
     """Show one job of any team."""
-    job = await gateway.stores.jobs.find(job_id)
-    if job is None:
-        raise Failure("There is no job with this id.")
-    return await _views(gateway, [job])
+    return [await calls.job(job_id)]
 
 
 def _check_resolve(*, action: Action, upstream_request_id: str | None, charged: bool | None, **_: object) -> None:
@@ -146,20 +148,18 @@ def _check_resolve(*, action: Action, upstream_request_id: str | None, charged: 
 
 
 @group.command("resolve")
-@store_command(partial(print_views, columns=COLUMNS), check=_check_resolve)
+@admin_command(partial(print_views, columns=RESOLVED, spare=("model", "created")), check=_check_resolve)
 async def resolve(
-    gateway: "Gateway",
+    calls: AdminCalls,
     job_id: JobId,
     action: Decision,
     *,
     upstream_request_id: RequestId = None,
     charged: Charged = None,
-) -> list[dict[str, Any]]:
+) -> Sequence[View]:
     """Decide a held job, or fail one whose step is quarantined.
 
     Look in fal's dashboard first (tag: `jobs show`): resubmit buys again.
     """
-    job = await gateway.operations.resolve(
-        actor(), job_id, action.value, upstream_request_id=upstream_request_id, charged=charged
-    )
-    return await _views(gateway, [job])
+    given = {"upstream_request_id": upstream_request_id, "charged": charged}
+    return [await calls.resolve(job_id, action.value, given)]

@@ -1,33 +1,44 @@
 """`filmgate keys`: create, show, rotate and revoke keys."""
 
+import sys
+import time
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from app.api.admin_bodies import DAY_S, MAX_OVERLAP_S, TEN_YEARS_S
+from app.cli.admin_calls import AdminCalls, View
+from app.cli.admin_command import admin_command
 from app.cli.options import KeyId, OfTeam, OfUser, Rule
-from app.cli.parse import actor, argument, duration, parse_id, parse_name
-from app.cli.store_command import store_command
-from app.cli.tables import print_json, print_view, print_views
-from app.domain.accounts import USER_SCOPES, Scope
+from app.cli.parse import argument, duration, parse_id, parse_name
+from app.cli.tables import Columns, Named, print_json, print_view, print_views
+from app.domain.accounts import Scope
 from app.domain.addresses import read_origin
-from app.views.accounts import KeyView, key_view
 
-if TYPE_CHECKING:
-    from app.gateway import Gateway  # slow to load: see store_command
 
-COLUMNS = {
-    "key": "id",
+def _state(view: Mapping[str, Any]) -> str:
+    """Active, revoked or expired, by this machine's clock."""
+    if view["revoked_at"] is not None:
+        return "revoked"
+    ends = view["expires_at"]
+    return "expired" if ends is not None and datetime.fromisoformat(ends).timestamp() <= time.time() else "active"
+
+
+COLUMNS: Columns = {
+    "user": "user.name",
     "name": "name",
-    "user": "user",
-    "begins and ends": "shown_as",
-    "scopes": "scopes",
-    "expires": "expires_at",
-    "revoked": "revoked_at",
+    "key": "id",
+    "state": _state,
     "last used": "last_used_at",
+    "begins and ends": "shown_as",
+    "expires": "expires_at",
+    "scopes": "scopes",
 }
+
+SPARE = ("begins and ends", "expires", "scopes")
 
 group = typer.Typer(no_args_is_help=True)
 
@@ -75,14 +86,16 @@ def _print_once(view: Mapping[str, Any], *, as_json: bool) -> None:
     """The key alone, so that it can be piped, or everything about it as JSON."""
     if as_json:
         print_json(view)
-    else:
-        typer.echo(view["key"])
+        return
+    typer.echo(view["key"])
+    if sys.stdout.isatty():
+        typer.echo(f"Shown this once. Its id is {view['id']}, its user is {view['user']}.", err=True)
 
 
 @group.command("create")
-@store_command(_print_once)
+@admin_command(_print_once)
 async def create(
-    gateway: "Gateway",
+    calls: AdminCalls,
     name: Title,
     *,
     user: Holder = None,
@@ -91,29 +104,20 @@ async def create(
     origins: Origins = None,
     expires_in: Lifetime = None,
     reposts: Rule = None,
-) -> dict[str, Any]:
+) -> View:
     """Make a user with a key, in the oldest team. The key is shown this once; Filmgate keeps only its SHA-256."""
-    for model in models or ():
-        gateway.catalog.get(model)  # before the user is made
-    holder, key_name = (user, name) if user is not None else (await _new_user(gateway, name), "")
-    made = await gateway.administration.add_key(
-        actor(),
-        user=holder,
-        name=key_name,
-        scopes=frozenset(scopes) if scopes else USER_SCOPES,
-        models=models or None,
-        origins=origins or None,
-        expires_in_s=expires_in,
-        reposts=reposts,
-    )
-    return {**key_view(made.record, None), "name": name, "key": made.key}
+    await calls.require_models(models or ())  # before the user is made
+    holder, key_name = (user, name) if user is not None else (await _new_user(calls, name), None)
+    given = {"name": key_name, "scopes": scopes or None, "models": models or None, "origins": origins or None}
+    made = await calls.add_key(holder, {**given, "expires_in": expires_in, "reposts": reposts})
+    return {**made, "name": name}
 
 
-async def _new_user(gateway: "Gateway", name: str) -> str:
+async def _new_user(calls: AdminCalls, name: str) -> str:
     """The id of a new user in the oldest team, which is made when there is none."""
-    teams = await gateway.administration.teams()
-    team = teams[0] if teams else await gateway.administration.add_team(actor(), name="default")
-    return (await gateway.administration.add_user(actor(), team=team.id, name=name)).id
+    teams = await calls.teams()
+    team = teams[0] if teams else await calls.add_team({"name": "default"}, ())
+    return str((await calls.add_user(team["id"], name, ()))["id"])
 
 
 def _check_list(*, team: str | None, user: str | None) -> None:
@@ -122,31 +126,30 @@ def _check_list(*, team: str | None, user: str | None) -> None:
 
 
 @group.command("list")
-@store_command(partial(print_views, columns=COLUMNS), check=_check_list)
-async def list_keys(gateway: "Gateway", *, team: OfTeam = None, user: OfUser = None) -> list[KeyView]:
+@admin_command(partial(print_views, columns=COLUMNS, spare=SPARE), check=_check_list)
+async def list_keys(calls: AdminCalls, *, team: OfTeam = None, user: OfUser = None) -> Named:
     """List the keys of everybody, a team or a user, revoked ones too."""
-    return [key_view(*row) for row in await gateway.administration.keys(team=team, user=user)]
+    found = await calls.keys(team=team, user=user)
+    return Named(found, {one["id"]: one["name"] for one in await calls.users()})
 
 
 @group.command("show")
-@store_command(print_view)
-async def show(gateway: "Gateway", key_id: KeyId) -> KeyView:
+@admin_command(print_view)
+async def show(calls: AdminCalls, key_id: KeyId) -> View:
     """Show the record of a key; the key itself is not kept."""
-    return key_view(*await gateway.administration.key(key_id))
+    return await calls.key(key_id)
 
 
 @group.command("rotate")
-@store_command(_print_once)
-async def rotate(gateway: "Gateway", key_id: KeyId, *, overlap: Overlap = None) -> dict[str, Any]:
+@admin_command(_print_once)
+async def rotate(calls: AdminCalls, key_id: KeyId, *, overlap: Overlap = None) -> View:
     """Make a new key with the same rights; the old one ends after the overlap. The new one is shown this once."""
-    overlap_s = DAY_S if overlap is None else overlap
-    made = await gateway.administration.rotate_key(actor(), key_id, overlap_s=overlap_s)
-    return {**key_view(made.record, None), "key": made.key}
+    return await calls.rotate_key(key_id, overlap_s=DAY_S if overlap is None else overlap)
 
 
 @group.command("revoke")
-@store_command(print_view)
-async def revoke(gateway: "Gateway", key_id: KeyId) -> KeyView:
+@admin_command(print_view)
+async def revoke(calls: AdminCalls, key_id: KeyId) -> View:
     """Revoke a key and the browser tokens made with it, everywhere within a second."""
-    await gateway.administration.revoke_key(actor(), key_id)
-    return key_view(*await gateway.administration.key(key_id))
+    await calls.revoke_key(key_id)
+    return await calls.key(key_id)

@@ -6,29 +6,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.admin_calls import AdminCalls
+from app.cli.admin_command import admin_command
 from app.cli.exits import Failure
 from app.cli.options import Reason, Rows, TeamId
-from app.cli.parse import actor, argument, parse_credit, parse_id, parse_signed_usd
+from app.cli.parse import argument, parse_credit, parse_id, parse_signed_usd
 from app.cli.store_command import store_command
-from app.cli.tables import print_json, print_view, print_views
-from app.domain.accounts import NO_TEAM
-from app.domain.errors import NotFound
+from app.cli.tables import Named, print_json, print_view, print_views
+from app.domain.counting import counted
 from app.domain.ledger import Correction
 from app.domain.money import format_usd, parse_usd
 from app.domain.verification import VerificationReport
-from app.views.ledger import EntryView, entry_view
 
 if TYPE_CHECKING:
     from app.gateway import Gateway  # slow to load: see store_command
 
 COLUMNS = {
-    "entry": "id",
+    "at": "at",
     "type": "type",
     "dollars": "amount_usd",
+    "user": "user.name",
     "job": "job",
-    "user": "user",
     "reason": "reason",
-    "at": "at",
+    "entry": "id",
 }
 DIFFERENCES = {"key": "key", "field": "field", "stored": "stored", "entries say": "rebuilt"}
 UNCHANGED = {
@@ -53,19 +53,18 @@ EndedJob = Annotated[
 
 
 @group.command("list")
-@store_command(partial(print_views, columns=COLUMNS))
-async def list_entries(gateway: "Gateway", *, team: Ledger, limit: Rows = 50) -> list[EntryView]:
+@admin_command(partial(print_views, columns=COLUMNS, spare=("entry",)))
+async def list_entries(calls: AdminCalls, *, team: Ledger, limit: Rows = 50) -> Named:
     """List the movements of a team's money, the newest first."""
-    if await gateway.accounts.team(team) is None:
-        raise NotFound(NO_TEAM)
-    return [entry_view(entry) for entry in await gateway.ledger.page(team, before=None, count=limit)]
+    entries = await calls.entries(team, limit)
+    return Named(entries, {one["id"]: one["name"] for one in await calls.users()})
 
 
 @group.command("credit")
-@store_command(print_view)
-async def credit(gateway: "Gateway", team: TeamId, amount: Credit, *, reason: Reason) -> dict[str, Any]:
+@admin_command(print_view)
+async def credit(calls: AdminCalls, team: TeamId, amount: Credit, *, reason: Reason) -> dict[str, Any]:
     """Let a team spend more, in total and in today's periods."""
-    await gateway.ledger.credit(actor(), team, micro=amount, reason=reason)
+    await calls.credit(team, amount, reason)
     return {"team": team, "type": "credit", "amount_usd": format_usd(amount), "reason": reason}
 
 
@@ -79,20 +78,20 @@ def _check_amount(**arguments: Any) -> None:
 
 
 @group.command("correct", context_settings={"ignore_unknown_options": True})  # -2.50 is an amount, not an option
-@store_command(print_view, check=_check_amount)
+@admin_command(print_view, check=_check_amount)
 async def correct(
-    gateway: "Gateway", team: TeamId, amount: Amount, *, job: EndedJob = None, reason: Reason
+    calls: AdminCalls, team: TeamId, amount: Amount, *, job: EndedJob = None, reason: Reason
 ) -> dict[str, Any]:
     """Correct what a team has spent by an amount, or a job's charge to its real cost."""
     micro = _micro(amount, job)
     view = {"team": team, "type": "correction", "amount_usd": format_usd(micro), "reason": reason}
     if job is None:
-        await gateway.ledger.correct(actor(), team, micro=micro, reason=reason)
+        await calls.correct(team, micro, reason)
         return view
-    outcome = await gateway.ledger.correct_job(actor(), team, job, actual=micro, reason=reason)
-    if outcome in UNCHANGED:
-        raise Failure(f"The job's charge was not changed: {UNCHANGED[outcome]}.")
-    return {**view, "job": job, "outcome": outcome.value}
+    outcome = await calls.correct_job(team, job, micro, reason)
+    if outcome in set(UNCHANGED):
+        raise Failure(f"The job's charge was not changed: {UNCHANGED[Correction(outcome)]}.")
+    return {**view, "job": job, "outcome": outcome}
 
 
 def _print_differences(verified: VerificationReport, *, as_json: bool) -> None:
@@ -104,7 +103,9 @@ def _print_differences(verified: VerificationReport, *, as_json: bool) -> None:
     if differences and not as_json:
         print_views(differences, DIFFERENCES, as_json=False)
     if differences:
-        raise Failure(f"The books do not balance: {len(differences)} differences between store and entries.")
+        raise Failure(
+            f"The books do not balance: {counted(len(differences), 'difference')} between store and entries."
+        )
 
 
 @group.command("verify")

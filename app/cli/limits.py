@@ -1,27 +1,35 @@
 """`filmgate limits`: show, set and raise limits."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
 from app.api.admin_bodies import LONGEST_RAISE_S
+from app.cli.admin_calls import AdminCalls, View
+from app.cli.admin_command import admin_command
 from app.cli.options import check_distinct
-from app.cli.parse import SPEC_HELP, actor, argument, duration, parse_id, parse_limit
-from app.cli.store_command import store_command
-from app.cli.tables import print_json, print_views
+from app.cli.parse import SPEC_HELP, argument, duration, parse_id, parse_limit
+from app.cli.tables import Columns, print_views
 from app.domain.limits import GATEWAY, Limit
-from app.views.limits import limits_view
 
-if TYPE_CHECKING:
-    from app.gateway import Gateway  # slow to load: see store_command
 
-COLUMNS = {
-    "unit": "unit",
-    "window": "window",
+def _now(name: str, view: Mapping[str, Any]) -> Any:
+    return view["state"][name]
+
+
+COLUMNS: Columns = {
+    "limit": lambda view: f"{view['unit']}/{view['window']}",
     "amount": "amount",
-    "raised to": "raised_to",
-    "until": "raised_until",
+    "raised to": lambda view: view.get("raised_to"),
+    "until": lambda view: view.get("raised_until"),
+}
+PRESENT: Columns = {
+    "limit": COLUMNS["limit"],
+    **{name: partial(_now, name) for name in ("amount", "used", "held", "left")},
+    "resets": partial(_now, "resets_at"),
+    "raised until": COLUMNS["until"],
 }
 OWNER_HELP = "A team's or a user's id, or `gateway` for everybody together."
 
@@ -45,43 +53,33 @@ Seconds = Annotated[
 ]
 
 
-def _print(limits: Sequence[Limit], *, as_json: bool) -> None:
-    views = limits_view(tuple(limits))
-    if as_json:
-        print_json(views)
-    else:
-        rows = [{"raised_to": None, "raised_until": None, **view} for view in views]
-        print_views(rows, COLUMNS, as_json=False)
-
-
 def _check_set(*, limits: Sequence[Limit] | None, none: bool, **_: object) -> None:
     if none == bool(limits):
         raise typer.BadParameter("name the limits, or say --none and no limit.", param_hint="SPEC")
 
 
 @group.command("show")
-@store_command(_print)
-async def show(gateway: "Gateway", owner: Owner = GATEWAY) -> tuple[Limit, ...]:
-    """Show an owner's limits; by default those of the whole gateway."""
-    return await gateway.limits.of(owner)
+@admin_command(partial(print_views, columns=PRESENT, spare=("raised until",)))
+async def show(calls: AdminCalls, owner: Owner = GATEWAY) -> Sequence[View]:
+    """Show an owner's limits, and what is used, held and left of each; by default those of the whole gateway."""
+    return await calls.limits(owner)
 
 
 @group.command("set")
-@store_command(_print, check=_check_set)
+@admin_command(partial(print_views, columns=COLUMNS), check=_check_set)
 async def replace(
-    gateway: "Gateway",
+    calls: AdminCalls,
     owner: Owner,
     limits: Specs = None,
     *,
     none: Annotated[bool, typer.Option("--none", help="Remove all limits of the owner.")] = False,  # noqa: ARG001  see `_check_set`
-) -> tuple[Limit, ...]:
+) -> Sequence[View]:
     """Set an owner's limits to exactly these. Lower ones stop new jobs; running jobs continue."""
-    await gateway.limits.replace(actor(), owner, limits or ())
-    return await gateway.limits.of(owner)
+    return await calls.set_limits(owner, limits or ())
 
 
 @group.command("raise")
-@store_command(_print)
-async def raise_for(gateway: "Gateway", owner: Owner, limit: Spec, *, seconds: Seconds) -> tuple[Limit, ...]:
+@admin_command(partial(print_views, columns=COLUMNS))
+async def raise_for(calls: AdminCalls, owner: Owner, limit: Spec, *, seconds: Seconds) -> Sequence[View]:
     """Raise a limit for a while; then the lower one applies again."""
-    return (await gateway.limits.raise_for(actor(), owner, limit, seconds=seconds),)
+    return [await calls.raise_limit(owner, limit, seconds=seconds)]

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 
 from app import __version__
+from app.cli.cells import printable
 from app.cli.exits import Failure
 from app.cli.generate.client import FIRST_CONTACT_S, ApiClient
 from app.cli.generate.events import LiveEvent, live_events
-from app.cli.generate.screen import printable
 from app.webhooks.signing import headers
 
 STREAM = "/v1/events"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.cells import printable
 from app.cli.drafts import draft_text, file_name, write_draft
 from app.cli.exits import FAILED, Failure
-from app.cli.generate.screen import printable
 from app.cli.tables import AsJson, print_json
 from app.settings import Settings, load_settings
 

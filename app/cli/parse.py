@@ -7,8 +7,10 @@ from typing import TypeVar
 
 import typer
 
+from app.domain.errors import FilmgateError
 from app.domain.limits import UNITS, Limit, Unit, Window
 from app.domain.money import parse_usd
+from app.services.usage import read_moment
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 DURATION = re.compile(r"([0-9]{1,10})([smhd]?)")
@@ -104,6 +106,17 @@ def parse_credit(text: str) -> int:
     if micro == 0:
         raise ValueError(ZERO_AMOUNT)
     return micro
+
+
+def parse_moment(text: str) -> str:
+    """A day or a time as usage reports take it, else ValueError; its time zone is decided later."""
+    try:
+        read_moment("from", text, "UTC")
+    except FilmgateError:
+        raise ValueError(
+            f"{_quoted(text)} is no day or time, such as 2026-11-01 or 2026-11-01T12:00:00Z."
+        ) from None
+    return text
 
 
 def parse_id(text: str) -> str:

@@ -13,6 +13,7 @@ import uvicorn
 
 from app import __version__
 from app.api.connections import ROOM, Connection
+from app.children import hold_stop
 from app.cli.api_server import CLOSED_S, ApiServer
 from app.cli.preflight import check_tls, data_dir_warnings, warnings
 from app.domain.errors import StoreUnavailable
@@ -93,6 +94,7 @@ def worker() -> None:
     for sentence in data_dir_warnings(settings):
         log.warning("workers.careless", sentence=sentence)
     asyncio.run(_refuse_early(settings, StoreRole.WORKER))
+    hold_stop()
     os.execv(sys.executable, [sys.executable, "-m", "workers"])  # noqa: S606  our own interpreter, our own module
 
 

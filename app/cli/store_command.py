@@ -8,17 +8,20 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
-from pydantic import SecretStr
+import typer
 
 from app.cli.exits import Failure
 from app.cli.tables import AsJson
-from app.embedded import socket_url
 from app.settings import Settings, load_settings, unknown_setting
+from app.this_store import with_this_store
 
 if TYPE_CHECKING:
     from app.gateway import Gateway
+
+AT_STORE_ONLY = "This command works at the store only: run it where FILMGATE_REDIS_URL or the data directory is."
+NoUrl = Annotated[str | None, typer.Option("--url", hidden=True)]
 
 Result = TypeVar("Result")
 Result_contra = TypeVar("Result_contra", contravariant=True)
@@ -34,7 +37,7 @@ class Printer(Protocol[Result_contra]):
 def store_command(
     show: Printer[Result], *, check: Callable[..., None] | None = None
 ) -> Callable[[Callable[..., Awaitable[Result]]], Callable[..., None]]:
-    """Make a command of an async function on a gateway: `show` prints its result.
+    """Make a command of an async function on a gateway: `show` prints its result. It works at the store only.
 
     The command has the function's parameters except the gateway, and `--json`. `check` gets the same arguments and
     refuses wrong usage before the store is opened.
@@ -42,15 +45,19 @@ def store_command(
 
     def decorate(function: Callable[..., Awaitable[Result]]) -> Callable[..., None]:
         @wraps(function)
-        def command(*, as_json: bool, **arguments: Any) -> None:
+        def command(*, as_json: bool, url: str | None, **arguments: Any) -> None:
+            if url is not None:
+                raise Failure(AT_STORE_ONLY)
             if check is not None:
                 check(**arguments)
             show(with_gateway(lambda gateway: function(gateway, **arguments)), as_json=as_json)
 
         signature = inspect.signature(function)
-        as_json = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AsJson)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        as_json = inspect.Parameter("as_json", kind, default=False, annotation=AsJson)
+        url = inspect.Parameter("url", kind, default=None, annotation=NoUrl)
         gateway, *parameters = signature.parameters.values()
-        command.__signature__ = signature.replace(parameters=[*parameters, as_json])  # type: ignore[attr-defined]  # typer reads it
+        command.__signature__ = signature.replace(parameters=[*parameters, url, as_json])  # type: ignore[attr-defined]  # typer reads it
         hints = function.__annotations__  # typer resolves them, and without the gateway's it can
         command.__annotations__ = {name: hint for name, hint in hints.items() if name != gateway.name}
         return command
@@ -74,12 +81,9 @@ def with_gateway(ask: Callable[["Gateway"], Awaitable[Result]], *, patience: flo
 
 def settings_with_store() -> Settings:
     """The settings, with the embedded store's address unless one is configured. Failure when nothing runs."""
-    settings = load_settings(os.environ, keep_unknown=True)
-    if settings.redis_url is not None:
-        return settings
-    url = socket_url(settings.data_dir)
-    if url is None and settings.unknown_names:
+    settings = with_this_store(load_settings(os.environ, keep_unknown=True))
+    if settings.redis_url is None and settings.unknown_names:
         raise unknown_setting(settings.unknown_names[0])
-    if url is None:
+    if settings.redis_url is None:
         raise Failure(f"Nothing runs in {settings.data_dir}: start `filmgate up`, or set FILMGATE_REDIS_URL.")
-    return settings.model_copy(update={"redis_url": SecretStr(url)})
+    return settings

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.cli.exits import Failure
 from app.cli.store_command import with_gateway
@@ -16,6 +16,9 @@ from app.services.stored_backups import StoredBackups
 from app.settings import Settings, load_settings
 from app.starting import open_storage
 
+if TYPE_CHECKING:
+    from app.media.storage import Storage
+
 Result = TypeVar("Result")
 
 
@@ -24,7 +27,7 @@ def to_storage() -> dict[str, Any]:
 
     async def make(gateway: Gateway) -> dict[str, Any]:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _leave)
-        name, made = await _backups(gateway.settings).make(gateway.stores.backup)
+        name, made = await _backups(gateway.storage, gateway.settings).make(gateway.stores.backup)
         return {"name": name, "made_at": made.made_at, "store": made.store_id, "bytes": made.size}
 
     return with_gateway(make)
@@ -48,13 +51,13 @@ def fetched(name: str, target: Path) -> Backup:
 
 def _ask(ask: Callable[[StoredBackups], Awaitable[Result]]) -> Result:
     async def run() -> Result:
-        return await ask(_backups(load_settings(os.environ, keep_unknown=True)))
+        settings = load_settings(os.environ, keep_unknown=True)
+        return await ask(_backups(open_storage(settings), settings))
 
     return asyncio.run(run())
 
 
-def _backups(settings: Settings) -> StoredBackups:
-    storage = open_storage(settings)
+def _backups(storage: "Storage | None", settings: Settings) -> StoredBackups:
     if storage is None:
         raise Failure("FILMGATE_STORAGE is not set, so there is no storage for backups (docs/storage.md).")
     return StoredBackups(storage, settings.backup_keep)

@@ -1,15 +1,17 @@
 """`filmgate teams`: list, show, create, change and delete teams."""
 
 import sys
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from app.cli.admin_calls import AdminCalls, View
+from app.cli.admin_command import admin_command
 from app.cli.exits import Failure
 from app.cli.options import Name, NewName, Rule, Specs, TeamId
-from app.cli.parse import actor, argument
-from app.cli.store_command import store_command
+from app.cli.parse import argument
 from app.cli.tables import print_view, print_views
 from app.domain.accounts import (
     AS_GATEWAY,
@@ -17,20 +19,14 @@ from app.domain.accounts import (
     MAX_STORAGE_BYTES,
     MIN_RETENTION_DAYS,
     UNLIMITED,
-    Reposts,
-    Team,
 )
 from app.domain.limits import require_zone
-from app.views.accounts import TeamView, team_view
-
-if TYPE_CHECKING:
-    from app.gateway import Gateway  # slow to load: see store_command
 
 MAX_WEIGHT = 100
 MOST = {"gateway": MAX_RETENTION_DAYS, "unlimited": MAX_STORAGE_BYTES}
 COLUMNS = {
-    "team": "id",
     "name": "name",
+    "team": "id",
     "weight": "weight",
     "time zone": "time_zone",
     "limits": "limits",
@@ -81,30 +77,24 @@ StorageBytes = Annotated[
 ]
 
 
-async def _view(gateway: "Gateway", team: Team) -> TeamView:
-    return team_view(team, await gateway.limits.of(team.id))
-
-
 @group.command("list")
-@store_command(partial(print_views, columns=COLUMNS))
-async def list_teams(gateway: "Gateway") -> list[TeamView]:
+@admin_command(partial(print_views, columns=COLUMNS, spare=("weight", "time zone", "created")))
+async def list_teams(calls: AdminCalls) -> Sequence[View]:
     """List every team, the oldest first."""
-    teams = await gateway.administration.teams()
-    limits = await gateway.limits.of_each([team.id for team in teams])
-    return [team_view(team, limits[team.id]) for team in teams]
+    return await calls.teams()
 
 
 @group.command("show")
-@store_command(print_view)
-async def show(gateway: "Gateway", team_id: TeamId) -> TeamView:
+@admin_command(print_view)
+async def show(calls: AdminCalls, team_id: TeamId) -> View:
     """Show one team with its limits."""
-    return await _view(gateway, await gateway.administration.team(team_id))
+    return await calls.team(team_id)
 
 
 @group.command("create")
-@store_command(print_view)
+@admin_command(print_view)
 async def create(
-    gateway: "Gateway",
+    calls: AdminCalls,
     name: Name,
     *,
     weight: Weight = 1,
@@ -113,19 +103,14 @@ async def create(
     retention_days: RetentionDays = None,
     storage_bytes: StorageBytes = None,
     limits: Specs = None,
-) -> TeamView:
+) -> View:
     """Make a team, with its limits."""
-    team = await gateway.administration.add_team(
-        actor(),
-        name=name,
-        weight=weight or 1,
-        time_zone=time_zone or "UTC",
-        reposts=reposts or Reposts.ANSWERED,
-        retention_days=retention_days,
-        storage_bytes=storage_bytes,
-        limits=limits or (),
-    )
-    return await _view(gateway, team)
+    given = {"name": name, "weight": weight, "time_zone": time_zone, "reposts": reposts}
+    return await calls.add_team({**given, **_bounds(retention_days, storage_bytes)}, limits or ())
+
+
+def _bounds(retention_days: int | None, storage_bytes: int | None) -> dict[str, int | None]:
+    return {"retention_days": retention_days, "storage_bytes": storage_bytes}
 
 
 def _check_update(*, team_id: str, **given: object) -> None:  # noqa: ARG001  the one that is no change
@@ -135,9 +120,9 @@ def _check_update(*, team_id: str, **given: object) -> None:  # noqa: ARG001  th
 
 
 @group.command("update")
-@store_command(print_view, check=_check_update)
+@admin_command(print_view, check=_check_update)
 async def update(
-    gateway: "Gateway",
+    calls: AdminCalls,
     team_id: TeamId,
     *,
     name: NewName = None,
@@ -146,19 +131,10 @@ async def update(
     reposts: Rule = None,
     retention_days: RetentionDays = None,
     storage_bytes: StorageBytes = None,
-) -> TeamView:
+) -> View:
     """Change a team. A new time zone begins new calendar periods."""
-    team = await gateway.administration.change_team(
-        actor(),
-        team_id,
-        name=name,
-        weight=weight,
-        time_zone=time_zone,
-        reposts=reposts,
-        retention_days=retention_days,
-        storage_bytes=storage_bytes,
-    )
-    return await _view(gateway, team)
+    given = {"name": name, "weight": weight, "time_zone": time_zone, "reposts": reposts}
+    return await calls.change_team(team_id, {**given, **_bounds(retention_days, storage_bytes)})
 
 
 def _confirm(*, team_id: str, yes: bool) -> None:
@@ -172,13 +148,13 @@ def _confirm(*, team_id: str, yes: bool) -> None:
 
 
 @group.command("delete")
-@store_command(print_view, check=_confirm)
+@admin_command(print_view, check=_confirm)
 async def delete(
-    gateway: "Gateway",
+    calls: AdminCalls,
     team_id: TeamId,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,  # noqa: ARG001  see `_confirm`
 ) -> dict[str, Any]:
     """Delete a team and its users, and revoke their keys; jobs, ledger and audit log stay."""
-    await gateway.administration.remove_team(actor(), team_id)
+    await calls.remove_team(team_id)
     return {"id": team_id, "deleted": True}

@@ -10,10 +10,10 @@ import httpx
 import typer
 
 from app.cli import INTERRUPTED
+from app.cli.cells import printable
 from app.cli.exits import Failure
 from app.cli.generate.access import Access, find_access
 from app.cli.generate.client import ApiClient
-from app.cli.generate.screen import printable
 from app.cli.listen import Forwarder, forward_events
 from app.cli.options import GatewayKey, GatewayUrl
 from app.cli.parse import argument, parse_id

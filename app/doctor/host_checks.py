@@ -1,36 +1,39 @@
 """Checks of this machine: settings, files, disk, certificate, data directory."""
 
 import asyncio
+import os
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 
 from app.certificate import CertificateRefused, read_pair
-from app.data_dir import NotPrivate, require_private
+from app.data_dir import IN_MEMORY, KERNELS_OWN, NotPrivate, file_system, nearest_folder, require_private
 from app.doctor.results import CheckResult, fault, ok, skipped, warning
-from app.domain.errors import StorageAway
+from app.domain.counting import counted
+from app.domain.errors import StorageAway, StoreUnavailable
 from app.gateway import egress_policy, load_catalog, route_to_fal
 from app.registry.catalog import Catalog
-from app.settings import Settings, SettingsError
+from app.services.storage_mark import StorageMark
+from app.settings import KNOWN_NAMES, Settings, SettingsError
 from app.starting import open_storage
+from app.stores import Stores
 
 LOW_DISK_BYTES = 1_000_000_000
 LOW_DISK_SHARE = 0.05
 CERTIFICATE_DAYS = 21
 PRICE_DAYS = 90
 WITNESS = "epoch.json"
+STORAGE_REMEDIES = {
+    "away": "start it, or correct its address in FILMGATE_STORAGE",
+    "denied": "let this user write, read and delete there (docs/storage.md)",
+    "unmarked": "mount the storage that was used before, or take this one with `filmgate storage adopt`",
+}
 
 
 async def check_settings(settings: Settings) -> AsyncIterator[CheckResult]:
     """Rules over several settings, and the files that they name."""
-    unknown = settings.unknown_names
-    if unknown:
-        yield warning(
-            "settings",
-            f"{', '.join(unknown)} is not known to this version.",
-            "remove it, unless a newer version runs on the same store.",
-        )
     faults = 0
     with_store = (egress_policy,) if settings.redis_url is not None else ()  # which webhooks may not reach
     for read in (*with_store, route_to_fal):
@@ -38,7 +41,7 @@ async def check_settings(settings: Settings) -> AsyncIterator[CheckResult]:
             read(settings)
         except SettingsError as error:
             faults += 1
-            yield fault("settings", str(error), "correct the setting (README, Settings).")
+            yield fault("settings", str(error), "correct the setting (docs/settings.md).")
     if settings.real_money and settings.admin_key is None:
         yield warning(
             "settings",
@@ -57,8 +60,24 @@ async def check_settings(settings: Settings) -> AsyncIterator[CheckResult]:
             "FILMGATE_HOOK_SECRET is only in the store: an emptied store cannot recognise its requests at fal.",
             "set it (`openssl rand -hex 32`); requests that fal has now keep their old markers.",
         )
-    if not faults and not unknown:
+    if not faults and not settings.unknown_names:
         yield ok("settings", "The settings are valid.")
+
+
+def unknown_settings(settings: Settings, known: Collection[str] = ()) -> Iterator[CheckResult]:
+    """Names that no start accepts: those that no newer version knows which has used the store (`known`)."""
+    for name in settings.unknown_names:
+        if name in known:
+            what = f"{name} is not known to this version, only to a newer one that has used this store."
+            yield warning(
+                "settings", what, "upgrade this program, or remove the setting; until then it is ignored."
+            )
+            continue
+        meant = get_close_matches(name, KNOWN_NAMES, n=1)
+        remedy = f"correct the name (is {meant[0]} meant?), or remove it." if meant else "remove it."
+        yield fault(
+            "settings", f"{name} is no setting; `filmgate serve` and `worker` refuse to start with it.", remedy
+        )
 
 
 async def check_prices(settings: Settings) -> AsyncIterator[CheckResult]:
@@ -88,8 +107,20 @@ async def check_prices(settings: Settings) -> AsyncIterator[CheckResult]:
 async def check_disk(settings: Settings) -> AsyncIterator[CheckResult]:
     """The data directory belongs to this user, can be written, and has room."""
     folder = settings.data_dir.absolute()
+    above = nearest_folder(folder)
+    if (kind := file_system(above)) in KERNELS_OWN:
+        what = f"{folder} is on a file system of the kernel's ({kind}), which keeps no files."
+        yield fault("disk", what, "set FILMGATE_DATA_DIR to a directory on a disk.")
+        return
+    if kind in IN_MEMORY:
+        what = f"{folder} is in memory ({kind}): what is kept there is gone after a restart of the machine."
+        yield warning("disk", what, "set FILMGATE_DATA_DIR to a directory on a disk.")
     if not folder.is_dir():
-        yield skipped("disk", f"{folder} does not exist yet; the first start makes it.")
+        if os.access(above, os.W_OK | os.X_OK):
+            yield skipped("disk", f"{folder} does not exist yet; the first start makes it.")
+        else:
+            remedy = "make it for this user, or set FILMGATE_DATA_DIR to another directory."
+            yield fault("disk", f"{folder} does not exist, and this user may make nothing in {above}.", remedy)
         return
     try:
         await asyncio.to_thread(require_private, folder)
@@ -138,21 +169,25 @@ async def check_certificate(settings: Settings) -> AsyncIterator[CheckResult]:
     elif ends < now:
         yield fault("certificate", f"{until}: it has expired.", renew)
     elif days < CERTIFICATE_DAYS:
-        yield warning("certificate", f"{until}: {days} days.", renew)
+        yield warning("certificate", f"{until}: {counted(days, 'day')}.", renew)
     else:
         yield ok("certificate", f"{until}.")
 
 
-async def check_storage(settings: Settings) -> AsyncIterator[CheckResult]:
-    """Write, read and delete a small object."""
-    storage = open_storage(settings)
+async def check_storage(settings: Settings, stores: Stores | None) -> AsyncIterator[CheckResult]:
+    """Write, read and delete a small object; where the store answers, in the storage that it knows."""
+    storage = open_storage(settings, None if stores is None else StorageMark(stores.storage_mark))
     if storage is None:
         yield skipped("storage", "FILMGATE_STORAGE is not set: clips stay at fal for about a week.")
         return
     try:
         await storage.trial()
+    except StoreUnavailable:
+        async for result in check_storage(settings, None):
+            yield result
     except StorageAway as error:
-        yield fault("storage", f"{error.sentence}.", "see docs/storage.md; until then clips keep fal's addresses.")
+        remedy = STORAGE_REMEDIES.get(error.reason, "do what the sentence says (docs/storage.md)")
+        yield fault("storage", f"{error.sentence}.", f"{remedy}; until then clips stay at fal.")
     else:
         yield ok("storage", f"{storage.address} was written, read and deleted in a trial.")
 

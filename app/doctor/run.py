@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
-from pydantic import SecretStr
-
 from app.doctor.fal_checks import check_admin_key, check_fal, check_webhooks
 from app.doctor.host_checks import (
     check_certificate,
@@ -15,6 +13,7 @@ from app.doctor.host_checks import (
     check_prices,
     check_settings,
     check_storage,
+    unknown_settings,
 )
 from app.doctor.results import CHECK_SECONDS, Check, CheckResult, fault, run_checks, skipped
 from app.doctor.store_checks import (
@@ -23,12 +22,13 @@ from app.doctor.store_checks import (
     check_clock,
     check_format,
     check_store,
+    check_unknown,
     check_workers,
 )
 from app.domain.errors import StoreUnavailable
-from app.embedded import socket_url
-from app.settings import Settings, SettingsError, load_settings
+from app.settings import SettingsError, load_settings
 from app.stores import Stores, open_stores
+from app.this_store import with_this_store
 
 ANSWER_S = 3.0
 NEED_STORE = ("clock", "format", "workers", "lanes", "backups", "buying", "alarms")
@@ -37,15 +37,14 @@ NEED_STORE = ("clock", "format", "workers", "lanes", "backups", "buying", "alarm
 async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = CHECK_SECONDS) -> list[CheckResult]:
     """The results of all checks. Settings that cannot be read end it; a store that is away, its own part."""
     try:
-        settings = _with_embedded(load_settings(environ, keep_unknown=True))
+        settings = with_this_store(load_settings(environ, keep_unknown=True))
     except SettingsError as error:
-        return [fault("settings", str(error), "correct the setting (README, Settings); nothing else was checked.")]
+        return [fault("settings", str(error), "correct the setting (docs/settings.md); nothing else was checked.")]
     local: list[tuple[str, Check]] = [
         ("settings", partial(check_settings, settings)),
         ("prices", partial(check_prices, settings)),
         ("disk", partial(check_disk, settings)),
         ("certificate", partial(check_certificate, settings)),
-        ("storage", partial(check_storage, settings)),
         ("fal", partial(check_fal, settings)),
         ("fal admin key", partial(check_admin_key, settings)),
         ("fal webhooks", partial(check_webhooks, settings)),
@@ -53,27 +52,27 @@ async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = C
     if settings.redis_url is None:
         sentence = f"FILMGATE_REDIS_URL is not set, and nothing runs in {settings.data_dir.absolute()}."
         missing = fault("store", sentence, "start `filmgate up`, or set FILMGATE_REDIS_URL.")
-        return [*await run_checks(local, seconds=seconds), missing, *_skipped()]
+        local.append(("storage", partial(check_storage, settings, None)))
+        return [*await run_checks(local, seconds=seconds), *unknown_settings(settings), missing, *_skipped()]
     async with open_stores(settings, process="doctor") as stores:
-        found = await run_checks([*local, ("store", partial(check_store, settings, stores))], seconds=seconds)
+        with_store: list[tuple[str, Check]] = [
+            ("storage", partial(check_storage, settings, stores)),
+            ("store", partial(check_store, settings, stores)),
+        ]
+        found = await run_checks([*local, *with_store], seconds=seconds)
         if not await _answers(stores):
-            return [*found, *_skipped()]
+            return [*found, *unknown_settings(settings), *_skipped()]
         return found + await run_checks(
             [
+                ("settings", partial(check_unknown, settings, stores)),
                 ("clock", partial(check_clock, stores)),
                 ("format", partial(check_format, stores)),
-                ("workers", partial(check_workers, stores)),
+                ("workers", partial(check_workers, settings, stores)),
                 ("backups", partial(check_backups, settings, stores)),
                 ("alarms", partial(check_alarms, stores)),
             ],
             seconds=seconds,
         )
-
-
-def _with_embedded(settings: Settings) -> Settings:
-    """The settings with the address of a running embedded store, unless one is configured."""
-    url = None if settings.redis_url is not None else socket_url(settings.data_dir)
-    return settings if url is None else settings.model_copy(update={"redis_url": SecretStr(url)})
 
 
 async def _answers(stores: Stores) -> bool:

@@ -5,7 +5,10 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 from app import __version__
+from app.doctor.host_checks import unknown_settings
 from app.doctor.results import CheckResult, fault, ok, skipped, warning
+from app.domain.alarms import KINDS
+from app.domain.counting import counted
 from app.domain.data_format import FORMAT, refusal
 from app.domain.errors import StoreUnavailable
 from app.domain.heartbeats import ROLES
@@ -27,7 +30,8 @@ async def check_store(settings: Settings, stores: Stores) -> AsyncIterator[Check
         url = required_url(settings)
         faults = await wait_for_store(stores.redis, url, patience=0, role=StoreRole.API, on_wait=lambda _: None)
     except StoreRefused as refused:
-        yield fault("store", f"{str(refused)[:1].upper()}{str(refused)[1:]}.", "see docs/store.md.")
+        remedy = "change the store, its user's rights or FILMGATE_REDIS_URL accordingly (docs/store.md)."
+        yield fault("store", f"{str(refused)[:1].upper()}{str(refused)[1:]}.", remedy)
         return
     except StoreUnavailable as away:
         yield fault("store", away.message, "start the store, or correct FILMGATE_REDIS_URL (docs/store.md).")
@@ -53,11 +57,12 @@ async def check_store(settings: Settings, stores: Stores) -> AsyncIterator[Check
     if settings.store_replicas > facts.replicas:
         yield fault(
             "replicas",
-            f"{settings.store_replicas} replicas must confirm each job, and {facts.replicas} follow the primary.",
+            f"{counted(settings.store_replicas, 'replica')} must confirm each job, and {facts.replicas} can.",
             "start the replica, or set FILMGATE_STORE_REPLICAS; jobs are answered with 503 until then.",
         )
     elif facts.replicas:
-        yield ok("replicas", f"{facts.replicas} replicas follow, {settings.store_replicas} must confirm.")
+        confirm = f"{settings.store_replicas or 'none'} must confirm"
+        yield ok("replicas", f"The primary has {counted(facts.replicas, 'replica')}; {confirm}.")
     else:
         yield skipped("replicas", "The store has no replica; `filmgate backup` is the only copy.")
     if not faults:
@@ -87,9 +92,9 @@ async def check_format(stores: Stores) -> AsyncIterator[CheckResult]:
     state = await stores.data_format.state()
     refused = refusal(state.number, version=__version__)
     if refused is not None:
-        yield fault("format", refused, "see docs/upgrading.md.")
+        yield fault("format", refused, "run the version that the store needs on every host (docs/upgrading.md).")
     elif state.number < FORMAT:
-        done = f"; {state.changed} records are rewritten so far" if state.to else ""
+        done = f"; {counted(state.changed, 'record')} rewritten so far" if state.to else ""
         yield warning(
             "format",
             f"The store has data format {state.number}, this version {FORMAT}{done}.",
@@ -103,9 +108,22 @@ async def check_format(stores: Stores) -> AsyncIterator[CheckResult]:
         yield warning("format", f"Several versions run: {shown}.", "finish the upgrade (docs/upgrading.md).")
 
 
-async def check_workers(stores: Stores) -> AsyncIterator[CheckResult]:
+async def check_unknown(settings: Settings, stores: Stores) -> AsyncIterator[CheckResult]:
+    """Settings that this version does not know; the store tells whether a newer one does."""
+    if settings.unknown_names:
+        for result in unknown_settings(settings, await stores.setting_names.newer_than(__version__)):
+            yield result
+
+
+async def check_workers(settings: Settings, stores: Stores) -> AsyncIterator[CheckResult]:
     """Every kind of worker is alive, and a lane has run a moment ago."""
     workers = await stores.heartbeats.workers()
+    if settings.storage is not None and "storage" not in workers.values():
+        yield fault(
+            "workers",
+            "No worker for the storage is alive: no clip is copied, and no file is deleted there.",
+            "start `filmgate worker` with the FILMGATE_STORAGE that is set here.",
+        )
     counted = Counter(workers.values())
     missing = [role for role in ROLES if not counted[role]]
     hosts = sorted({name.rpartition(":")[0] for name in workers})
@@ -151,7 +169,10 @@ async def check_backups(settings: Settings, stores: Stores) -> AsyncIterator[Che
     every_ms = None if settings.backup_every is None else settings.backup_every * 1000
     if last.is_late(every_ms) or last.why:
         why = f"; the last try failed: {last.why}" if last.why else "."
-        yield fault("backups", f"{found}{why}", "see docs/runbook.md#backup_failed.")
+        remedy = "correct what it says, and run `filmgate backup --to-storage`"
+        if not last.why:
+            remedy = "look whether workers with FILMGATE_BACKUP_EVERY run, and run `filmgate backup --to-storage`"
+        yield fault("backups", f"{found}{why}", f"{remedy} (docs/runbook.md#backup_failed).")
     else:
         yield ok("backups", f"{found}.")
 
@@ -160,14 +181,18 @@ async def check_alarms(stores: Stores) -> AsyncIterator[CheckResult]:
     """What is wrong already: active alarms, and whether buying is stopped."""
     stopped = (await stores.buying.state()).reason_for("")
     if stopped is not None:
-        yield fault("buying", f"Nothing is bought: {stopped}", "see `filmgate status`, `filmgate epoch show`.")
+        remedy = "look for the cause with `filmgate status` and `filmgate epoch show`; then `filmgate resume`."
+        yield fault("buying", f"Nothing is bought: {stopped}", remedy)
     else:
         yield ok("buying", "Jobs may be bought.")
     active = await stores.alarms.active()
     for alarm in active[:MAX_SHOWN]:
         about = f" ({alarm.about})" if alarm.about else ""
-        yield fault("alarms", f"{alarm.kind}{about}: {alarm.message}", f"see docs/runbook.md#{alarm.kind}.")
+        ends = KINDS[alarm.kind].ends if alarm.kind in KINDS else ""
+        remedy = f"it ends when {ends}; docs/runbook.md#{alarm.kind} has the steps."
+        yield fault("alarms", f"{alarm.kind}{about}: {alarm.message}", remedy)
     if len(active) > MAX_SHOWN:
-        yield fault("alarms", f"{len(active) - MAX_SHOWN} more alarms are active.", "see `filmgate status`.")
+        more = counted(len(active) - MAX_SHOWN, "more alarm is", "more alarms are")
+        yield fault("alarms", f"{more} active.", "`filmgate status` lists them all.")
     if not active:
         yield ok("alarms", "No alarm is active.")

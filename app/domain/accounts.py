@@ -58,6 +58,7 @@ class Caller:
         job: the only job it may read; None for every job that its scopes allow.
         expires_ms: when it expires, by the store's clock; None for never.
         reposts: the rule for its equal submissions at fal's routes.
+        session: SHA-256 of the secret of the browser session that sent the request; None for a key in a header.
     """
 
     team: str
@@ -72,6 +73,7 @@ class Caller:
     job: str | None = None
     expires_ms: int | None = None
     reposts: Reposts = Reposts.ANSWERED
+    session: str | None = field(default=None, repr=False)
 
     @property
     def sees_team(self) -> bool:
@@ -184,7 +186,11 @@ def new_key(prefix: str = KEY_PREFIX) -> str:
 
 def well_formed(key: str) -> bool:
     """True when the checksum is right; a mistyped key or token is refused without asking the store."""
-    prefix = TOKEN_PREFIX if is_token(key) else KEY_PREFIX
+    return has_form(key, TOKEN_PREFIX if is_token(key) else KEY_PREFIX)
+
+
+def has_form(key: str, prefix: str) -> bool:
+    """True for what `new_key(prefix)` makes: prefix, length and checksum are right."""
     if len(key) != len(prefix) + SECRET_LENGTH + CHECK_LENGTH or not key.isascii():
         return False
     body, check = key[:-CHECK_LENGTH], key[-CHECK_LENGTH:]

@@ -1,7 +1,7 @@
 """Webhook deliveries: one event for one destination, and all rules of sending, retrying and keeping it.
 
 A destination is an endpoint of the team, or an address that a job names. All figures of the policy are here; a test
-compares README and docs/webhooks.md with them.
+compares the pages with them.
 """
 
 from dataclasses import dataclass

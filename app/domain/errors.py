@@ -8,6 +8,7 @@ FilmgateError
 ├── NotFound                     404  not_found, model_not_found
 ├── TooSlow                      408  request_timeout
 ├── Conflict                     409  already_ended, not_held …
+├── LinkEnded                    410  link_ended
 ├── OutsideFal                   412  url_not_allowed
 ├── TooLarge                     413  payload_too_large
 ├── WrongMediaType               415  unsupported_media_type
@@ -65,6 +66,7 @@ class Code(StrEnum):
     MODEL_NOT_ALLOWED = "model_not_allowed", 403, "The key may not use this model"
     ORIGIN_NOT_ALLOWED = "origin_not_allowed", 403, "The key may not be used from this web page"
     ADDRESS_EXPIRED = "address_expired", 403, "The signed address has ended"
+    CSRF = "csrf", 403, "The request may come from another web page"
     HAS_LIVE_JOBS = "has_live_jobs", 409, "Jobs have not ended"
     KEY_ENDED = "key_ended", 409, "The key opens nothing any more"
     BELOW_ZERO = "below_zero", 409, "Less than nothing would be spent"
@@ -80,6 +82,7 @@ class Code(StrEnum):
     TOO_MANY_ENDPOINTS = "too_many_endpoints", 409, "The team has too many webhook endpoints"
     TOO_MANY_SECRETS = "too_many_secrets", 409, "Too many secrets sign already"
     NO_VIDEO = "no_video", 409, "There is no clip"
+    LINK_ENDED = "link_ended", 410, "The link opens nothing any more"
     ADDRESS_TOO_LONG = "address_too_long", 414, "The address is too long"
     HEAD_TOO_LARGE = "head_too_large", 431, "The head of the request is too large"
     PAYLOAD_TOO_LARGE = "payload_too_large", 413, "The body is too large"
@@ -196,6 +199,14 @@ class Conflict(FilmgateError, code=Code.CONFLICT):
     """Its state does not allow this."""
 
 
+class LinkEnded(FilmgateError, code=Code.LINK_ENDED):
+    """A link that works once was used, revoked, or has expired."""
+
+
+class UnknownLink(LinkEnded):
+    """It was never given out, or was used up without a trace; counted as a guess."""
+
+
 class OutsideFal(FilmgateError, code=Code.URL_NOT_ALLOWED):
     """A client of fal's proxies names a host that is not fal's; the status is fal's own for it."""
 
@@ -267,11 +278,19 @@ class StoreUnavailable(Unavailable, code=Code.STORE_UNAVAILABLE):
     """Redis does not answer, or refuses writes."""
 
 
+class StoreDenied(StoreUnavailable, code=Code.STORE_UNAVAILABLE):
+    """The store's user may not do it. `sentence` is for operators: which user, and what it may not do."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("The store refuses us a command; its administrator must allow it.")
+        self.sentence = sentence
+
+
 class Unconfirmed(StoreUnavailable, code=Code.OUTCOME_UNKNOWN):
     """It was written, but no replica has confirmed it, so it may be lost with the primary."""
 
 
-StorageReason = Literal["away", "denied", "no_bucket", "full", "unusable", "lied"]
+StorageReason = Literal["away", "denied", "no_bucket", "full", "unusable", "lied", "unmarked"]
 
 
 class StorageAway(Unavailable, code=Code.STORAGE_UNAVAILABLE):

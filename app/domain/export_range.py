@@ -20,7 +20,7 @@ class ExportRange:
             return "", None
         found = POSITION.fullmatch(self.after)
         if found is None:
-            raise ValueError("is no cursor: take it from the last row of an earlier export.")
+            raise ValueError(f"{self.after!r} is no cursor: take it from the last row of an earlier export.")
         return found[1] or "", found[2]
 
     def ends_before(self, row_id: str) -> bool:

@@ -195,6 +195,8 @@ class Job(Order):
     charged_micro: int | None = None
     billable_units: str | None = None  # that fal named with the result, of the model's unit: a decimal number
     erased: bool = False
+    turns: str = field(default="", compare=False)  # states that no time above tells (app/domain/history.py)
+    entries: str = field(default="", compare=False)  # ids of ledger entries after its end
     # The beginnings of the calendar periods that its money counts in, fixed at admission (app/domain/starts.py);
     # `periods` has four of them in the form of older versions.
     starts: str = field(default="", compare=False)

@@ -29,7 +29,8 @@ class StorageUse:
         return (
             f"Your team may keep {in_bytes(limit)} here: {in_bytes(self.used)} are used, {in_bytes(self.held)} are "
             f"held by files on their way, {in_bytes(left)} are left, and this file has {in_bytes(size)}. "
-            "Delete jobs that you no longer need, or ask an administrator for a higher storage limit."
+            "Delete jobs and uploaded files that you no longer need, or ask an administrator for a higher storage "
+            "limit."
         )
 
 

@@ -171,6 +171,23 @@ class LimitState:
         return text[0].upper() + text[1:]
 
 
+def tightest(states: Iterable[LimitState]) -> LimitState | None:
+    """The limit that refuses first: one with nothing left, or else that with the fewest dollars left.
+
+    Without a limit in dollars, that of which the smallest share is left. Rates and limits on present jobs are left
+    out: there is room again without anybody's doing.
+    """
+    budgets = [
+        one for one in states if one.unit in COUNTED and one.window not in {Window.CONCURRENT, Window.QUEUED}
+    ]
+    return min(budgets, key=_tightness, default=None)
+
+
+def _tightness(state: LimitState) -> tuple[bool, bool, float]:
+    dollars = state.unit is Unit.USD
+    return state.left > 0, not dollars, state.left if dollars else state.left / max(1, state.amount)
+
+
 UNIT_WORDS = {
     Unit.JOBS: "jobs",
     Unit.USD: "US dollars",

@@ -18,6 +18,7 @@ MAX_STEPS = 50_000  # boxes, chunks or frames; AAC at 5 MB has some 20,000 frame
 TAIL_BYTES = 128 * 1024  # of an Ogg file, whose last page has its length; a page has at most 65 KB
 MAX_SECONDS = Decimal(86_400)
 UNKNOWN_32, UNKNOWN_64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
+PLACEHOLDER_32 = 0x7FFF0000  # of a WAV that was written into a pipe, or more
 
 _MP3_RATES = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)  # kbit/s of MPEG 1, layer III
 _MP3_RATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  # of MPEG 2 and 2.5
@@ -49,22 +50,32 @@ def measure(file: BinaryIO, content_type: str) -> Measures:
 
 
 def is_cut_off(file: BinaryIO, content_type: str) -> bool:
-    """True when the container says that it has more bytes than there are: MP4, MOV, M4A and WAV do. In a thread."""
+    """True when the container says that it has more bytes than there are. In a thread.
+
+    MP4, MOV, M4A, WAV and most WebM say it. What others append behind the last box is no part of the container.
+    """
     size = file.seek(0, io.SEEK_END)
     try:
         if content_type == "audio/wav":
             (length,) = struct.unpack("<I", _at(file, 4, 4))
-            return bool(length != UNKNOWN_32 and 8 + length > size)
+            return bool(length < PLACEHOLDER_32 and 8 + length > size)
+        if content_type == "video/webm":
+            elements = _elements(file, 0, size, count())
+            return any(last > size for element, _, last in elements if element == _SEGMENT)
         return content_type in _ISO_TYPES and _boxes_end(file, size) > size
     except struct.error:
         return True
+    except IndexError:
+        return False
 
 
 def _boxes_end(file: BinaryIO, size: int) -> int:
     """Where the last of the outer boxes ends by its own length."""
     start, steps = 0, count()
     while start + 8 <= size and next(steps) < MAX_STEPS:
-        length, _ = struct.unpack(">I4s", _at(file, start, 8))
+        length, kind = struct.unpack(">I4s", _at(file, start, 8))
+        if not (kind.isascii() and kind.decode().isprintable()):
+            break
         if length == 1:
             (length,) = struct.unpack(">Q", _at(file, start + 8, 8))
         start = max(start + length, start + 8) if length else size
@@ -150,7 +161,7 @@ _SCALE, _DURATION, _TRACK, _VIDEO, _WIDTH, _HEIGHT = 0x2AD7B1, 0x4489, 0xAE, 0xE
 
 
 def _elements(file: BinaryIO, start: int, end: int, steps: Iterator[int]) -> Iterator[tuple[int, int, int]]:
-    """The elements between two offsets: id, and where the content begins and ends."""
+    """The elements between two offsets: id, and where the content begins and ends, by its own length."""
     while start + 2 <= end and next(steps) < MAX_STEPS:
         head = _at(file, start, 12)
         id_bytes = 9 - head[0].bit_length()
@@ -160,7 +171,7 @@ def _elements(file: BinaryIO, start: int, end: int, steps: Iterator[int]) -> Ite
         size = int.from_bytes(head[id_bytes : id_bytes + size_bytes], "big") & mask
         content = start + id_bytes + size_bytes
         last = end if size == mask else content + size
-        yield element, content, min(last, end)
+        yield element, content, last
         start = last
 
 
@@ -171,7 +182,8 @@ def _webm(file: BinaryIO, size: int) -> Measures:
     outer = [(0, size)]
     while outer:
         start, end = outer.pop()
-        for element, content, last in _elements(file, start, end, steps):
+        for element, content, declared in _elements(file, start, end, steps):
+            last = min(declared, end)
             if element == _CLUSTER:
                 break
             if element in {_SEGMENT, _INFO, _TRACKS, _TRACK, _VIDEO}:

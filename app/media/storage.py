@@ -11,25 +11,23 @@ a bucket shows an upload when it is complete.
 import asyncio
 import io
 import os
-import re
 import secrets
 import shutil
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import obstore
-import structlog
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
 from app.domain.errors import StorageAway, StorageReason
 from app.domain.storage_address import StorageAddress
+from app.media.storage_errors import WORDS, CallFailed, OutOfRange, foreign_errors
 from app.media.waiting_files import RESERVE_BYTES
+from app.outages import Outage
 
 PART_BYTES = 5 * 1024 * 1024  # of a larger object, the least that S3 takes
 PARTS_AT_ONCE = 2  # in memory, for each object
@@ -48,25 +46,8 @@ RETRIES: Any = {
 # No total time: a slow reader of a large clip is no fault. A server that says nothing for half a minute is one.
 CLIENT: Any = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "1day"}
 TRIAL_PREFIX = "trial"
-_REASONS: tuple[tuple[StorageReason, re.Pattern[str]], ...] = (
-    ("full", re.compile(r"os error (?:28|122)\)|507 Insufficient|StorageFull|QuotaExceeded|EntityTooLarge")),
-    (
-        "denied",
-        re.compile(r"os error (?:1|13|30)\)|40[13] [FU]|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch"),
-    ),
-    ("no_bucket", re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist")),
-)
-_OUT_OF_RANGE = re.compile(r"Requested range was invalid|416 R|InvalidRange")
-_WORDS: dict[StorageReason, str] = {
-    "away": "does not answer",
-    "denied": "refuses access; check its key, and the rights to write, read and delete",
-    "no_bucket": "does not exist; create it first",
-    "full": "is full",
-    "unusable": "cannot be used",
-    "lied": "does not give back what was written",
-}
-
-log = structlog.get_logger()
+MARK = "filmgate.storage"  # an object with an id, by which a storage is known; `app/services/storage_mark.py`
+MARK_TEXT = "The mark of this storage of Filmgate, by which it is known: do not delete it."
 
 
 class NothingStored(Exception):
@@ -84,13 +65,25 @@ class Stored:
 
 
 class Storage:
-    """Reads and writes objects under keys such as `clips/TEAM/JOB/video.mp4`. Opening it calls nobody."""
+    """Reads and writes objects under keys such as `clips/TEAM/JOB/video.mp4`. Opening it calls nobody.
 
-    def __init__(self, address: StorageAddress, *, key_id: str | None = None, secret: str | None = None) -> None:
+    `check` raises StorageAway when it is not the storage that is meant: a folder whose disk is not mounted may be
+    there all the same. It is called in each trial, for a missing object, and before a folder is changed or listed.
+    """
+
+    def __init__(
+        self,
+        address: StorageAddress,
+        *,
+        key_id: str | None = None,
+        secret: str | None = None,
+        check: "Callable[[Storage], Awaitable[None]] | None" = None,
+    ) -> None:
         self.address = address
         self._folder = Path(address.place) if address.kind == "local" else None
         self._bucket = None if self._folder else _bucket(address, key_id, secret)
-        self._away_since: float | None = None
+        self._check = check
+        self._outage = Outage("storage")
 
     async def put(self, key: str, content: bytes | BinaryIO | AsyncIterator[bytes], *, content_type: str) -> Stored:
         """Write an object, or replace it: from then on readers get it whole. On a folder's disk it is durable then.
@@ -101,6 +94,7 @@ class Storage:
         size = _size_of(content)
         counted = _Counted(content) if isinstance(content, AsyncIterator) else None
         seconds = STREAM_SECONDS if size is None else CALL_SECONDS + size / BYTES_A_SECOND
+        await self._require_folder()
         async with self._calls("put", seconds=seconds):
             options: dict[str, Any] = {} if self._folder else {"attributes": {"Content-Type": content_type}}
             if self._folder is not None:
@@ -116,6 +110,7 @@ class Storage:
             if self._folder is not None:
                 await asyncio.to_thread(_flush, self._folder / key)
             stored = await self._head(key)
+        await self._require_folder()  # its disk may have gone while the object was written
         expected = counted.size if counted else size
         if stored is None or stored.size != expected:
             await self.delete([key])
@@ -144,7 +139,8 @@ class Storage:
         try:
             async with self._calls("get", seconds=CALL_SECONDS):
                 found = await obstore.get_async(self._open(), key, options=options)
-        except (FileNotFoundError, _OutOfRange):
+        except (FileNotFoundError, OutOfRange):
+            await self.require()
             raise NothingStored(key) from None
         return _stored(found.meta), self._chunks(found)
 
@@ -160,7 +156,10 @@ class Storage:
     async def head(self, key: str) -> Stored | None:
         """What is stored under the key, or None."""
         async with self._calls("head", seconds=CALL_SECONDS):
-            return await self._head(key)
+            found = await self._head(key)
+        if found is None:
+            await self.require()
+        return found
 
     async def _head(self, key: str) -> Stored | None:
         with suppress(FileNotFoundError):
@@ -169,6 +168,7 @@ class Storage:
 
     async def delete(self, keys: Iterable[str]) -> None:
         """Delete these objects; those that are not there are deleted already."""
+        await self._require_folder()
         room = asyncio.Semaphore(DELETES_AT_ONCE)
 
         async def one(key: str) -> None:
@@ -183,6 +183,7 @@ class Storage:
 
         A bucket sorts them by key; a folder does not.
         """
+        await self._require_folder()
         pages: Any = None
         while True:
             async with self._calls("list", seconds=CALL_SECONDS):
@@ -201,6 +202,7 @@ class Storage:
 
     async def trial(self) -> None:
         """Write, read and delete a small object; StorageAway with a sentence when one of them fails."""
+        await self.require()
         key, content = f"{TRIAL_PREFIX}/{secrets.token_hex(8)}", secrets.token_bytes(64)
         await self.put(key, content, content_type="application/octet-stream")
         try:
@@ -212,78 +214,81 @@ class Storage:
         if found != content:
             raise self._fault("lied", "a trial object was read back differently")
 
-    @asynccontextmanager
-    async def _calls(self, call: str, *, seconds: float | None) -> AsyncIterator[None]:
-        """Translate every failure inside to StorageAway; note when they begin and end."""
+    async def require(self) -> None:
+        """StorageAway when this is not the storage that is meant."""
+        if self._check is not None:
+            await self._check(self)
+
+    async def _require_folder(self) -> None:
+        if self._folder is not None:
+            await self.require()
+
+    async def mark(self) -> str | None:
+        """The id in its mark; None where there is no mark."""
+        if await self._is_missing():
+            return None
         try:
-            with _foreign_errors(call):
+            async with self._calls("get", seconds=CALL_SECONDS, counts=False):
+                found = await obstore.get_async(self._open(), MARK)
+                content = bytes(await found.bytes_async())
+        except FileNotFoundError:
+            return None
+        return content.decode(errors="replace").partition("\n")[0]
+
+    async def write_mark(self, mark: str) -> None:
+        """Make this a storage with this id; a folder is created, for this user only."""
+        async with self._calls("put", seconds=CALL_SECONDS):
+            if self._folder is not None:
+                await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+            await obstore.put_async(self._open(), MARK, f"{mark}\n{MARK_TEXT}\n".encode())
+            if self._folder is not None:
+                await asyncio.to_thread(_flush, self._folder / MARK)
+
+    async def is_empty(self) -> bool:
+        """True when there is no object at all."""
+        if await self._is_missing():
+            return True
+        async with self._calls("list", seconds=CALL_SECONDS, counts=False):
+            return not await anext(obstore.list(self._open(), chunk_size=1), None)
+
+    async def not_meant(self, mark: str | None) -> StorageAway:
+        """The error for a storage that has another mark than is known, or none."""
+        missing = "it has no mark" if mark is None else "its mark is another's"
+        return self._fault("unmarked", "there is no such folder" if await self._is_missing() else missing)
+
+    async def _is_missing(self) -> bool:
+        return self._folder is not None and not await asyncio.to_thread(self._folder.exists)
+
+    @asynccontextmanager
+    async def _calls(self, call: str, *, seconds: float | None, counts: bool = True) -> AsyncIterator[None]:
+        """Translate every failure inside to StorageAway; the log notes when they begin and end.
+
+        `counts`: a success is a sign that the storage can be used again.
+        """
+        try:
+            with foreign_errors(call):
                 async with asyncio.timeout(seconds):
                     yield
-        except _Failed as failed:
+        except CallFailed as failed:
             raise self._fault(failed.reason, failed.cause) from None
-        if self._away_since is not None:
-            log.warning(
-                "storage.back", storage=str(self.address), away_s=round(time.monotonic() - self._away_since, 1)
-            )
-            self._away_since = None
+        if counts:
+            self._outage.worked()
 
     def _fault(self, reason: StorageReason, cause: str) -> StorageAway:
-        """The error; the log gets one line until the storage does something again."""
-        if self._away_since is None:
-            self._away_since = time.monotonic()
-            log.error("storage.away", storage=str(self.address), reason=reason, cause=cause)
-        return StorageAway(reason, f"{self.address} {_WORDS[reason]} ({cause})")
+        """The error; the log gets one line for each reason until the storage does something again."""
+        self._outage.failed(reason, storage=str(self.address), detail=cause)
+        return StorageAway(reason, f"{self.address} {WORDS[reason]} ({cause})")
 
     def _open(self) -> ObjectStore:
-        """The bucket, or the folder, which is created for this user only."""
+        """The bucket, or the folder."""
         if self._bucket is None:
             folder = Path(self.address.place)
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not folder.is_dir():
+                if folder.exists():
+                    raise CallFailed("unusable", "it is a file")
+                raise CallFailed("no_bucket", "no such folder")
             self._bucket = LocalStore(folder, automatic_cleanup=True)
         return self._bucket
-
-
-class _Failed(Exception):
-    """A call that failed: why, in our words and in the storage's own."""
-
-    def __init__(self, reason: StorageReason, cause: str) -> None:
-        super().__init__(cause)
-        self.reason = reason
-        self.cause = cause
-
-
-class _OutOfRange(Exception):
-    """The object ends before the first byte that was asked for."""
-
-
-@contextmanager
-def _foreign_errors(call: str) -> Iterator[None]:
-    """Turn errors of obstore and of the system into ours; FileNotFoundError stays where an object is missing."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        if call in {"get", "head", "delete"} and _reason_of(error) != "no_bucket":
-            raise
-        raise _Failed("no_bucket", _cause(error)) from None
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise _Failed("denied", _cause(error)) from None
-    except TimeoutError:
-        raise _Failed("away", "no answer in time") from None
-    except (BaseError, OSError, ValueError) as error:
-        if call == "get" and _OUT_OF_RANGE.search(str(error)):
-            raise _OutOfRange from None
-        raise _Failed(_reason_of(error), _cause(error)) from None
-
-
-def _reason_of(error: Exception) -> StorageReason:
-    text = f"(os error {error.errno}) {error}" if isinstance(error, OSError) and error.errno else str(error)
-    local = isinstance(error, OSError) or "LocalFileSystem" in text
-    return next((reason for reason, pattern in _REASONS if pattern.search(text)), "unusable" if local else "away")
-
-
-def _cause(error: Exception) -> str:
-    """The first line of what obstore says, which has no secret in it; what follows is for its developers."""
-    return str(error).partition("\n")[0][:300]
 
 
 def _bucket(address: StorageAddress, key_id: str | None, secret: str | None) -> ObjectStore:
@@ -311,10 +316,11 @@ def _given(**options: Any) -> Any:
 
 def _require_room(folder: Path, size: int) -> None:
     """Keep a reserve of the folder's disk free: the store may be on it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < size + RESERVE_BYTES:
-        raise _Failed("full", f"{free // 1_000_000} MB are free on its disk; {RESERVE_BYTES // 1_000_000} stay so")
+        raise CallFailed(
+            "full", f"{free // 1_000_000} MB are free on its disk; {RESERVE_BYTES // 1_000_000} stay so"
+        )
 
 
 def _flush(path: Path) -> None:

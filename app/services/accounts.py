@@ -94,10 +94,20 @@ class Accounts:
     async def is_valid(self, caller: Caller) -> bool:
         """True while the caller's key is neither revoked nor expired; asks the store."""
         try:
+            if caller.session is not None:
+                return not await self._accounts.closed({caller.session: True})
             await self._read_caller(caller.digest, token=caller.token is not None)
         except Unauthenticated:
             return False
         return True
+
+    async def holder(self, key_digest: str) -> Caller:
+        """The caller with the key that has this digest; Unauthenticated when it is not valid."""
+        return await self._read_caller(key_digest, token=False)
+
+    async def is_closed(self, session_digest: str) -> bool:
+        """True for a session that has ended; looked up together with others, because its address sent bad ones."""
+        return await self._batch.is_closed(session_digest, token=True)
 
     async def opens(self, key: str) -> bool:
         """True when the key is valid."""
@@ -123,7 +133,12 @@ class Accounts:
 
     async def _read_caller(self, key_digest: str, *, token: bool, batched: bool = False) -> Caller:
         closed = batched and await self._batch.is_closed(key_digest, token=token)
-        found = None if closed else await self._accounts.credential(key_digest, token=token)
+        return await self.admit(
+            key_digest, None if closed else await self._accounts.credential(key_digest, token=token)
+        )
+
+    async def admit(self, key_digest: str, found: Credential | None) -> Caller:
+        """The caller with what the store has under a digest, whose use is recorded; Unauthenticated if it ended."""
         if found is None:
             raise Unauthenticated("The key is unknown, or it was revoked.")
         for record in (found.record, found.parent):

@@ -28,8 +28,9 @@ from app.webhooks.alerts import alert_body
 from app.webhooks.sender import Attempt, Sender
 from app.webhooks.signing import headers
 
-LEASE, LEASE_MS = "alerts", 15_000  # longer than one attempt takes
+LEASE, LEASE_MS = "alerts", 20_000  # two thirds of it, which are left at least, are longer than one attempt takes
 SAY_WANTED_S = 600.0
+ANSWER_SHOWN = 200  # characters of the receiver's answer: a reason, and not a page of another service
 
 log = structlog.get_logger()
 
@@ -56,7 +57,7 @@ class AlertStatus:
 
 @dataclass(frozen=True, slots=True)
 class AlertTest:
-    """How the receiver answered a test message; `status` is None without an answer, `answer` its beginning."""
+    """How the receiver answered a test message; `status` is None without an answer, `answer` is its beginning."""
 
     delivered: bool
     status: int | None
@@ -117,7 +118,7 @@ class Alerts:
         attempt = await self._attempt(self._receiver, message, now_ms)
         delivered = attempt.outcome == "delivered"
         error = None if delivered else _error(attempt)
-        return AlertTest(delivered, attempt.status, error, attempt.duration_ms, attempt.answer)
+        return AlertTest(delivered, attempt.status, error, attempt.duration_ms, attempt.answer[:ANSWER_SHOWN])
 
     async def status(self) -> AlertStatus:
         """Whether alarms are sent, and whether they arrive."""
@@ -163,7 +164,8 @@ class Alerts:
         if after.failures == 1:
             log.error("alerts.receiver_fails", error=error, remedy="`filmgate alerts test` shows its answer")
         if after.refused >= REFUSED_TIMES:
-            log.error("alerts.given_up", kind=message.alarm.kind, error=error, answer=attempt.answer[:200])
+            shown = attempt.answer[:ANSWER_SHOWN]
+            log.error("alerts.given_up", kind=message.alarm.kind, error=error, answer=shown)
             await done()
         await self._store.note(after)
 

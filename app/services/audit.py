@@ -51,7 +51,7 @@ class Audit:
         """Every action in the span, oldest first; ValueError when `span.after` is no cursor of the log."""
         team, line_id = span.position()
         if team:
-            raise ValueError("is a cursor of a ledger, not of the audit log.")
+            raise ValueError(f"{span.after!r} is a cursor of the ledger, not of the audit log.")
         async for line in self.audit.lines(from_ms=span.from_ms, after=line_id):
             if span.ends_before(line.id):
                 return

@@ -57,6 +57,11 @@ class DeliveryLog:
         deliveries = [_redacted(caller, logged) for logged in await self.store.read(job.team, ids[:limit])]
         return DeliveryPage(deliveries, write_cursor((0, ids[limit - 1])) if len(ids) > limit else None)
 
+    async def newest_of(self, job: Job, *, limit: int) -> list[LoggedDelivery]:
+        """A job's newest deliveries, for administrators."""
+        ids = (await self.store.ids_of_job(job.team, job.id))[::-1]
+        return await self.store.read(job.team, ids[:limit])
+
     async def get(self, caller: Caller, delivery_id: str) -> LoggedDelivery:
         """One delivery; NotFound when there is none that the caller may see."""
         logged = await self._visible(caller, delivery_id)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from app.domain.access import require_scope, visibility_filter
 from app.domain.accounts import Caller, Reposts, Scope
+from app.domain.counting import counted
 from app.domain.errors import Code, Conflict, NotFound, OverLimit, StoreUnavailable
 from app.domain.fal_states import belongs_to_app, terminal_response
 from app.domain.ids import join_ref
@@ -282,7 +283,7 @@ class FalCompat:
         position = await self.line.position_of_next(caller.team, caller.user, micro=1)
         if position > longest:
             sentence = (
-                f"There are {position} requests in line before this one; fal_max_queue_length allows {longest}."
+                f"{counted(position, 'request')} in line before this one; fal_max_queue_length allows {longest}."
             )
             raise OverLimit(sentence, code=Code.QUEUE_TOO_LONG, retry_after=QUEUE_RETRY_S)
 

@@ -234,6 +234,15 @@ class FalUploads:
         await self._parts.drop(_owner(upload), upload.id, order)
         return converted
 
+    async def delete(self, caller: Caller, url: str) -> None:
+        """Delete what is kept here of the caller's uploaded file, at its URL at fal or at ours.
+
+        fal's own copy goes in fal's own time. NotFound also for another's file.
+        """
+        upload_id = self._upload_at(url)
+        at_fal = url if upload_id is None else (await self.own(caller, upload_id)).url
+        await self._uploads.delete(caller, at_fal or "")
+
     async def resolve(self, caller: Caller, url: str) -> str:
         """The URL at fal for a URL of ours, a kept clip's too, and any other URL as it is.
 

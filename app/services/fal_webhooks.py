@@ -69,7 +69,8 @@ class FalWebhooks:
     async def _note_failure(self, ref: str) -> None:
         """Record that fal reported a failure; raise an alarm if the job has already succeeded."""
         job = await self.jobs.get(ref)
+        if job is None or await self.jobs.update(job, (Status.RUNNING, Status.FINALIZING), told_failed=1):
+            return  # the script that ends the job sees it
+        job = await self.jobs.get(ref)
         if job is not None and job.status is Status.SUCCEEDED:
             await self.adoption.alarm_webhook_differs(job)
-        elif job is not None:
-            await self.jobs.update(job, (Status.RUNNING, Status.FINALIZING), told_failed=1)

@@ -59,10 +59,14 @@ class KeptUploads:
             raise Unavailable("The file took too long to be stored; send it again.")
         return stays_ms // 1000
 
+    async def drop(self, names: Sequence[str]) -> None:
+        """Have files deleted soon, also when the storage is away now."""
+        await self._kept.drop(names)
+
     async def drop_quietly(self, names: Sequence[str]) -> None:
         """Have files deleted soon that nobody will name; if the store is away, their time does."""
         with suppress(StoreUnavailable):
-            await asyncio.shield(self._kept.drop(names))
+            await asyncio.shield(self.drop(names))
 
     @asynccontextmanager
     async def copy(self, name: str) -> AsyncIterator[BinaryIO]:

@@ -36,12 +36,15 @@ class Ledger:
     async def export(self, span: ExportRange, *, team: str | None) -> AsyncIterator[tuple[str, Entry]]:
         """Team and entry of every movement in the span, of all teams or one: team by team, oldest first.
 
-        ValueError when `span.after` is no cursor of a ledger.
+        ValueError when `span.after` is no cursor of the ledger, or names a team that is not exported.
         """
         first, entry_id = span.position()
         if entry_id is not None and not first:
-            raise ValueError("is a cursor of the audit log, not of the ledger.")
+            raise ValueError(f"{span.after!r} is a cursor of the audit log, not of the ledger.")
         teams = await self.ledger.teams() if team is None else [team]
+        if first and first not in teams:
+            why = "there is no such team here" if team is None else f"the export is of {team}"
+            raise ValueError(f"{span.after!r} is a cursor of the team {first}, and {why}.")
         for one in teams:
             if one < first:
                 continue

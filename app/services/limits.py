@@ -3,11 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from app.domain.accounts import Caller, Team, User
+from app.domain.cursors import read_cursor, write_cursor
 from app.domain.errors import invalid_at
-from app.domain.limits import GATEWAY, Limit, format_amount
+from app.domain.limits import GATEWAY, Limit, LimitState, Owner, format_amount
 from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.limits import LimitStore
+
+
+@dataclass(frozen=True, slots=True)
+class UserLimits:
+    """A user, and the state of each of their limits."""
+
+    user: User
+    limits: tuple[LimitState, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +33,32 @@ class Limits:
         await self._team_of(owner)
         return (await self.of_each([owner]))[owner]
 
+    async def of_users(self, team: Team, *, limit: int, cursor: str | None) -> tuple[list[UserLimits], str | None]:
+        """Up to `limit` users of a team, the oldest first, with the states of their limits; the next cursor."""
+        after = (-1, "") if cursor is None else read_cursor(cursor, kind="user")
+        users = [one for one in await self.accounts.users(team.id) if (one.created_ms, one.id) > after]
+        shown = users[:limit]
+        states = await self.limits.states_of_users(team.id, [one.id for one in shown], zone=team.time_zone)
+        more = write_cursor((shown[-1].created_ms, shown[-1].id)) if len(users) > limit else None
+        return [UserLimits(one, states[one.id]) for one in shown], more
+
     async def of_each(self, owners: Sequence[str]) -> dict[str, tuple[Limit, ...]]:
         """The same for several owners that exist, in two round trips."""
         now_ms = await self.clock.now_ms()
         found = await self.limits.of_each(owners)
         return {owner: tuple(_at(limit, now_ms) for limit in limits) for owner, limits in found.items()}
+
+    async def present(self, owner: str) -> list[tuple[Limit, LimitState]]:
+        """The owner's limits in the order of their names, each with what is used, held and left of it; NotFound."""
+        team_id = await self._team_of(owner)
+        team = None if team_id is None else await self.accounts.team(team_id)
+        user = "" if owner in {GATEWAY, team_id} else owner
+        zone = "UTC" if team is None else team.time_zone
+        asked = Caller(team=team_id or "", user=user, key="", scopes=frozenset(), zone=zone)
+        kind = Owner.GATEWAY if team_id is None else Owner.USER if user else Owner.TEAM
+        states = {(one.unit, one.window): one for one in await self.limits.states(asked) if one.owner is kind}
+        set_now = (await self.of_each([owner]))[owner]
+        return [(one, states[one.unit, one.window]) for one in set_now if (one.unit, one.window) in states]
 
     async def replace(self, actor: str, owner: str, limits: Sequence[Limit]) -> None:
         """Replace an owner's limits. Lower ones affect admissions only, not jobs that were admitted."""

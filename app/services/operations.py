@@ -175,7 +175,7 @@ class Operations:
         if request_id is not None:
             return await self.jobs.adopt(job, nonce=nonce, upstream_request_id=request_id, poll_ms=0)
         if charged is None:
-            return await self.jobs.requeue(job, nonce=nonce, wait_ms=0)
+            return await self.jobs.requeue(job, nonce=nonce, wait_ms=0, reason="resubmitted")
         charge = Charge.SPEND if charged else Charge.RELEASE
         unknown = "submission's outcome" if job.status is Status.HELD else "job's end"
         error = JobError("unknown_outcome", f"The {unknown} stayed unknown; an operator ended it.")

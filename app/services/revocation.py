@@ -1,4 +1,4 @@
-"""Ends open calls (held ones and streams) soon after their key is revoked or expires.
+"""Ends open calls (held ones and streams) soon after their key is revoked or expires, or their session ends.
 
 One task per process checks all their keys together: a thousand streams cost the store one call each time.
 """
@@ -22,14 +22,17 @@ log = structlog.get_logger()
 
 @dataclass
 class _Watched:
-    """A key with open calls: what ends each of them, once the key is revoked or has expired."""
+    """A key with open calls: what ends each of them, once the key is revoked or has expired.
+
+    `token`: its record is where those of browser tokens and sessions are.
+    """
 
     token: bool
     ends: set[Callable[[], None]] = field(default_factory=set)
 
 
 class Revocation:
-    """Notifies open calls that their key was revoked or has expired."""
+    """Notifies open calls that their key, or their session, has ended."""
 
     def __init__(self, accounts: AccountStore) -> None:
         self._accounts = accounts
@@ -39,7 +42,8 @@ class Revocation:
     @contextmanager
     def watching(self, caller: Caller, end: Callable[[], None]) -> Iterator[None]:
         """Call `end`, within the block, soon after the caller's key is revoked or expires."""
-        watched = self._watched.setdefault(caller.digest, _Watched(caller.token is not None))
+        name = caller.session or caller.digest
+        watched = self._watched.setdefault(name, _Watched(caller.session is not None or caller.token is not None))
         watched.ends.add(end)
         if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(
@@ -50,8 +54,8 @@ class Revocation:
             yield
         finally:
             watched.ends.remove(end)
-            if not watched.ends and self._watched.get(caller.digest) is watched:
-                del self._watched[caller.digest]
+            if not watched.ends and self._watched.get(name) is watched:
+                del self._watched[name]
 
     async def _check(self) -> None:
         """Check all watched keys while there are any; an outage of the store closes none."""

@@ -19,7 +19,7 @@ from app.fal.client import FalClient
 from app.media.conversion import PictureConverter, convertible
 from app.media.images import MIN_SIDE, AnimatedImage, ImageFacts, check_limits, inspect
 from app.media.kinds import START_BYTES, media_type
-from app.media.lengths import measure
+from app.media.lengths import is_cut_off, measure
 from app.store.accounts import AccountStore
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Uploads:
         record["kind"] = facts.kind
         known = {"seconds": facts.seconds, "width": facts.width, "height": facts.height}
         record |= {name: str(value) for name, value in known.items() if value is not None}
-        url, kept = await self._store(caller.team, file, name, record)
+        url, kept = await self._store(caller, file, name, record)
         return StoredMedia(url, sha256, facts, kept)
 
     async def store_accepted(self, caller: Caller, accepted: AcceptedImage) -> StoredImage:
@@ -159,14 +159,15 @@ class Uploads:
         name = f"{facts.sha256[:16]}.{SUFFIX[facts.format]}"
         record: dict[str, str | int] = {"type": facts.content_type, "size": facts.size, "sha256": facts.sha256}
         record |= {"kind": "image", "width": facts.width, "height": facts.height}
-        url, kept = await self._store(caller.team, accepted.content, name, record)
+        url, kept = await self._store(caller, accepted.content, name, record)
         return StoredImage(url, facts, accepted.converted_from, kept)
 
     async def _store(
-        self, team: str, content: bytes | BinaryIO, name: str, record: dict[str, str | int]
+        self, caller: Caller, content: bytes | BinaryIO, name: str, record: dict[str, str | int]
     ) -> tuple[str, KeptFor | None]:
         """Keep a file and send it to fal, both or none of them; its URL there, and where it is kept."""
-        content_type = str(record["type"])
+        team, content_type = caller.team, str(record["type"])
+        record |= {"user": caller.user} if caller.token is None else {"user": caller.user, "token": caller.token}
         if self.kept is None:
             url = await self.fal.upload(content, content_type=content_type, file_name=name)
             await self._remember(team, record | {"url": url}, seconds=REMEMBER_S)
@@ -202,6 +203,18 @@ class Uploads:
             fresh = await self.fal.upload(file, content_type=record["type"], file_name=name)
         await self._remember(team, {**record, "url": fresh}, seconds=REMEMBER_S)
         return fresh
+
+    async def delete(self, caller: Caller, url: str) -> None:
+        """Forget the caller's upload with this URL (fal's), and have the copy that is kept deleted soon.
+
+        With `team:admin` any upload of the team. NotFound when there is none, and when it is another user's.
+        """
+        record = await self.accounts.file(caller.team, _digest(url)) if self.is_at_fal(url) else None
+        if record is None or not _is_own(caller, record):
+            raise NotFound("There is no uploaded file of yours at this address.")
+        if self.kept is not None and "kept" in record:
+            await self.kept.drop([record["kept"]])
+        await self.accounts.forget_file(caller.team, _digest(url))
 
     async def drop(self, kept: Sequence[KeptFor]) -> None:
         """Have kept files deleted soon that nothing names; harmless when the store is away."""
@@ -260,6 +273,8 @@ def _media_facts(file: BinaryIO) -> FileFacts:
     if found is None or found not in MEDIA_SUFFIX:
         raise Unprocessable("This is no video or sound that can be read.")
     measures = measure(file, found)
+    if is_cut_off(file, found):
+        raise Unprocessable("This file is cut off: it has fewer bytes than its header says.")
     if found == "video/mp4" and measures.width is None:
         found = "audio/mp4"  # the same container with sound alone
     kind: FileKind = "video" if found.startswith("video/") else "audio"
@@ -275,6 +290,13 @@ def about_field(name: str) -> Iterator[None]:
         bounds = BOUNDS.get(error.code, {})
         found = Violation(f"/input/{name}", error.code, error.message, ctx=bounds)
         raise Unprocessable(error.message, code=error.code, violations=(found,)) from None
+
+
+def _is_own(caller: Caller, record: dict[str, str]) -> bool:
+    """Versions before did not write whose file it is: it is the team's."""
+    if caller.token is not None:
+        return record.get("token") == caller.token
+    return caller.acts_for_team or record.get("user") == caller.user
 
 
 def _digest(url: str) -> str:

@@ -1,7 +1,7 @@
 """Usage reports: jobs, seconds of video and dollars, from the ledger's sums by day and hour."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -18,6 +18,8 @@ from app.store.usage import HOUR_MS, HOURS_KEPT_MS, Tally, UsageStore
 MAX_DAYS = 366
 MAX_SPAN_MS = MAX_DAYS * DAY_MS + HOUR_MS  # an hour more when summer time ends in it
 MAX_DAY_MS = DAY_MS + HOUR_MS  # the day on which summer time ends
+MAX_TEAM_DAYS = 20_000  # days of all teams that one report reads: a few seconds
+MAX_ROWS = 20_000  # of one report
 NOON_MS = 12 * HOUR_MS
 LAST_MS = 8000 * 365 * DAY_MS  # in the year 9964; calendars end with 9999
 UNCODED_OFFSET = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)")  # a plus sign that was not percent-encoded
@@ -25,6 +27,8 @@ UNCODED_OFFSET = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)")  # a plus sign that was 
 
 class Grouping(StrEnum):
     """What usage is grouped by. Days are those of the team's time zone."""
+
+    TEAM = "team"
 
     DAY = "day"
     USER = "user"
@@ -64,12 +68,15 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class UsageGroup:
-    """One group: a day as `2026-11-22`, a model's id, or the id and name of a user or a key.
+    """One group: a day as `2026-11-22`, a model's id, or the id and name of a team, a user or a key.
 
-    `group` is empty for corrections about no job. `team` is None in a report of one team.
+    `group` is empty for corrections about no job. `team` and `team_name` are None in a report of one team, `day` in
+    one that is not daily.
     """
 
     team: str | None
+    team_name: str | None
+    day: str | None
     group: str
     name: str | None
     sums: Sums
@@ -77,9 +84,13 @@ class UsageGroup:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Usage of jobs that were admitted in the span, ordered by group. `credits` are micro-dollars."""
+    """Usage of jobs that were admitted in the span, ordered by group; `daily`: by day, and then by group.
+
+    `credits` are micro-dollars.
+    """
 
     group_by: Grouping
+    daily: bool
     span: Span
     time_zone: str | None
     rows: list[UsageGroup]
@@ -89,11 +100,12 @@ class Report:
 
 @dataclass(slots=True)
 class _Groups:
-    """Sums by team and group; with `user`, of that user only."""
+    """Sums by day (empty unless `daily`), team and group; with `user`, of that user only."""
 
     group_by: Grouping
+    daily: bool
     user: str | None = None
-    sums: dict[tuple[str, str], Sums] = field(default_factory=dict)
+    sums: dict[tuple[str, str, str], Sums] = field(default_factory=dict)
     credits: int = 0
 
     def add(self, team: str, day: str, tally: Tally) -> None:
@@ -103,8 +115,8 @@ class _Groups:
         if tally.credit:
             self.credits += tally.spent
             return
-        groups = {"day": day, "user": tally.user, "model": tally.model, "key": tally.key}
-        sums = self.sums.setdefault((team, groups[self.group_by]), Sums())
+        groups = {"day": day, "team": team, "user": tally.user, "model": tally.model, "key": tally.key}
+        sums = self.sums.setdefault((day if self.daily else "", team, groups[self.group_by]), Sums())
         sums.add(tally.jobs, tally.seconds, tally.spent, tally.held)
 
 
@@ -132,12 +144,13 @@ class Usage:
         return Span(from_ms, to_ms)
 
     async def report(
-        self, whose: Caller | str | None, *, from_ms: int, to_ms: int, group_by: Grouping | str
+        self, whose: Caller | str | None, *, from_ms: int, to_ms: int, group_by: Grouping | str, daily: bool = False
     ) -> Report:
         """The usage of a team, of what a caller may see, or of all teams (None), deleted ones too.
 
         A job counts when it was admitted, not when it was settled. Hours that the span cuts count as a whole. After
-        HOURS_KEPT_MS only days are known: one that the span cuts counts if its noon is in the span.
+        HOURS_KEPT_MS only days are known: one that the span cuts counts if its noon is in the span. With `daily`,
+        each group has a row for each day. Unprocessable when there is too much for one report.
         """
         user = None
         if isinstance(whose, Caller):
@@ -145,18 +158,23 @@ class Usage:
             require_scope(whose, Scope.JOBS_READ)
             user = None if whose.sees_team else whose.user
         teams = await self._teams(whose.team if isinstance(whose, Caller) else whose)
-        groups = _Groups(Grouping(group_by), user)
-        span, now_ms = Span(max(0, from_ms), to_ms), await self.clock.now_ms()
+        by = Grouping(group_by)
+        groups = _Groups(by, daily and by is not Grouping.DAY, user)
+        span, now_ms, days_read = Span(max(0, from_ms), to_ms), await self.clock.now_ms(), 0
         for team in teams:
             await self.sums.catch_up(team.id)
-            await self._add(groups, team, span, now_ms)
+            days = await self.sums.days(team.id, from_ms=span.from_ms, to_ms=span.to_ms)
+            days_read += len(days)
+            _require_room(days_read, MAX_TEAM_DAYS)
+            await self._add(groups, team, days, span, now_ms)
+            _require_room(len(groups.sums), MAX_ROWS)
         names = {team.id: await self._names(team, groups.group_by) for team in teams}
-        return _report(groups, span, names, None if whose is None else teams[0].time_zone)
+        return _report(groups, span, teams, names, None if whose is None else teams[0].time_zone)
 
-    async def _add(self, groups: _Groups, team: Team, span: Span, now_ms: int) -> None:
+    async def _add(self, groups: _Groups, team: Team, days: list[int], span: Span, now_ms: int) -> None:
         """Add the sums of whole days, and the sums of hours of days that the span cuts."""
         whole, cut = [], []
-        for day in await self.sums.days(team.id, from_ms=span.from_ms, to_ms=span.to_ms):
+        for day in days:
             if span.from_ms <= day and (day + MAX_DAY_MS <= span.to_ms or now_ms < span.to_ms):
                 whole.append(day)
             elif now_ms < day + HOURS_KEPT_MS:
@@ -180,7 +198,9 @@ class Usage:
         return [team]
 
     async def _names(self, team: Team, group_by: Grouping) -> dict[str, str] | None:
-        """The names of a team's users or keys, by id; None for groups without names."""
+        """The names of a team's users or keys, or its own, by id; None for groups without names."""
+        if group_by is Grouping.TEAM:
+            return {team.id: team.name}
         if group_by not in {Grouping.USER, Grouping.KEY}:
             return None
         users = await self.accounts.users(team.id, deleted=True)
@@ -200,16 +220,29 @@ def _date(day_ms: int, zone: ZoneInfo) -> str:
     return begin.date().isoformat()
 
 
-def _report(groups: _Groups, span: Span, names: Mapping[str, Mapping[str, str] | None], zone: str | None) -> Report:
+def _require_room(found: int, most: int) -> None:
+    if found > most:
+        raise invalid_at("/query/from", "out_of_range", "This is too much for one report; ask for fewer days.")
+
+
+def _report(
+    groups: _Groups,
+    span: Span,
+    teams: Sequence[Team],
+    names: Mapping[str, Mapping[str, str] | None],
+    zone: str | None,
+) -> Report:
     """The groups that are not zero, with names, and their total; `zone` is that of a single team."""
     rows, total = [], Sums()
-    for (team, group), sums in sorted(groups.sums.items()):
+    team_names = {team.id: team.name for team in teams}
+    for (day, team, group), sums in sorted(groups.sums.items()):
         if not sums.is_zero:
             known = names[team]
             name = None if known is None else known.get(group, "")
-            rows.append(UsageGroup(team if zone is None else None, group, name, sums))
+            own, own_name = (None, None) if zone is not None else (team, team_names[team])
+            rows.append(UsageGroup(own, own_name, day or None, group, name, sums))
             total.add(sums.jobs, sums.video_seconds, sums.spent, sums.held)
-    return Report(groups.group_by, span, zone, rows, total, groups.credits)
+    return Report(groups.group_by, groups.daily, span, zone, rows, total, groups.credits)
 
 
 def read_moment(name: str, text: str, zone: str) -> int:

@@ -1,7 +1,8 @@
 """Teams, users, keys and browser tokens in the store. They are changed by administrative acts (`audit.py`)."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from app.domain.accounts import NO_TEAM, NO_USER, Credential, Key, Reposts, Scope, Team, User
@@ -49,6 +50,14 @@ def _value(name: str, text: str) -> Any:
     if name == "older_secrets":
         return tuple(map(tuple, json.loads(text)))
     return int(text) if name in NUMBERS or name.endswith("_ms") else text
+
+
+@dataclass(frozen=True, slots=True)
+class AccountNames:
+    """Names of teams and users, by their ids; of deleted ones too."""
+
+    teams: dict[str, str] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict)
 
 
 class AccountStore:
@@ -107,6 +116,22 @@ class AccountStore:
         team, user = await read_hashes(self._redis, [keys.team(team_id), keys.user(team_id, user_id)])
         return (_read(Team, team) if team else None, _read(User, user) if user else None)
 
+    async def names_of(self, users: Collection[tuple[str, str]]) -> AccountNames:
+        """The names of these users, each given with its team, and of their teams, in one round trip."""
+        teams = sorted({team for team, _ in users})
+        names = [*map(keys.team, teams), *(keys.user(*one) for one in users)]
+        if not names:
+            return AccountNames()
+        with store_errors():
+            pipe = self._redis.together()
+            for name in names:
+                pipe.hget(name, "name")
+            found = [text or "" for text in await pipe.execute()]
+        own = [user for _, user in users]
+        return AccountNames(
+            dict(zip(teams, found[: len(teams)], strict=True)), dict(zip(own, found[len(teams) :], strict=True))
+        )
+
     async def key(self, key_id: str) -> tuple[str, Key] | None:
         """The digest and the record of the key with this id, a revoked one too."""
         with store_errors():
@@ -144,13 +169,8 @@ class AccountStore:
     async def credential(self, digest: str, *, token: bool) -> Credential | None:
         """What is stored under the digest of a key or token, with all that decides whether it is valid."""
         with store_errors():
-            now_ms, record, parent, zone, reposts = await scripts.read_credential(
-                self._redis, credential=keys.credential(digest, token=token)
-            )
-        if not record:
-            return None
-        key, parent_key = _read(Key, pairs(record)), _read(Key, pairs(parent)) if parent else None
-        return Credential(key, parent_key, zone or "UTC", Reposts(reposts or Reposts.ANSWERED), now_ms)
+            reply = await scripts.read_credential(self._redis, credential=keys.credential(digest, token=token))
+        return read_credential_reply(*reply) if reply[1] else None
 
     async def closed(self, credentials: Mapping[str, bool]) -> list[str]:
         """The digests of those of these keys (False) and tokens (True) that are no longer valid."""
@@ -172,6 +192,11 @@ class AccountStore:
         with store_errors():
             return await self._redis.hgetall(keys.file(team, url_digest)) or None
 
+    async def forget_file(self, team: str, url_digest: str) -> None:
+        """Forget what was uploaded under a URL."""
+        with store_errors():
+            await self._redis.delete(keys.file(team, url_digest))
+
     async def add_token(self, digest: str, record: Key, limits: Sequence[str | int], *, expires_ms: int) -> None:
         """Write a browser token and its limits; both expire at `expires_ms`."""
         with store_errors():
@@ -182,6 +207,14 @@ class AccountStore:
                 pipe.execute_command("HSET", keys.limits(record.id), *limits)
                 pipe.pexpireat(keys.limits(record.id), expires_ms)
             await pipe.execute()
+
+
+def read_credential_reply(
+    now_ms: int, record: Sequence[str], parent: Sequence[str], zone: str | None, reposts: str | None
+) -> Credential:
+    """What `read_credential.lua` returns, read."""
+    key, parent_key = _read(Key, pairs(record)), _read(Key, pairs(parent)) if parent else None
+    return Credential(key, parent_key, zone or "UTC", Reposts(reposts or Reposts.ANSWERED), now_ms)
 
 
 def _age(record: Team | User | Key) -> tuple[int, str]:

@@ -119,7 +119,7 @@ class AdministrationStore:
             "expires": iso(record.expires_ms),
             "reposts": record.reposts,
         }
-        writes = _put_key(key_digest, record)
+        writes = put_key(key_digest, record)
         require = [user_exists(record.team, record.user), team_exists(record.team)]
         await self._audit.act(actor, "key.add", record.id, details, writes=writes, require=require)
 
@@ -135,7 +135,7 @@ class AdministrationStore:
             "key.rotate",
             old[1].id,
             {"new": record.id, "old_ends": iso(old_ends_ms)},
-            writes=[*_put_key(*new), ("HSET", name, "expires_ms", old_ends_ms, "replaced_by", record.id)],
+            writes=[*put_key(*new), ("HSET", name, "expires_ms", old_ends_ms, "replaced_by", record.id)],
             require=[Require(("no_field", name, field), ended) for field in ("revoked_ms", "replaced_by")],
         )
 
@@ -169,7 +169,8 @@ def _no_live_jobs(what: str, owner: str) -> Require:
     return Require(("absent", keys.live(owner)), Conflict(f"The {what} has {LIVE_JOBS}", code=Code.HAS_LIVE_JOBS))
 
 
-def _put_key(key_digest: str, record: Key) -> list[Command]:
+def put_key(key_digest: str, record: Key) -> list[Command]:
+    """The writes that add a key under its digest."""
     return [
         put_record(keys.key(key_digest), record),
         ("HSET", keys.KEYS, record.id, key_digest),

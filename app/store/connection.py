@@ -1,5 +1,6 @@
 """Connections to the store: their time-outs, and the one place where Redis's errors become ours."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -22,7 +23,7 @@ from redis.sentinel import Sentinel as SyncSentinel
 from redis.sentinel import SentinelConnectionPool as SyncSentinelPool
 from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
-from app.domain.errors import StoreUnavailable
+from app.domain.errors import StoreDenied, StoreUnavailable
 from app.domain.store_address import StoreAddress, read_store_address
 from app.metrics.table import STORE_ERRORS
 from app.outages import Outage
@@ -36,6 +37,8 @@ MAX_CONNECTIONS = 64  # opening one for each caller of a burst would take longer
 MAX_TOGETHER = 16  # commands of one caller that leave together over the shared connection
 TURN_TIMEOUT = 2.0  # seconds to wait for a free connection
 TAKES_NO_WRITES = ("OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "BUSY")
+
+DENIED = re.compile(r"(?:User (?P<user>\S+)|[Tt]his user) has no permissions to run the '(?P<command>[^']+)'")
 
 OUTAGE = Outage("store")  # of this process: requests, steps and RQ notice the same one
 
@@ -324,10 +327,23 @@ class store_errors:  # noqa: N801  read as contextlib's are; a generator would c
             if OUTAGE.on:
                 OUTAGE.worked()
             return
+        if isinstance(error, NoPermissionError):
+            OUTAGE.failed("no_permission", said=str(error), remedy="docs/store.md lists the rights it needs")
+            STORE_ERRORS.add()
+            raise StoreDenied(denied_sentence(error)) from error
         sentence = _sentence(error)
         if sentence is not None:
             STORE_ERRORS.add()
             raise StoreUnavailable(sentence) from (error if isinstance(error, ResponseError) else None)
+
+
+def denied_sentence(error: NoPermissionError) -> str:
+    """Which user of the store may not do what, without a full stop; from the server's error."""
+    found = DENIED.search(str(error))
+    if found is None:
+        return f"The store's user may not do this ({error})"
+    user, command = found["user"], found["command"]
+    return f"The store's user{f' {user!r}' if user else ''} may not call {command.replace('|', ' ').upper()}"
 
 
 def _sentence(error: BaseException) -> str | None:
@@ -338,9 +354,6 @@ def _sentence(error: BaseException) -> str | None:
     if closed or isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse | OSError):
         OUTAGE.failed("no_answer", error=type(error).__name__)
         return "The store does not answer; try again in a moment."
-    if isinstance(error, NoPermissionError):
-        OUTAGE.failed("no_permission", said=str(error), remedy="docs/store.md lists the rights it needs")
-        return "The store refuses us a command; its administrator must allow it."
     if isinstance(error, ResponseError) and _takes_no_writes(error):
         full = isinstance(error, OutOfMemoryError) or str(error).lstrip("-").startswith("OOM")
         OUTAGE.failed("no_memory" if full else "no_writes", said=str(error))

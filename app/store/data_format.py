@@ -117,6 +117,7 @@ class DataFormatStore:
                 before_id="" if before is None else before[1],
                 limit=rows,
                 rows=rows,
+                from_ms=None,
                 rest=(),
             )
             written = 0

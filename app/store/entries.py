@@ -34,6 +34,23 @@ async def read_entries(redis: Client, pages: Mapping[str, Sequence[LedgerRow]]) 
     }
 
 
+def rows_of_job(rows: Mapping[str, Mapping[str, str]], job_id: str) -> list[LedgerRow]:
+    """Those of these rows, by their ids, that are about this job, oldest first."""
+    own = {entry_id for entry_id, row in rows.items() if job_id in {row.get("job"), _reserved_job(row)}}
+    ends = {entry_id for entry_id, row in rows.items() if _reserve_id(row) in own}
+    return [(entry_id, rows[entry_id]) for entry_id in sorted(own | ends, key=_order)]
+
+
+def _reserved_job(row: Mapping[str, str]) -> str | None:
+    words = row.get("entry", "").split(" ")
+    return words[3] if words[0] == RESERVE else None
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    at_ms, _, counter = entry_id.partition("-")
+    return int(at_ms), int(counter)
+
+
 def _reserve_id(row: Mapping[str, str]) -> str | None:
     """The id of the `reserve` entry that a short entry ends."""
     words = row.get("entry", RESERVE).split(" ")

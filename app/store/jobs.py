@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from dataclasses import fields as dataclass_fields
 from typing import Any, Literal
 
 import structlog
@@ -18,7 +17,18 @@ from app.store.connection import store_errors
 from app.store.events import forget_copies
 from app.store.packing import FIELDS, unpacked
 from app.store.reads import pairs, read_hashes
-from app.store.records import POLLED_FIELDS, Packed, facts_of, packed_fields, read_job, write_fields
+from app.store.records import (
+    MADE_FIELDS,
+    POLLED_FIELDS,
+    DuePoll,
+    Made,
+    Packed,
+    due_poll,
+    facts_of,
+    packed_fields,
+    read_job,
+    write_fields,
+)
 
 SUBMIT_LEASE_MS = 45_000  # a submission is one POST of at most 30 s; after this, its worker is gone
 HELD_SLOT_MS = 600_000
@@ -29,6 +39,7 @@ REQUEST_REMEMBERED_MS = 2 * DAY_MS
 PAGE = 1000  # records read at once
 BILLING_MS = 60_000  # fal's billing events come a little late
 
+TOLD_FAILED = "told_failed"  # what the end's script returns for a success that fal's webhook has called a failure
 NOW = "@now"  # in a field: the store's time (ms)
 UNTIL = "@until"  # in a field of an end: when the record is deleted (ms), by the team's days
 
@@ -48,35 +59,6 @@ class JobSnapshot:
     now_ms: int
     dedup_digest: str | None
     asked_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a generation gave: its output, when fal may delete the files (ms), and fal's units.
-
-    Where the gateway copies files: the secret of their addresses, and when these end (ms).
-    """
-
-    output: dict[str, Any] | None = None
-    expires_ms: int | str | None = None
-    billable_units: str | None = None
-    clip_secret: str | None = None
-    clip_until_ms: str | None = None
-
-
-MADE_FIELDS = tuple(field.name for field in dataclass_fields(Made))
-
-
-@dataclass(frozen=True, slots=True)
-class DuePoll:
-    """A running job that was taken for a poll: its ref, and the part of its record that a poll reads."""
-
-    ref: str
-    record: dict[str, str]
-
-    def job(self) -> Job:
-        """The job without its input, images and metadata; ValueError when the record cannot be read."""
-        return read_job(self.record)
 
 
 class JobStore:
@@ -131,21 +113,22 @@ class JobStore:
             now_ms, running, rows = await scripts.take_polls(
                 self._redis, limit=limit, visibility_ms=visibility_ms, rest=POLLED_FIELDS
             )
-        return now_ms, running, [_due_poll(*row) for row in rows]
+        return now_ms, running, [due_poll(*row) for row in rows]
 
-    async def claim(self, job: Job, *, start_timeout_ms: int = 0) -> str | None:
+    async def claim(
+        self, job: Job, *, nonce: str | None = None, start_timeout_ms: int = 0, until_ms: int | None = None
+    ) -> str | None:
         """Queued → submitting: the intention is stored before the call. The attempt's nonce, or None.
 
         None too while nothing may be bought for the job; its slot expires then, and it is in line again.
         `start_timeout_ms` is the start timeout sent to fal, 0 for none; the proof of an absence needs it.
+        After StoreUnavailable it may be made until `until_ms`; `requeue` with the nonce undoes it.
         """
-        nonce = new_nonce()
+        nonce = nonce or new_nonce()
+        fields = {"nonce": nonce, "start_timeout_ms": start_timeout_ms}
+        states, delay_ms = (Status.QUEUED,), SUBMIT_LEASE_MS
         done = await self._advance(
-            job,
-            (Status.QUEUED,),
-            Status.SUBMITTING,
-            delay_ms=SUBMIT_LEASE_MS,
-            fields={"nonce": nonce, "start_timeout_ms": start_timeout_ms},
+            job, states, Status.SUBMITTING, delay_ms=delay_ms, fields=fields, until_ms=until_ms
         )
         return nonce if done else None
 
@@ -160,24 +143,26 @@ class JobStore:
         fields = {"upstream_request_id": upstream_request_id, "upstream_status": "IN_QUEUE", "misses": 0}
         return await self._advance(job, (Status.QUEUED,), Status.RUNNING, fields={**fields, "nonce": nonce})
 
-    async def requeue(self, job: Job, *, nonce: str, wait_ms: int) -> bool:
+    async def requeue(self, job: Job, *, nonce: str, wait_ms: int, reason: str = "") -> bool:
         """Submitting or held → queued: fal did certainly not accept it; in line again after `wait_ms`.
 
-        If its caller has asked for its cancellation, it becomes canceled instead, and its money is released.
+        `reason` is a word for its history. If its caller has asked for its cancellation, it becomes canceled
+        instead, and its money is released.
         """
         states = (Status.SUBMITTING, Status.HELD)
-        return await self._advance(job, states, Status.QUEUED, nonce=nonce, delay_ms=wait_ms)
+        return await self._advance(job, states, Status.QUEUED, nonce=nonce, delay_ms=wait_ms, reason=reason)
 
     async def hold(self, job: Job, *, nonce: str, reason: str) -> bool:
         """Submitting → held: the outcome is unknown; the money stays reserved and nothing is sent again."""
+        states, fields = (Status.SUBMITTING,), {"held_reason": reason}
         return await self._advance(
             job,
-            (Status.SUBMITTING,),
+            states,
             Status.HELD,
             nonce=nonce,
             delay_ms=HELD_SLOT_MS,
-            fields={"held_reason": reason},
-            notify=True,
+            fields=fields,
+            reason=reason,
         )
 
     async def complete_upstream(self, job: Job, *, upstream_status: str, logs: list[dict[str, Any]]) -> bool:
@@ -198,23 +183,39 @@ class JobStore:
         charge: Charge,
         nonce: str = "",
         error: JobError | None = None,
-        made: Made | None = None,
     ) -> bool:
-        """A terminal state, with the settlement of its money, in one script; its files are then to be copied."""
-        made = made or Made()
-        return await self._advance(
+        """A terminal state without anything made, with the settlement of its money, in one script."""
+        change = {"charge": charge, "delay_ms": DISPUTE_MS, "fields": {"error": error}}
+        return await self._advance(job, from_states, status, nonce=nonce, **change)
+
+    async def finish(
+        self,
+        job: Job,
+        status: Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED],
+        *,
+        charge: Charge,
+        error: JobError | None,
+        made: Made,
+    ) -> Literal["", "ended", "told_failed"]:
+        """Finalizing → a terminal state, as `end`, with what was made, whose files are then to be copied.
+
+        Empty when it was refused; `told_failed` for a success that fal's webhook has called a failure.
+        """
+        reached = await self._move(
             job,
-            from_states,
+            (Status.FINALIZING,),
             status,
-            nonce=nonce,
             charge=charge,
             delay_ms=DISPUTE_MS,
             fields={"error": error, **{name: getattr(made, name) for name in MADE_FIELDS}},
-            notify=True,
             keep=made.clip_secret is not None and not is_kept(made.output),
         )
+        return "" if reached is None else "told_failed" if reached == TOLD_FAILED else "ended"
 
-    async def _advance(
+    async def _advance(self, job: Job, from_states: tuple[Status, ...], status: Status, **change: Any) -> bool:
+        return await self._move(job, from_states, status, **change) is not None
+
+    async def _move(
         self,
         job: Job,
         from_states: tuple[Status, ...],
@@ -224,9 +225,10 @@ class JobStore:
         charge: Charge = Charge.KEEP,
         delay_ms: int = 0,
         fields: Mapping[str, Any] | None = None,
-        notify: bool = False,
         keep: bool = False,
-    ) -> bool:
+        until_ms: int | None = None,
+        reason: str = "",
+    ) -> str | None:
         if any(status not in TRANSITIONS[before] for before in from_states):
             raise ValueError(f"no way leads from {', '.join(from_states)} to {status}")
         ref = join_ref(job.team, job.id)
@@ -245,6 +247,7 @@ class JobStore:
                 nonce=nonce,
                 status=status.value,
                 charge=charge.value,
+                until_ms=until_ms,
                 delay_ms=delay_ms,
                 give_up_ms=GIVE_UP_MS,
                 billing_ms=BILLING_MS if self._billed else None,
@@ -252,17 +255,17 @@ class JobStore:
                 retention_ms=self._retention_ms,
                 delivery_id=new_id("msg"),
                 cancel_error=write_fields({"error": CANCELED})[1],
-                notify=notify,
+                notify=status is Status.HELD or status.ended,
+                reason=reason,
                 packed=packed.content,
                 packed_names=",".join(packed.names),
                 packed_facts="\n".join(packed.facts),
                 rest=write_fields(fields or {}),
             )
         if reached is not None:
-            _count(Status(reached), fields or {})
-        if reached is not None and Status(reached).ended:
-            _log_end(job, reached, charge if status.ended else Charge.RELEASE, (fields or {}).get("error"))
-        return reached is not None
+            now = Status.SUCCEEDED if reached == TOLD_FAILED else Status(reached)
+            _note(job, now, charge if status.ended else Charge.RELEASE, fields or {})
+        return reached
 
     async def update(
         self,
@@ -369,30 +372,20 @@ class JobStore:
         return None
 
 
-def _log_end(job: Job, status: str, charge: Charge, error: JobError | None) -> None:
-    """The one line about a job's end, however it comes."""
-    code = None if error is None else error.code
-    log.info("job.ended", **job.names, status=status, money=charge.value, code=code)
-
-
 def ref_of(job: Job) -> str:
     """The job's ref."""
     return join_ref(job.team, job.id)
 
 
-def _count(status: Status, fields: Mapping[str, Any]) -> None:
-    """Count a change to this state with these fields, for the metrics."""
+def _note(job: Job, status: Status, charge: Charge, fields: Mapping[str, Any]) -> None:
+    """Count a change to this state with these fields, for the metrics; log each end, however it comes."""
     if status.ended:
         error = fields.get("error")
         unsaid = "canceled" if status is Status.CANCELED else "none"  # by a requeue that found a cancel request
         ENDED.add(status, unsaid if error is None else error.code)
+        log.info("job.ended", **job.names, status=status.value, money=charge.value, code=error and error.code)
     elif status is Status.HELD:
         HELD.add(fields["held_reason"])
-
-
-def _due_poll(ref: str | None, *values: str | None) -> DuePoll:
-    fields = zip(POLLED_FIELDS, values, strict=True)
-    return DuePoll(ref or "", {name: value for name, value in fields if value is not None})
 
 
 def _condition(ref: str, visible: tuple[str, str] | None) -> tuple[str, str]:

@@ -26,12 +26,12 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
     Lifetime.PERMANENT: (
         "team:", "teams", "user:", "users", "users:", "key:", "keys", "keys:", "limits:", "total:", "endpoints:",
         "reservations:", "ledger:", "usage", "usage:days:", "usage:day:", "audit", "audit:head", "epoch",
-        "hook_secret", "webhook_key", "setting_names", "format", "backups",
+        "hook_secret", "webhook_key", "setting_names", "format", "backups", "storage",
     ),
     Lifetime.STANDING: (
         "line", "line:", "marks", "later", "slots", "held", "due:", "jobs:", "live:", "queued:", "aside", "pauses",
         "breaker", "confirm", "uncopied", "admissions", "claims", "alarms", "alarms:active",
-        "last_used", "kept", "kept:sizes", "kept:bytes",
+        "last_used", "kept", "kept:sizes", "kept:bytes", "auth:invitations",
     ),
     Lifetime.LIVE: ("job:",),
     Lifetime.EXPIRING: (
@@ -40,6 +40,7 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
         "parts", "parts:", "outstanding:", "durations:", "ends:", "absences:", "request:", "suspect:", "wake",
         "lane:", "workers", "lanes_seen", "silent", "concurrency", "alarm_said:", "lease:", "programs", "alerts",
         "alerts:wanted", "alerts:receiver", "waiting_since", "hosts", "ledger_faults", "ledger_checked:",
+        "auth:sessions:", "auth:code:", "auth:invitation:",
     ),
 }  # fmt: skip
 LIFETIMES = {name: lifetime for lifetime, names in _BY_LIFETIME.items() for name in names}
@@ -70,12 +71,14 @@ CONCURRENCY = PREFIX + "concurrency"  # hash: each host's upstream concurrency, 
 TEAMS = PREFIX + "teams"
 USERS = PREFIX + "users"
 KEYS = PREFIX + "keys"
+INVITATIONS = PREFIX + "auth:invitations"  # sorted set: ids of invitations by when (ms) they are forgotten
 LAST_USED = PREFIX + "last_used"
 AUDIT = PREFIX + "audit"
 HOOK_SECRET = PREFIX + "hook_secret"  # string: the secret of markers, where no setting has one
 WEBHOOK_KEY = PREFIX + "webhook_key"  # string: the private key that signs messages to customers
 SETTING_NAMES = PREFIX + "setting_names"  # hash: version to the names of its settings, with spaces between
 DATA_FORMAT = PREFIX + "format"  # hash: the data format's number, and how far a migration to the next one has come
+STORAGE = PREFIX + "storage"  # hash: the id of the storage in use, and whether its mark was written
 BACKUPS = PREFIX + "backups"  # hash: the newest backup in the storage, and the last failure since
 PROGRAMS = (
     PREFIX + "programs"
@@ -274,8 +277,23 @@ def key(key_digest: str) -> str:
 
 
 def token(token_digest: str) -> str:
-    """Hash: a browser token, found by its SHA-256."""
+    """Hash: a browser token or a browser's session, found by its SHA-256; both end with the key in `parent`."""
     return f"{PREFIX}token:{token_digest}"
+
+
+def sessions(owner: str) -> str:
+    """Sorted set: digests of the sessions of a key, or of `administrator`, by when (ms) they began."""
+    return f"{PREFIX}auth:sessions:{owner}"
+
+
+def code(code_digest: str) -> str:
+    """String: digest of the key whose holder this one-time code signs in."""
+    return f"{PREFIX}auth:code:{code_digest}"
+
+
+def invitation(invitation_id: str) -> str:
+    """Hash: an invitation; its id is the beginning of its code's SHA-256."""
+    return f"{PREFIX}auth:invitation:{invitation_id}"
 
 
 def credential(digest: str, *, token: bool) -> str:

@@ -14,7 +14,10 @@ class LeaseStore:
         self._token = new_nonce()
 
     async def take(self, name: str, *, ms: int) -> bool:
-        """Take or renew the lease for so long; False when another process has it."""
+        """Take or renew the lease for so long; False when another process has it.
+
+        When it returns True, at least two thirds of that are left. It may be asked often: it writes once a third.
+        """
         with store_errors():
             return await scripts.take_lease(self._redis, lease=keys.lease(name), token=self._token, lease_ms=ms)
 

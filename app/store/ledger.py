@@ -18,11 +18,14 @@ from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.commands import Command, Require, flatten, team_exists
 from app.store.connection import store_errors
-from app.store.entries import read_entries
+from app.store.entries import read_entries, rows_of_job
 from app.store.reads import read_stream
 from app.store.records import facts_of
 
 PAGE = 1000
+NEAR_MS = 50  # an entry is written by the script that moves its job
+NEAR = 200  # entries of all jobs in that time
+MAX_LATER = 50  # entries of one job after its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,23 @@ class LedgerStore:
         with store_errors():
             rows = await self._redis.xrevrange(keys.ledger(team), max=highest, count=count)
             return (await read_entries(self._redis, {team: rows}))[team]
+
+    async def of_job(self, job: Job) -> list[Entry]:
+        """The movements of a job's money, oldest first: at its admission, at its end, and later ones by their ids.
+
+        Bounded, however long the ledger is. One is missing where the store's clock was set back before it.
+        """
+        name = keys.ledger(job.team)
+        with store_errors():
+            pipe = self._redis.together()
+            for at_ms in (job.created_ms, job.completed_ms):
+                if at_ms is not None:
+                    pipe.xrange(name, min=str(at_ms), max=str(at_ms + NEAR_MS), count=NEAR)
+            for entry_id in job.entries.split()[-MAX_LATER:]:
+                pipe.xrange(name, min=entry_id, max=entry_id, count=1)
+            rows = {entry_id: row for page in await pipe.execute() for entry_id, row in page}
+            found = await read_entries(self._redis, {job.team: rows_of_job(rows, job.id)})
+        return found[job.team]
 
     async def next_pages(self, after: Mapping[str, str]) -> dict[str, list[Entry]]:
         """Up to PAGE movements of each team after the entry with this id, oldest first, in two round trips."""

@@ -157,3 +157,15 @@ class LimitStore:
 
         _, now_ms, limits = await with_periods(self._clock, caller.zone, call)
         return read_states(limits, now_ms)
+
+    async def states_of_users(
+        self, team: str, users: Sequence[str], *, zone: str
+    ) -> dict[str, tuple[LimitState, ...]]:
+        """The states of the limits of several users of a team, by user, in one round trip."""
+
+        async def call(when: PeriodArguments) -> "scripts.ReadUserLimitsReply":
+            with store_errors():
+                return await scripts.read_user_limits(self._redis, team=keys.team(team), rest=users, **when)
+
+        _, now_ms, found = await with_periods(self._clock, zone, call)
+        return {user: read_states(flat, now_ms) for user, flat in zip(users, found, strict=True)}

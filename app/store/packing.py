@@ -42,6 +42,7 @@ FACTS = (
     "trace_sampled",
     "clip_secret",
     "clip_until_ms",
+    "turns",
 )
 MAX_CHARS = 16_384  # longer records are not packed
 # The first byte is the form of the rest; a form's dictionary never changes.

@@ -165,3 +165,38 @@ def write_fields(values: Mapping[str, Any]) -> list[str]:
         if value is not None:
             flat += (name, WRITE.get(type(value), str)(value))
     return flat
+
+
+@dataclass(frozen=True, slots=True)
+class DuePoll:
+    """A running job that was taken for a poll: its ref, and the part of its record that a poll reads."""
+
+    ref: str
+    record: dict[str, str]
+
+    def job(self) -> Job:
+        """The job without its input, images and metadata; ValueError when the record cannot be read."""
+        return read_job(self.record)
+
+
+def due_poll(ref: str | None, *values: str | None) -> DuePoll:
+    """From the ref and the values of POLLED_FIELDS, None for one that the record lacks."""
+    fields = zip(POLLED_FIELDS, values, strict=True)
+    return DuePoll(ref or "", {name: value for name, value in fields if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a generation gave: its output, when fal may delete the files (ms), and fal's units.
+
+    Where the gateway copies files: the secret of their addresses, and when these end (ms).
+    """
+
+    output: dict[str, Any] | None = None
+    expires_ms: int | str | None = None
+    billable_units: str | None = None
+    clip_secret: str | None = None
+    clip_until_ms: str | None = None
+
+
+MADE_FIELDS = tuple(field.name for field in fields(Made))

@@ -3,7 +3,8 @@
 One user may have all of them. Or each role has a user of its own with what that role needs:
 
 - the API reaches nothing of RQ, so that a stolen API process cannot give the workers something to run;
-- the workers reach no caller's key and no audit line: they can make none, read none and change none;
+- the workers reach no caller's key, session or invitation and no audit line: they can make none, read none and
+  change none;
 - commands (`filmgate keys`, `status`, `backup`) may also scan the store.
 """
 
@@ -17,7 +18,12 @@ EVERY_KEY = PREFIX + "*"
 RQ_KEYS = "rq:*"
 # No rule can name what it leaves out: these match all that begins with neither `au` nor `key` nor `to`, and `tot`.
 ALL_BUT_CALLERS = ("[^akt]*", "a[^u]*", "k[^e]*", "ke[^y]*", "t[^o]*", "tot*")
-NOT_FOR_WORKERS = frozenset({"key:", "keys", "keys:", "token:", "audit", "audit:head"})
+NOT_FOR_WORKERS = frozenset(
+    {
+        *("key:", "keys", "keys:", "token:", "audit", "audit:head"),
+        *("auth:sessions:", "auth:code:", "auth:invitation:", "auth:invitations"),
+    }
+)
 KEYS = {
     StoreRole.API: (EVERY_KEY,),
     StoreRole.WORKER: (*(PREFIX + most for most in ALL_BUT_CALLERS), RQ_KEYS),

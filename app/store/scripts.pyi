@@ -89,6 +89,7 @@ async def advance(
     nonce: str,
     status: str,
     charge: str,
+    until_ms: int | None,
     delay_ms: int,
     give_up_ms: int,
     billing_ms: int | None,
@@ -97,6 +98,7 @@ async def advance(
     delivery_id: str,
     cancel_error: str,
     notify: bool,
+    reason: str,
     packed: bytes,
     packed_names: str,
     packed_facts: str,
@@ -308,6 +310,13 @@ async def read_limit_states(
 async def read_queue_state(redis: Client) -> tuple[int, *tuple[list[Any], ...]]:
     """Reads the line's teams and users, from which a job's position is computed."""
 
+ReadUserLimitsReply: TypeAlias = tuple[Literal["states"], int, list[list[str]]] | tuple[Literal["clock"], int, str]
+
+async def read_user_limits(
+    redis: Client, *, team: str, zone: str, starts: str, ends: str, rest: Iterable[str]
+) -> ReadUserLimitsReply:
+    """Reads every limit of some users of one team, with what is used of it."""
+
 async def read_visible(redis: Client, *, record: str, field: str, value: str) -> list[str]:
     """Reads a job or an upload, if the caller may see it."""
 
@@ -407,6 +416,7 @@ async def scan_jobs(
     before_id: str,
     limit: int,
     rows: int,
+    from_ms: int | None,
     rest: Iterable[str],
 ) -> tuple[int, list[str], list[str], list[list[str]]]:
     """Reads the jobs of an index whose records have the wanted fields, newest first."""

@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from app.domain.errors import StoreUnavailable, Unavailable
-from app.store.connection import connect_rq
+from app.store.connection import connect_rq, denied_sentence
 
 SILENCE_S = 60.0  # the store sends a line feed every ten seconds until the file is ready
 CHUNK = 1 << 18
@@ -38,8 +38,8 @@ def read_snapshot(url: str, write: Callable[[bytes], object]) -> int:
             connection.send_command("REPLCONF", "rdb-only", "1")  # no commands afterwards, and no buffer for them
             connection.read_response()
             connection.send_command("SYNC")
-        except NoPermissionError:
-            raise SnapshotRefused("The store's user may not ask for a snapshot (SYNC, REPLCONF).") from None
+        except NoPermissionError as error:
+            raise SnapshotRefused(f"{denied_sentence(error)}, so it gets no snapshot.") from None
         except ResponseError as error:
             raise SnapshotRefused(f"The store gives no snapshot ({error}).") from None
         except (RedisError, OSError):

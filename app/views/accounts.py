@@ -12,7 +12,7 @@ from app.domain.times import iso
 from app.services.accounts import CallerInfo
 from app.services.tokens import Minted
 from app.views.fields import Time, Usd
-from app.views.limits import LimitStateView, LimitView, limit_state_view, limit_view, limits_view
+from app.views.limits import LimitStateView, LimitView, limit_state_view, limit_view, limits_view, tightest_view
 
 
 class TeamView(TypedDict):
@@ -134,13 +134,15 @@ class StorageUseView(TypedDict):
 class MeView(TypedDict):
     """The caller, and what is left of its limits; with a browser token, of the token's own caps only.
 
-    `storage` is absent with a browser token, and where no storage is set.
+    `tightest` is the one of them that refuses first; its `owner` says whose it is. `storage` is absent with a
+    browser token, and where no storage is set.
     """
 
     team: NamedView
     user: NamedView
     key: OwnKeyView
     limits: list[LimitStateView]
+    tightest: LimitStateView | None
     usage: NotRequired[SpendingView]
     storage: NotRequired[StorageUseView]
 
@@ -208,11 +210,13 @@ def token_view(minted: Minted) -> TokenView:
 def me_view(caller: Caller, me: CallerInfo) -> MeView:
     """The caller."""
     by_token = caller.token is not None
+    limits = [state for state in me.limits if not by_token or state.owner is Owner.TOKEN]
     view: MeView = {
         "team": {"id": me.team.id, "name": me.team.name},
         "user": {"id": me.user.id, "name": me.user.name},
         "key": {"id": caller.key, "scopes": sorted(caller.scopes), "reposts": caller.reposts},
-        "limits": [limit_state_view(state) for state in me.limits if not by_token or state.owner is Owner.TOKEN],
+        "limits": [limit_state_view(state) for state in limits],
+        "tightest": tightest_view(limits),
     }
     if not by_token:
         view["usage"] = {"reserved_usd": format_usd(me.held_micro), "spent_usd": format_usd(me.spent_micro)}

@@ -95,12 +95,22 @@ class JobView(JobData):
     input: Object | None
 
 
-class JobPage(TypedDict):
-    """A page of jobs, newest first; `next_cursor` is null on the last one."""
+class ListedJobView(JobView):
+    """A job in a list, with the name of the user who submitted it."""
 
-    data: list[JobView]
+    user_name: str
+
+
+class JobPage(TypedDict):
+    """A page of jobs, newest first; `next_cursor` is null on the last one.
+
+    `scanned` jobs were looked at. A page looks at a limited number, so it may be short, or empty, before the last.
+    """
+
+    data: list[ListedJobView]
     next_cursor: str | None
     has_more: bool
+    scanned: int
 
 
 class QuotedLimit(LimitStateView):
@@ -166,7 +176,7 @@ def job_data(
         "status": cast("Status", job.status.value),
         "model": job.model,
         "output": _output(job, base_url),
-        "error": _error(job),
+        "error": error_view(job),
         "quoted_usd": format_usd(job.quoted_micro),
         "charged_usd": None if job.charged_micro is None else format_usd(job.charged_micro),
         "queue_position": queue_position,
@@ -199,6 +209,11 @@ def job_view(job: Job, **context: Unpack[JobContext]) -> JobView:
     }
 
 
+def listed_job_view(job: Job, user_name: str, **context: Unpack[JobContext]) -> ListedJobView:
+    """The job in a list."""
+    return {**job_view(job, **context), "user_name": user_name}
+
+
 def quote_view(quoted: JobQuote, *, upstream_paused: str | None) -> QuoteView:
     """The price and the wait of a submission."""
     return {
@@ -216,6 +231,16 @@ def quote_view(quoted: JobQuote, *, upstream_paused: str | None) -> QuoteView:
             "upstream_paused": paused_view(upstream_paused),
         },
     }
+
+
+def error_view(job: Job) -> ErrorView | None:
+    """Why the job failed, or None."""
+    if job.error is None:
+        return None
+    error: ErrorView = {"code": job.error.code, "message": job.error.message, "retryable": job.error.retryable}
+    if job.error.upstream is not None:
+        error["upstream"] = job.error.upstream
+    return error
 
 
 def paused_view(reason: str | None) -> PausedView | None:
@@ -236,12 +261,3 @@ def _output(job: Job, base_url: str) -> OutputView | None:
     if shown is None or "video" in shown:
         return cast("OutputView | None", shown)
     return cast("OutputView", {"video": None, **shown})
-
-
-def _error(job: Job) -> ErrorView | None:
-    if job.error is None:
-        return None
-    error: ErrorView = {"code": job.error.code, "message": job.error.message, "retryable": job.error.retryable}
-    if job.error.upstream is not None:
-        error["upstream"] = job.error.upstream
-    return error

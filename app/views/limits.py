@@ -5,8 +5,9 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from app.domain.limits import Limit, LimitState, Owner, Unit, Window, format_amount
+from app.domain.limits import Limit, LimitState, Owner, Unit, Window, format_amount, tightest
 from app.domain.times import iso
+from app.services.limits import UserLimits
 from app.views.fields import Time
 
 Amount = str | int  # dollars as a decimal string, other units as an integer
@@ -28,17 +29,51 @@ class LimitList(TypedDict):
     data: list[LimitView]
 
 
-class LimitStateView(TypedDict):
-    """A limit's state: the amount that applies, how much of it is used, held and left, and when it resets."""
+class LimitNow(TypedDict):
+    """The amount that applies now, with raises and credits; how much is used, held and left; when it resets."""
 
-    owner: Owner
-    unit: Unit
-    window: Window
     amount: Amount
     used: Amount
     held: Amount
     left: Amount
     resets_at: Time | None
+
+
+class PresentLimitView(LimitView):
+    """A limit as it was set, and its present state."""
+
+    state: LimitNow
+
+
+class PresentLimitList(TypedDict):
+    """An owner's limits, and what is left of them."""
+
+    data: list[PresentLimitView]
+
+
+class LimitStateView(LimitNow):
+    """A limit's state: the amount that applies, how much of it is used, held and left, and when it resets."""
+
+    owner: Owner
+    unit: Unit
+    window: Window
+
+
+class UserLimitsView(TypedDict):
+    """A user, the states of their own limits, and of these the one that refuses first; null without limits."""
+
+    id: str
+    name: str
+    limits: list[LimitStateView]
+    tightest: LimitStateView | None
+
+
+class UserLimitsPage(TypedDict):
+    """Users of a team, the oldest first; `next_cursor` is null on the last page."""
+
+    data: list[UserLimitsView]
+    next_cursor: str | None
+    has_more: bool
 
 
 def limit_view(limit: Limit) -> LimitView:
@@ -50,9 +85,37 @@ def limit_view(limit: Limit) -> LimitView:
     return view
 
 
+def present_limit_view(limit: Limit, state: LimitState) -> PresentLimitView:
+    """A limit as it was set, and its state."""
+    return {**limit_view(limit), "state": _now(state)}
+
+
 def limits_view(limits: Sequence[Limit]) -> list[LimitView]:
     """An owner's limits, by unit and window."""
     return [limit_view(limit) for limit in sorted(limits, key=lambda limit: limit.name)]
+
+
+def user_limits_page(users: Sequence[UserLimits], next_cursor: str | None) -> UserLimitsPage:
+    """A page of users."""
+    return {
+        "data": [
+            {
+                "id": one.user.id,
+                "name": one.user.name,
+                "limits": [limit_state_view(state) for state in one.limits],
+                "tightest": tightest_view(one.limits),
+            }
+            for one in users
+        ],
+        "next_cursor": next_cursor,
+        "has_more": next_cursor is not None,
+    }
+
+
+def tightest_view(states: Sequence[LimitState]) -> LimitStateView | None:
+    """The state of the limit that refuses first, or None."""
+    first = tightest(states)
+    return None if first is None else limit_state_view(first)
 
 
 def limit_state_view(state: LimitState) -> LimitStateView:
@@ -61,6 +124,12 @@ def limit_state_view(state: LimitState) -> LimitStateView:
         "owner": state.owner,
         "unit": state.unit,
         "window": state.window,
+        **_now(state),
+    }
+
+
+def _now(state: LimitState) -> LimitNow:
+    return {
         "amount": _amount(state.unit, state.amount),
         "used": _amount(state.unit, state.used),
         "held": _amount(state.unit, state.held),

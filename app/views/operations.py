@@ -1,5 +1,6 @@
 """The installation as operators see it: health, overview, every team's jobs."""
 
+from collections.abc import Mapping
 from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
@@ -11,6 +12,7 @@ from app.domain.jobs import Job, Money, Priority, Status
 from app.domain.money import format_usd
 from app.domain.times import iso
 from app.services.alerts import AlertStatus, AlertTest
+from app.services.listing import JobList
 from app.services.operations import Overview
 from app.views.fields import Time, Usd
 from app.views.jobs import PausedView, paused_view
@@ -33,13 +35,6 @@ class ReadyView(TypedDict):
     workers: NotRequired[int]
     workers_missing: NotRequired[list[str]]
     upstream_paused: NotRequired[PausedView | None]
-
-
-class CodeView(TypedDict):
-    """An error code and its meaning."""
-
-    code: str
-    title: str
 
 
 class AttemptAtFal(TypedDict):
@@ -74,12 +69,23 @@ class OperatedJobView(AttemptAtFal):
     cancel_requested_at: Time | None
 
 
-class OperatedJobPage(TypedDict):
-    """Jobs of every team, newest first; `next_cursor` is null on the last page."""
+class ListedOperatedJob(OperatedJobView):
+    """The same in a list, with the names of its team and user."""
 
-    data: list[OperatedJobView]
+    team_name: str
+    user_name: str
+
+
+class OperatedJobPage(TypedDict):
+    """Jobs of every team, newest first; `next_cursor` is null on the last page.
+
+    `scanned` jobs were looked at. A page looks at a limited number, so it may be short, or empty, before the last.
+    """
+
+    data: list[ListedOperatedJob]
     next_cursor: str | None
     has_more: bool
+    scanned: int
 
 
 class BuyingView(TypedDict):
@@ -173,7 +179,10 @@ class AlertsView(TypedDict):
 
 
 class AlertTestView(TypedDict):
-    """How the receiver of alarms answered a test message; `status` is null without an answer."""
+    """How the receiver of alarms answered a test message; `status` is null without an answer.
+
+    `answer` has its first 200 characters: enough for a reason, too little for a page of another service.
+    """
 
     delivered: bool
     status: int | None
@@ -237,6 +246,23 @@ def operated_job_view(job: Job, held_ms: int | None = None) -> OperatedJobView:
         "completed_at": iso(job.completed_ms),
         "deadline_at": iso(job.deadline_ms),
         "cancel_requested_at": iso(job.cancel_requested_ms),
+    }
+
+
+def operated_job_page(page: JobList, held_since: Mapping[str, int]) -> OperatedJobPage:
+    """A page of every team's jobs; `held_since` is since when those of them that are held are so, by id."""
+    return {
+        "data": [
+            {
+                **operated_job_view(job, held_since.get(job.id)),
+                "team_name": page.names.teams[job.team],
+                "user_name": page.names.users[job.user],
+            }
+            for job in page.jobs
+        ],
+        "next_cursor": page.next_cursor,
+        "has_more": page.next_cursor is not None,
+        "scanned": page.scanned,
     }
 
 

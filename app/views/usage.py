@@ -20,9 +20,13 @@ class SumsView(TypedDict):
 
 
 class UsageRow(SumsView):
-    """One group, in the member that `group_by` names; `name` is that of a user or a key."""
+    """One group, in the member that `group_by` names; `name` is that of a user or a key.
+
+    A daily report's rows have `day` too, those about every team `team` and `team_name`.
+    """
 
     team: NotRequired[str]
+    team_name: NotRequired[str]
     day: NotRequired[str]
     user: NotRequired[str]
     model: NotRequired[str]
@@ -38,6 +42,7 @@ UsageReport = TypedDict(
         "to": Time,
         "time_zone": str | None,
         "group_by": Grouping,
+        "daily": bool,
         "data": list[UsageRow],
         "total": SumsView,
         "credits_usd": Usd,
@@ -56,11 +61,13 @@ def sums_view(sums: Sums) -> SumsView:
 
 
 def row_view(row: UsageGroup, group_by: Grouping) -> UsageRow:
-    """`{"team"?, group, "name"?, "jobs", "video_seconds", "spent_usd", "held_usd"}`."""
-    names = {} if row.team is None else {"team": row.team}
+    """`{"team"?, "team_name"?, "day"?, group, "name"?, "jobs", "video_seconds", "spent_usd", "held_usd"}`."""
+    names = {} if row.team is None or row.team_name is None else {"team": row.team, "team_name": row.team_name}
+    if row.day is not None:
+        names["day"] = row.day
     names[group_by.value] = row.group
     if row.name is not None:
-        names["name"] = row.name
+        names["team_name" if group_by is Grouping.TEAM else "name"] = row.name
     return cast("UsageRow", {**names, **sums_view(row.sums)})
 
 
@@ -71,6 +78,7 @@ def report_view(report: Report) -> UsageReport:
         "to": iso(report.span.to_ms),
         "time_zone": report.time_zone,
         "group_by": report.group_by,
+        "daily": report.daily,
         "data": [row_view(row, report.group_by) for row in report.rows],
         "total": sums_view(report.total),
         "credits_usd": format_usd(report.credits),

@@ -1,5 +1,6 @@
 """The pages and their files. They contain no secrets, so they need no key."""
 
+import asyncio
 import gzip
 import hashlib
 import re
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from app.domain.errors import NotFound
+from app.web.guide import Guide, folder
 
 ROOM = Path(__file__).parent
 MEDIA_TYPES = {
@@ -20,6 +22,7 @@ MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".jpg": "image/jpeg",
     ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
@@ -45,6 +48,7 @@ ADDRESSES = (
     "/share",
     "/wall",
 )
+GUIDE_POLICY = f"default-src 'none'; style-src 'self'; img-src 'self'; {_CLOSED}"
 DOCS_POLICY = (
     f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; {_CLOSED}"
 )
@@ -56,6 +60,7 @@ PACKED_UP_TO = 500_000  # bytes; a larger file would hold up other requests whil
 
 router = APIRouter(include_in_schema=False)
 reference = APIRouter(include_in_schema=False)  # not where FILMGATE_DOCS is 0
+guide = Guide(folder())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,12 @@ class StaticFile:
     etag: str
 
 
+def _file(content: bytes, suffix: str) -> StaticFile:
+    return StaticFile(content, MEDIA_TYPES[suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
 def _read(path: Path) -> StaticFile:
-    content = path.read_bytes()
-    return StaticFile(content, MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+    return _file(path.read_bytes(), path.suffix)
 
 
 def _read_all(folder: Path) -> dict[str, StaticFile]:
@@ -92,7 +100,7 @@ def _with_modules(page: StaticFile) -> StaticFile:
     """The page that names every script it will need: otherwise a browser finds them in six waves."""
     links = "".join(f'<link rel="modulepreload" href="/static/{name}">\n' for name in _modules("main.js", {}))
     content = page.content.replace(b"</head>", links.encode() + b"</head>", 1)
-    return StaticFile(content, page.media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+    return _file(content, ".html")
 
 
 PAGES = _read_all(ROOM / "pages")  # read once, at the start of the process: about 2 MB
@@ -113,6 +121,18 @@ for address in ADDRESSES:
 async def docs(request: Request) -> Response:
     """The API's reference from /openapi.json."""
     return _reply(request, PAGES["docs.html"], policy=DOCS_POLICY)
+
+
+@reference.api_route("/docs/guide", methods=["GET", "HEAD"])
+@reference.api_route("/docs/guide/{path:path}", methods=["GET", "HEAD"])
+async def guide_page(request: Request, path: str = "") -> Response:
+    """The documentation: a page, or a picture of one. Drawing a page takes some hundredths of a second, once."""
+    if path in guide.pictures:
+        return _reply(request, await asyncio.to_thread(_read, guide.pictures[path]), policy=FILE_POLICY)
+    page = await asyncio.to_thread(guide.page, path)
+    if page is None:
+        raise NotFound("There is no such page; /docs/guide lists them.")
+    return _reply(request, _file(page.encode(), ".html"), policy=GUIDE_POLICY)
 
 
 @router.api_route("/static/{path:path}", methods=["GET", "HEAD"])

@@ -46,7 +46,7 @@ KILL_S = 30.0
 TIGHT_S = 0.1
 # What is logged as an error on purpose.
 EXPECTED_ERRORS = {"job.orphan", "job.unsaved", "breaker.opened", "step.set_aside"}
-EXPECTED_ALARMS = {"held", "host_gone"}  # of what is killed here
+EXPECTED_ALARMS = {"held", "host_gone", "breaker_opened"}  # of what is killed here
 
 
 @dataclass

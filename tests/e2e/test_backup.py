@@ -11,7 +11,9 @@ import pytest
 from redis.asyncio import Redis
 
 from app.data_dir import DataDirLock
+from app.domain.store_role import StoreRole
 from app.embedded import EmbeddedStore
+from app.store.rights import acl
 from app.store.witness import Witness
 from tests.support.installation import ENDS, Installation, open_installation
 from tests.support.processes import clean_environment, run_command
@@ -170,11 +172,21 @@ async def test_a_store_on_another_machine_sends_a_snapshot(store: RedisServer, t
 
 async def test_a_store_that_gives_no_snapshot_says_what_to_do(store: RedisServer, tmp_path: Path) -> None:
     """Its user lacks the right: nothing is written, and the sentence has the right and the commands by hand."""
+    store.apply("ACL", "SETUSER", *acl("api", StoreRole.API).split()[1:], ">secret-of-a-test")
+    denied = await filmgate(
+        "backup",
+        str(tmp_path / "copy"),
+        FILMGATE_REDIS_URL=f"redis://api:secret-of-a-test@127.0.0.1:{store.port}/0",
+    )
+    store.apply("ACL", "DELUSER", "api")
+    assert (denied.returncode, denied.stdout) == (1, "")
+    assert "The store's user 'api' may not call CONFIG SET; run this as the store's user `admin`" in denied.stderr
     (store.dir / "appendonlydir").rename(store.dir / "elsewhere")
     store.apply("ACL", "SETUSER", "filmgate", "on", ">secret-of-a-test", "~*", "&*", "+@all", "-sync", "-replconf")
     url = f"redis://filmgate:secret-of-a-test@127.0.0.1:{store.port}/0"
     ended = await filmgate("backup", str(tmp_path / "copy"), FILMGATE_REDIS_URL=url)
     assert ended.returncode == 1
+    assert "The store's user 'filmgate' may not call REPLCONF, so it gets no snapshot." in ended.stderr
     assert "+sync and +replconf" in ended.stderr
     assert "auto-aof-rewrite-percentage 0" in ended.stderr
     assert names_in(tmp_path) == []

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Coroutine
 from functools import partial
+from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -12,10 +14,11 @@ import pytest
 from redis import Redis
 
 from app.store import keys
-from tests.support.command import On, command_on
-from tests.support.processes import clean_environment, run_command
+from tests.support.command import Ended, On, command_on
+from tests.support.processes import COMMAND, clean_environment, run_command
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack
+from tests.support.terminal import Terminal
 from tests.support.waiting import wait_until
 from workers.submit import submit
 
@@ -81,6 +84,10 @@ async def test_an_account_lives_from_its_team_to_its_end(stack: Stack, command: 
     await answer("limits", "set", team, "usd/day=1.00", "submits/minute=30")
     (raised,) = await answer("limits", "raise", team, "usd/day=7.50", "--for", "2h")
     assert (raised["amount"], raised["raised_to"]) == ("1.00", "7.50")
+    shown = {one["unit"]: one for one in await answer("limits", "show", team[:13])}  # the beginning of its id
+    assert shown["usd"]["state"] == {"amount": "7.50", "used": "0.00", "held": "0.00", "left": "7.50"} | {
+        "resets_at": shown["usd"]["state"]["resets_at"]
+    }
     limits = (await _as(stack, key["key"])).json()["limits"]
     assert {(one["unit"], one["amount"]) for one in limits} == {("submits", 30), ("usd", "7.50")}
 
@@ -99,6 +106,22 @@ async def test_an_account_lives_from_its_team_to_its_end(stack: Stack, command: 
     ]
     assert {line["actor"] for line in lines} == {"cli:olga"}
     assert key["key"] not in str(lines)
+
+
+@pytest.mark.anyio
+async def test_an_invitation_is_a_link_that_can_be_piped(stack: Stack, command: On) -> None:
+    """Only the link on stdout; under it a key with these scopes, once; the audit line has the operator's name."""
+    call, user = command(stack.redis), stack.account.user.id
+    rights = ("--key-name", "laptop", "--scope", "jobs:read", "--expires-in", "2h")
+    link = (await asyncio.to_thread(call, "users", "invite", user, *rights)).out.strip()
+    assert "/invite#fg_inv_" in link
+    code = link.partition("#")[2]
+    made = (await stack.api.post("/v1/invitations/accept", json={"code": code})).json()["key"]
+    assert (made["name"], made["user"], made["scopes"]) == ("laptop", user, ["jobs:read"])
+    view = (await asyncio.to_thread(call, "users", "invite", user, "--json")).json
+    assert (view["scopes"], view["key_name"]) == (["jobs:read", "jobs:write"], "")
+    (line, *_) = (await asyncio.to_thread(call, "audit", "list", "--json")).json
+    assert (line["action"], line["actor"], line["target"]) == ("invitation.add", "cli:olga", view["id"])
 
 
 @pytest.mark.anyio
@@ -157,8 +180,10 @@ def test_names_and_limits_are_changed(store: RedisServer, command: On) -> None:
     for owner in (user["id"], "gateway"):
         (limit,) = call("limits", "set", owner, "video_seconds/month=600", "--json").json
         assert limit == {"unit": "video_seconds", "window": "month", "amount": 600}
-        assert call("limits", "show", owner, "--json").json == [limit]
-    assert call("limits", "show", "--json").json == [limit]
+        (shown,) = call("limits", "show", owner, "--json").json
+        assert shown["state"].pop("resets_at") is not None
+        assert shown == {**limit, "state": {"amount": 600, "used": 0, "held": 0, "left": 600}}
+    assert call("limits", "show", "--json").json[0]["amount"] == 600
     assert call("limits", "set", "gateway", "--none", "--json").json == []
     assert call("users", "delete", user["id"], "--json").json == {"id": user["id"], "deleted": True}
     assert call("users", "list", "--team", team, "--json").json == []
@@ -185,6 +210,39 @@ def test_tables_hold_what_is_copied(store: RedisServer, command: On) -> None:
         ended = call(*words)
         assert (ended.code, ended.err) == (0, ""), words
         assert all(text in ended.out for text in shown), (words, ended.out)
+
+
+@pytest.mark.anyio
+async def test_tables_fit_a_terminal(store: RedisServer, command: On, tmp_path: Path) -> None:
+    """In 80 columns: names, whole states, ids that commands accept, times in words; in a pipe nothing is cut."""
+    here = command(store)
+
+    async def call(*words: str) -> Ended:
+        return await asyncio.to_thread(here, *words)
+
+    team = (
+        await call("teams", "create", "Film", "--limit", "usd/day=5", "--limit", "submits/minute=30", "--json")
+    ).json
+    made = (await call("users", "create", "Ada Lovelace", "--limit", "usd/month=50", "--key")).out
+    assert re.search(r"^user +Ada Lovelace, user_\w{32}\nlimits +usd/month=50.00\nkey +fg_live_\w+\n$", made)
+    (key,) = (await call("keys", "list", "--json")).json
+    await call("keys", "revoke", key["id"])
+    for words in ("keys list", "users list", "teams list", "audit list"):
+        whole = (await call(*words.split())).out
+        assert not set(whole) & set("┃│━\t"), whole
+        environment = clean_environment(FILMGATE_REDIS_URL=store.url)
+        terminal = Terminal([*COMMAND, *words.split()], tmp_path, environment)
+        try:
+            assert await terminal.ends() == 0
+        finally:
+            terminal.close()
+        assert max(map(len, terminal.text.splitlines())) <= 80, terminal.text
+        if words == "audit list":
+            assert re.search("just now|s ago", terminal.text), terminal.text
+        if words == "keys list":
+            assert re.search(r"^Ada Lovelace +key_\w{8} +revoked", terminal.text.replace("\r", ""), re.MULTILINE)
+            assert "\x1b[31mrevoked" in terminal.seen
+    assert (await call("teams", "show", team["id"][:13], "--json")).json["id"] == team["id"]
 
 
 def test_a_changed_store_is_noticed(store: RedisServer, command: On) -> None:

@@ -52,8 +52,13 @@ async def test_a_healthy_installation_has_no_fault(stack: Stack, tmp_path: Path)
         "FILMGATE_TLS_KEY": str(certificates.key),
     }
     await stack.gateway.migrator.advance(5)
-    async with stack.workers():
+    async with stack.workers(FILMGATE_STORAGE=environ["FILMGATE_STORAGE"]):
         await wait_until(stack.gateway.stores.lanes.idle_s, "a lane has run", interval=0.1)
+
+        async def all_have_reported() -> bool:
+            return "storage" in (await stack.gateway.stores.heartbeats.workers()).values()
+
+        await wait_until(all_have_reported, "the storage's worker has reported", interval=0.1)
         found = await examine(environ)
     assert set(states(found)) == CHECKS
     assert [one for one in found if one.state == "fault"] == []
@@ -87,6 +92,8 @@ async def test_faults_are_named_all_at_once(stack: Stack, tmp_path: Path) -> Non
     assert "has expired" in named(found, "certificate")
     assert "start a newer version" in named(found, "format")
     assert "docs/runbook.md#disk_low" in named(found, "alarms")
+    assert "No worker for the storage" in named(found, "workers")
+    assert [one for one in found if one.remedy.startswith(("see docs", "see `"))] == []
 
 
 @pytest.mark.parametrize(
@@ -95,7 +102,8 @@ async def test_faults_are_named_all_at_once(stack: Stack, tmp_path: Path) -> Non
         ("FILMGATE_PORT", "x", "settings", "FILMGATE_PORT"),
         ("FILMGATE_EGRESS_ALLOW", "not a network", "settings", "FILMGATE_EGRESS_ALLOW"),
         ("FILMGATE_PRICES", "/nowhere.json", "prices", "FILMGATE_PRICES"),
-        ("FILMGATE_NEWER", "1", "settings", "FILMGATE_NEWER is not known"),
+        ("FILMGATE_LANS", "1", "settings", "is FILMGATE_LANES meant?"),
+        ("FILMGATE_DATA_DIR", "/proc/y", "disk", "a file system of the kernel's (proc)"),
         ("FILMGATE_REDIS_URL", "", "store", "nothing runs in"),
         ("FILMGATE_REDIS_URL", "redis://127.0.0.1:1/0", "store", "is not there yet"),
         ("FILMGATE_FAL_QUEUE_URL", "http://127.0.0.1:1", "fal", "refuses the connection"),
@@ -105,10 +113,23 @@ async def test_faults_are_named_all_at_once(stack: Stack, tmp_path: Path) -> Non
 async def test_each_wrong_setting_is_named(stack: Stack, setting: str, value: str, check: str, words: str) -> None:
     """In the result of the check that it concerns; the others still run."""
     found = await examine({**stack.environment, setting: value})
-    assert states(found)[check] in {"fault", "warning"}
+    assert states(found)[check] == "fault"
     assert words in named(found, check)
     if check != "settings":
         assert states(found)["settings"] != "fault"
+
+
+async def test_a_setting_of_a_newer_version_is_a_warning_and_any_other_unknown_one_a_fault(stack: Stack) -> None:
+    """As at a start, which refuses the second; without the store nobody knows of a newer version."""
+    await stack.gateway.stores.setting_names.note("99.0", ["FILMGATE_NEWER"])
+    unknown = {"FILMGATE_NEWER": "1", "FILMGATE_NOBODYS": "1"}
+    away = {"FILMGATE_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    for more, expected in (({}, ("warning", "fault")), (away, ("fault", "fault"))):
+        found = await examine({**stack.environment, **unknown, **more})
+        assert (
+            tuple(one.state for name in unknown for one in found if one.check == "settings" and name in one.message)
+            == expected
+        )
 
 
 async def test_what_hangs_ends_in_time(stack: Stack) -> None:

@@ -50,7 +50,8 @@ async def test_an_export_is_whole_in_one_piece_and_in_parts(stack: Stack, comman
     for number, row in enumerate(found, 1):
         assert await rows(call, "ledger", "--after", row["cursor"]) == found[number:]
     assert await rows(call, "ledger", "--team", other) == [row for row in found if row["team"] == other]
-    assert await rows(call, "ledger", "--to", "2026-01-01") == []
+    empty = await asyncio.to_thread(call, "export", "ledger", "--to", "2026-01-01")
+    assert (empty.code, empty.out, empty.err) == (0, "", "There are no such rows.\n")
     assert await rows(call, "ledger", "--from", own[1]["at"], "--team", pipeline.team) == own[1:]
 
     text = (await asyncio.to_thread(call, "export", "ledger", "--format", "csv")).out
@@ -68,6 +69,26 @@ async def test_an_export_is_whole_in_one_piece_and_in_parts(stack: Stack, comman
     after = ("--after", json.loads(first.splitlines()[-1])["cursor"])
     await rows(call, "ledger", "--team", pipeline.team, *after, "-o", str(file))
     assert list(map(json.loads, file.read_text("utf-8").splitlines())) == own
+    assert "--format jsonl" in await asyncio.to_thread(
+        refused_file, call, file, "ledger", *after, "--format", "csv"
+    )
+    assert "other columns" in await asyncio.to_thread(refused_file, call, file, "audit", "--after", "1-1")
+    with file.open("a") as cut:
+        cut.write('{"cursor": ')
+    assert "middle of a row" in await asyncio.to_thread(refused_file, call, file, "ledger", *after)
+    sheet = tmp_path / "ledger.csv"
+    await rows(call, "ledger", *after, "--format", "csv", "-o", str(sheet))
+    await rows(call, "ledger", *after, "--format", "csv", "-o", str(sheet))
+    assert [line.startswith("cursor,team") for line in sheet.read_text("utf-8").splitlines()].count(True) == 1
+    assert "--format csv" in await asyncio.to_thread(refused_file, call, sheet, "ledger", *after)
+
+
+def refused_file(call: Command, file: Path, *words: str) -> str:
+    """The sentence of an export that does not continue this file, which stays as it is."""
+    before = file.read_bytes()
+    refused = call("export", *words, "-o", str(file)).refused(1)
+    assert file.read_bytes() == before
+    return refused
 
 
 async def test_an_exported_audit_log_can_be_verified_elsewhere(stack: Stack, command: On) -> None:
@@ -87,9 +108,14 @@ async def test_an_exported_audit_log_can_be_verified_elsewhere(stack: Stack, com
         ("audit", "--after", "team_1/1-1"),
         ("ledger", "--after", "1-1"),
         ("ledger", "--after", "x"),
+        ("ledger", "--after", "team_1/1-1"),
+        ("ledger", "--team", stack.account.team.id, "--after", "team_1/1-1"),
+        ("ledger", "--from", "2026-02-01", "--to", "2026-01-01"),
         ("ledger", "--from", "yesterday"),
         ("ledger", "--format", "xml"),
     ):
         ended = await asyncio.to_thread(call, "export", *words)
         assert (ended.code, ended.out) == (2, ""), ended
+        if "--after" in words:
+            assert f"{words[-1]!r} is " in ended.err
     assert "no team" in (await asyncio.to_thread(call, "export", "ledger", "--team", "team_0")).refused(1).lower()

@@ -119,7 +119,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 def test_the_images_steps_install_the_command(built: Built) -> None:
-    """From the build's files alone, install.sh makes a working `filmgate`, and changes nothing else."""
+    """From the build's files alone, install.sh makes a working `filmgate`, with its documentation."""
     assert built.context_unchanged
     assert not list(built.home.iterdir())
     assert not list(built.temporary.iterdir())
@@ -128,6 +128,9 @@ def test_the_images_steps_install_the_command(built: Built) -> None:
     started = outcome(command, cwd=built.home, env={"PATH": "/usr/bin:/bin"})
     assert started.returncode == 0, started.stderr
     assert "serve" in started.stdout
+    pages = "from app.web.guide import Guide, folder; print(Guide(folder()).page('limits'))"
+    drawn = outcome([str(built.target / "bin" / "python"), "-c", pages], cwd=built.home, env={})
+    assert '<h1 id="people-limits-and-money">' in drawn.stdout, drawn.stderr
 
 
 async def ready(compose: Composed) -> None:

@@ -124,6 +124,7 @@ def test_a_command_that_used_the_storage_ends_at_once(tmp_path: Path, words: lis
 def _storage(of: dict[str, str]) -> Storage:
     address = load_settings(of).storage
     assert address is not None
+    Path(address.place).mkdir(exist_ok=True)
     return Storage(address)
 
 
@@ -188,6 +189,7 @@ async def test_a_schedule_makes_backups_and_tells_of_failures(
     await wait_until(failed, "the failure is noted", timeout=60, interval=0.1)
     assert any("hours old" in message or "was not written" in message for message in await active())
     folder.unlink()
+    (tmp_path / "away").rename(folder)
     await age(7)
     await wait_until(lambda: schedule._running is not None and schedule._running.done(), "it has ended", timeout=30)
     await checked()

@@ -1,4 +1,4 @@
-"""README and docs/webhooks.md have the code's figures for webhook deliveries."""
+"""The pages have the code's figures for webhook deliveries."""
 
 from app.domain import deliveries as policy
 from app.services.endpoints import TEST_EVENTS_PER_MINUTE
@@ -23,11 +23,11 @@ def _span(seconds: int) -> str:
 PAUSES = [_span(seconds) for seconds in policy.SCHEDULE_S if seconds]
 HOURS = round(sum(policy.SCHEDULE_S) / 3600)
 SENTENCES = {
-    "README.md": [
+    "docs/events.md": [
         f"Schedule: at once, {', '.join(PAUSES)}.",
-        f"for up to {HOURS} hours",
         f"dead letters stay {policy.DEAD_LETTERS_MS // policy.DAY_MS} days",
     ],
+    "docs/guarantees.md": [f"for up to {HOURS} hours"],
     "docs/webhooks.md": [
         f"within {policy.ATTEMPT_TIMEOUT_S:.0f} seconds",
         f"after {', '.join(PAUSES[:-1])} and {PAUSES[-1]}, each ±{policy.JITTER:.0%}".replace("%", " %"),

@@ -1,56 +1,76 @@
-"""The README lists everything that others rely on."""
+"""The pages have everything that others rely on, and their links lead somewhere."""
 
 import re
-from collections.abc import Iterable
+from pathlib import Path
 
-from app.cli.command import COMMANDS
+import pytest
+
 from app.domain.errors import Code
-from app.domain.events import EVENT_TYPES
+from app.domain.remedies import JOB_ERRORS, REMEDIES
+from app.metrics.table import ENDS
 from app.settings import CLIENT_NAMES, Settings
-from tests.guards.openapi_document import drawn
+from app.web.guide import DECISIONS, Guide
+from app.web.markdown import slug_of
+from tests.guards.reference_pages import PAGES, Page
 from tests.support.repo import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = ROOT / "docs"
 SETTINGS = {field.alias or "" for field in Settings.model_fields.values()} | CLIENT_NAMES
+TEXTS = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+FENCE = re.compile(r"^( *)(```).*?^\1```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+MARKS = re.compile(r"[`*]|\]\([^)]*\)|\[")
 
 
-def not_in_the_readme(names: Iterable[str]) -> list[str]:
-    """Those that are not in it between backticks."""
-    return [name for name in names if f"`{name}`" not in README]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_of_the_reference_is_todays(page: Page) -> None:
+    """It is made from the program: `.venv/bin/python -m tests.guards.reference_pages` writes it."""
+    assert (DOCS / page.name).read_text("utf-8") == page.written()
 
 
-def api_routes() -> list[str]:
-    """`METHOD path` of every operation in the OpenAPI document."""
-    return [f"{method.upper()} {path}" for path, found in drawn()["paths"].items() for method in found]
-
-
-def test_every_setting_is_in_the_readme() -> None:
+def test_every_setting_is_on_its_page() -> None:
     """An undocumented setting cannot be found."""
-    assert not_in_the_readme(sorted(SETTINGS)) == []
+    text = (DOCS / "settings.md").read_text("utf-8")
+    assert [name for name in sorted(SETTINGS) if f"`{name}`" not in text] == []
 
 
-def test_every_route_is_in_the_readme() -> None:
-    """A route is documented where people look first."""
-    assert not_in_the_readme(api_routes()) == []
+@pytest.mark.parametrize("page", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_page_names_no_setting_that_does_not_exist(page: Path) -> None:
+    """The other way round; secrets may be files, and `FILMGATE_TEST_…` are for tests."""
+    named = set(re.findall(r"`(FILMGATE_(?!TEST_)[A-Z_]+[A-Z])[=`]", page.read_text("utf-8")))
+    assert sorted(named - SETTINGS - {f"{name}_FILE" for name in SETTINGS}) == []
 
 
-def test_every_error_code_is_in_the_readme() -> None:
-    """A code in a problem document can be looked up."""
-    assert not_in_the_readme(sorted(Code)) == []
+def test_every_error_has_a_cause_and_a_remedy() -> None:
+    """A problem's code and a failed job's can be looked up, and the page says what to do."""
+    assert REMEDIES.keys() == set(Code)
+    assert JOB_ERRORS.keys() == set(ENDS) - {"none", "internal_error"}
+    for texts in (*REMEDIES.values(), *JOB_ERRORS.values()):
+        assert all(text.endswith(".") for text in texts[-2:]), texts
 
 
-def test_every_event_type_is_in_the_readme() -> None:
-    """Consumers know which events exist."""
-    assert not_in_the_readme(EVENT_TYPES) == []
+def anchors(path: Path) -> set[str]:
+    """The ids of a page's headings."""
+    headings = HEADING.findall(FENCE.sub("", path.read_text("utf-8")))
+    return {slug_of(MARKS.sub("", heading)) for heading in headings}
 
 
-def test_every_command_is_in_the_readme() -> None:
-    """The list that begins with `filmgate up` has each of them."""
-    (listed,) = re.findall(r"^The command: (.*?)\. Exit codes", README, re.MULTILINE | re.DOTALL)
-    assert sorted(set(COMMANDS) - set(re.findall(r"\w+", listed))) == []
+@pytest.mark.parametrize("page", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    """A page that was moved or a heading that was renamed takes its links along."""
+    broken = []
+    for target in LINK.findall(FENCE.sub("", page.read_text("utf-8"))):
+        path, _, heading = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        if not found.exists() or (heading and heading not in anchors(found)):
+            broken.append(target)
+    assert broken == []
 
 
-def test_the_readme_has_no_setting_that_does_not_exist() -> None:
-    """The other way round: every setting in the README exists."""
-    named = {name for name in re.findall(r"`(FILMGATE_[A-Z_]+)`", README) if not name.endswith("_")}
-    assert sorted(named - SETTINGS) == []
+def test_every_page_can_be_reached_from_the_index() -> None:
+    """docs/README.md lists each, once: it is the navigation of /docs/guide too."""
+    guide = Guide(DOCS)
+    listed = [address for _, pages in guide.groups for _, address in pages]
+    pages = {name for name in guide.sources if name and not name.startswith(f"{DECISIONS}/")}
+    assert sorted(listed) == sorted(pages)

@@ -20,7 +20,7 @@ from tests.support.repo import ROOT
 
 Manifest = dict[str, Any]
 FOLDER = ROOT / "deploy" / "kubernetes"
-COMPONENTS = ("large", "ingress", "autoscaling", "own-store")
+COMPONENTS = ("ingress", "own-store", "large", "autoscaling")
 RELEASES = ("1.29", "1.37")  # the oldest and the newest that the schemas were checked for
 DATA = image_has(r"FILMGATE_DATA_DIR=(\S+)")
 
@@ -47,7 +47,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Manifes
     words = [str(ROOT / "deploy" / "secrets.sh"), str(folder / "secrets"), "store.filmgate.svc:6379"]
     env = {"PATH": os.environ["PATH"], "FAL_KEY": "a:key"}
     subprocess.run(words, env=env, check=True, capture_output=True)  # noqa: S603  ours
-    chosen = [(), *((one,) for one in COMPONENTS), ("large", "ingress", "autoscaling")]
+    chosen = [(), *((one,) for one in COMPONENTS), ("ingress", "large", "autoscaling")]
     return {"+".join(components): render(folder, components) for components in chosen}
 
 
@@ -94,6 +94,20 @@ def test_a_component_does_what_it_says(rendered: dict[str, list[Manifest]]) -> N
     assert grown == {"FILMGATE_LANES", "FILMGATE_WORKERS", "FILMGATE_DELIVERERS"}
     assert set(of_kind(rendered["ingress"], "Ingress")) == {"api"}
     assert set(of_kind(rendered["autoscaling"], "HorizontalPodAutoscaler")) == {"api", "worker"}
+
+
+def test_the_number_of_pods_is_the_autoscaler_s_where_there_is_one(rendered: dict[str, list[Manifest]]) -> None:
+    """A manifest that says one would set it back at every apply; the listed order of components works."""
+    for components, manifests in rendered.items():
+        scaled = {
+            (found["spec"]["scaleTargetRef"]["kind"], found["spec"]["scaleTargetRef"]["name"])
+            for found in of_kind(manifests, "HorizontalPodAutoscaler").values()
+        }
+        said = {(m["kind"], m["metadata"]["name"]) for m in manifests if "replicas" in m.get("spec", {})}
+        assert not scaled & said, components
+        assert scaled or said >= {("Deployment", "api"), ("StatefulSet", "worker")}
+    listed = re.findall("^#  - ([a-z-]+) #", (FOLDER / "kustomization.yaml").read_text("utf-8"), flags=re.MULTILINE)
+    assert tuple(listed) == COMPONENTS
 
 
 def test_every_pod_is_confined(rendered: dict[str, list[Manifest]]) -> None:

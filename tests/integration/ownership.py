@@ -157,6 +157,11 @@ async def a_file(stack: Stack, api: httpx.AsyncClient) -> str:
     return upload["file_url"].split("/")[-2]
 
 
+async def an_invitation(stack: Stack) -> str:
+    """An invitation of the stack's user."""
+    return (await stack.gateway.invitations.add("test", user=stack.account.user.id)).invitation.id
+
+
 def _limit() -> Limit:
     return Limit(Unit.JOBS, Window.DAY, 5)
 
@@ -215,6 +220,7 @@ ROUTES: dict[str, Entry] = {
     "POST /v1/admin/users/{user_id}/raises": Admins(a_user, 201, body=RAISE),
     "GET /v1/admin/keys/{key_id}": Admins(a_key),
     "DELETE /v1/admin/keys/{key_id}": Admins(a_key, 204),
+    "DELETE /v1/admin/invitations/{invitation_id}": Admins(an_invitation, 204),
     "POST /v1/admin/jobs/{job_id}/resolve": Admins(a_held_job, body={"action": "fail", "charged": False}),
     "POST /v1/admin/keys/{key_id}/rotate": Admins(a_key, 201, body={"overlap": 0}),
 }

@@ -34,6 +34,12 @@ async def refused(stack: Stack, status: int = 429, code: str = "over_limit") -> 
     return limit
 
 
+async def _limits(admin: Administrator, path: str) -> list[dict[str, Any]]:
+    """The limits as they were set, without their states."""
+    shown = (await admin.done("GET", path))["data"]
+    return [{name: value for name, value in one.items() if name != "state"} for one in shown]
+
+
 @pytest.mark.parametrize("owner", OWNERS)
 async def test_new_limits_take_the_place_of_the_old(admin: Administrator, stack: Stack, owner: str) -> None:
     """What was put is read back and enforced; an empty list removes all limits."""
@@ -41,10 +47,12 @@ async def test_new_limits_take_the_place_of_the_old(admin: Administrator, stack:
     assert await admin.done("GET", path) == {"data": []}
     await admin.done("PUT", path, [{"unit": "submits", "window": "hour", "amount": 60}])
     both = await admin.done("PUT", path, [ONE_CLIP, ONE_JOB])
-    assert both == {"data": [ONE_JOB, ONE_CLIP]} == await admin.done("GET", path)
+    assert both == {"data": [ONE_JOB, ONE_CLIP]} == {"data": await _limits(admin, path)}
     await stack.submit()
     limit = await refused(stack, 402, "over_budget")
     assert (limit["owner"], limit["left"]) == (owner, 0)
+    states = [one["state"] for one in (await admin.done("GET", path))["data"]]
+    assert [(one["held"], one["left"]) for one in states] == [(1, 0), ("1.40", "0.00")]
     assert await admin.done("PUT", path, []) == {"data": []}
     await stack.submit()
 
@@ -77,13 +85,13 @@ async def test_a_raise_is_in_force_until_it_ends(admin: Administrator, stack: St
     raised = await admin.done("POST", f"{path}/raises", {**ONE_JOB, "amount": 2, "expires_in": 60})
     assert {name: raised[name] for name in ONE_JOB} == ONE_JOB
     assert (raised["raised_to"], raised["raised_until"][-1]) == (2, "Z")
-    assert (await admin.done("GET", f"{path}/limits"))["data"] == [raised]
+    assert await _limits(admin, f"{path}/limits") == [raised]
     await stack.submit()
     assert (await refused(stack))["amount"] == 2
     name = {"team": stack.account.team.id, "user": stack.account.user.id}.get(owner, GATEWAY)
     over = await stack.gateway.stores.clock.now_ms() - 1
     await Pipeline(stack).redis.hset(keys.limits(name), "raise:jobs/total", f"2 {over}")
-    assert (await admin.done("GET", f"{path}/limits"))["data"] == [ONE_JOB]
+    assert await _limits(admin, f"{path}/limits") == [ONE_JOB]
     assert (await refused(stack))["amount"] == 1
 
 

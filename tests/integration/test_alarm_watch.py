@@ -7,6 +7,7 @@ import pytest
 from app.gateway import open_gateway
 from app.services.checks.buying import NOTHING_BOUGHT_MS, SLOTS_FULL_MS
 from app.store import keys
+from app.store.leases import LeaseStore
 from tests.integration.admin import Administrator
 from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
@@ -139,3 +140,17 @@ async def test_the_gateways_own_budget_is_an_alarm_at_each_threshold(
     assert [kind for kind, _ in raised] == ["budget_threshold", "budget_used_up"]
     assert "50 % of usd/month" in raised[0][1]
     assert "100 % of usd/month" in raised[1][1]
+
+
+async def test_a_lease_is_written_again_when_a_third_of_it_is_over(stack: Stack) -> None:
+    """It is asked for every second, and each write goes to the store's disk; another process gets none."""
+    redis: Any = stack.gateway.stores.redis
+    mine, other = LeaseStore(redis), LeaseStore(redis)
+    for left_ms, renewed in ((9_000, False), (7_000, False), (5_000, True)):
+        assert await mine.take("tested", ms=9_000)
+        await redis.pexpire(keys.lease("tested"), left_ms)
+        assert await mine.take("tested", ms=9_000)
+        assert (await redis.pttl(keys.lease("tested")) > left_ms) is renewed
+        assert not await other.take("tested", ms=9_000)
+    await mine.leave("tested")
+    assert await other.take("tested", ms=9_000)

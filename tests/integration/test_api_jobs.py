@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from app.store import keys
 from tests.integration.concurrency import concurrently
 from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.pipeline import Pipeline, job_in
@@ -219,6 +220,22 @@ async def test_a_quote_changes_nothing(stack: Stack) -> None:
         "queue": {"position": 2, "estimated_wait_s": 0, "expected_run_s": None, "upstream_paused": None},
     }
     assert long.json()["quoted_usd"] == "2.80"
+
+
+async def test_a_quote_says_how_long_the_model_usually_takes(stack: Stack) -> None:
+    """The median of its newest jobs, once there are any."""
+    model = "fal-ai/kling-video/v2/master/image-to-video"
+    for milliseconds in (40_000, 90_400, 600_000):
+        stack.redis.command("LPUSH", keys.durations(model), str(milliseconds))
+    stack.redis.command("EXPIRE", keys.durations(model), "60")
+    quoted = (await stack.api.post("/v1/quotes", json=stack.body())).json()
+    assert quoted["queue"]["expected_run_s"] == 90
+
+
+async def test_anybody_may_know_whether_clips_cost_money_here(stack: Stack) -> None:
+    """The emulator says so to whoever asks, with a key or without."""
+    reply = await stack.api.get("/v1/about", headers={"Authorization": ""})
+    assert (reply.status_code, reply.json()) == (200, {"emulated": True})
 
 
 async def test_a_submission_costs_what_was_quoted(stack: Stack) -> None:

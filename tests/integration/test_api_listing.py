@@ -1,14 +1,20 @@
 """Lists of jobs: order, pages, filters and visibility."""
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
+from app.domain.accounts import USER_SCOPES, Scope
+from app.store import keys
+from app.store.job_indexes import Wanted
+from tests.integration.admin import Administrator
 from tests.integration.concurrency import concurrently
-from tests.integration.refusals import nothing_changes
-from tests.support.callers import second_account
+from tests.integration.refusals import assert_problem, nothing_changes
+from tests.support.callers import another_key, calling, colleague, second_account
+from tests.support.pipeline import Pipeline
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -78,6 +84,67 @@ async def test_filters_choose(stack: Stack) -> None:
     assert await chosen("&metadata.all=yes") == {0, 1, 2, 3, 4, 5}
     assert await chosen("&metadata.parity=2") == set()
     assert await chosen(f"&metadata.parity=1&status=canceled&model={other}") == {7}
+    assert await chosen(f"&status=canceled&status=queued&model={other}") == {6, 7}
+    assert await chosen("&status=canceled&status=running&status=canceled") == {0, 7}
+    assert await chosen(f"&user={jobs[0]['user']}&metadata.all=yes") == {0, 1, 2, 3, 4, 5}
+    third, sixth = (quote(jobs[number]["created_at"]) for number in (3, 6))
+    assert await chosen(f"&from={third}") == {3, 4, 5, 6, 7}
+    assert await chosen(f"&to={third}") == {0, 1, 2}
+    assert await chosen(f"&from={third}&to={sixth}&status=queued") == {3, 4, 5}
+
+
+async def test_words_of_the_prompt_choose(pipeline: Pipeline) -> None:
+    """Each of them, in any case, in a storyboard's shots too, of live and packed jobs; not of erased ones."""
+    stack = pipeline.stack
+    done = (await pipeline.ended(prompt="Ein FUCHS im Schnee, straße")).id
+    erased = (await pipeline.ended(prompt="a fox that is gone")).id
+    assert (await stack.api.delete(f"/v1/jobs/{erased}")).status_code == 204
+    shots = [{"prompt": "a fox sleeps", "duration": "5"}, {"prompt": "it snows", "duration": "5"}]
+    story = stack.body("unused", model="fal-ai/kling-video/v3/pro/image-to-video")
+    story["input"] = {"start_image_url": story["input"]["image_url"], "multi_prompt": shots}
+    told = (await stack.api.post("/v1/jobs", json=story)).json()["id"]
+    await stack.submit("a quiet lake")
+
+    async def found(text: str) -> list[str]:
+        pages_found = await pages(stack.api, f"&text={quote(text)}", 1)
+        return [job["id"] for page in pages_found for job in page]
+
+    assert await found("fuchs STRASSE") == await found("schnee") == [done]
+    assert await found("fox snow") == [told]
+    assert await found("fox") == [told]
+    assert await found("image_url") == await found("fox lake") == []
+    page = (await stack.api.get("/v1/jobs?text=nothing")).json()
+    assert (page["data"], page["scanned"], page["has_more"]) == ([], 4, False)
+    indexes, team = stack.gateway.stores.job_indexes, stack.account.team.id
+    wanted = Wanted({}, accepts=lambda _: False)
+    scan = await indexes.scan(keys.team_jobs(team), team, before=None, limit=1, rows=3, wanted=wanted)
+    assert (scan.jobs, scan.rows) == ([], 1), "a job that is read in vain counts as several"
+    assert scan.reached is not None
+
+
+async def test_a_team_reader_chooses_a_user_and_reads_names(stack: Stack, admin: Administrator) -> None:
+    """With `team:read`, and as the administrator, who sees no prompt; without, others' jobs are 403."""
+    own, team = await stack.submit(), stack.account.team.id
+    other = await colleague(stack)
+    async with calling(stack, other.key) as api:
+        theirs = (await api.post("/v1/jobs", json=stack.body())).json()
+    query = f"/v1/jobs?user={other.record.user}"
+    assert_problem(await stack.api.get(query), 403, "forbidden")
+    reader = await another_key(stack, scopes=USER_SCOPES | {Scope.TEAM_READ})
+    async with calling(stack, reader.key) as api:
+        (listed,) = (await api.get(query)).json()["data"]
+        both = (await api.get("/v1/jobs")).json()["data"]
+    assert (listed["id"], listed["user_name"]) == (theirs["id"], "colleague")
+    assert [(job["id"], job["user_name"]) for job in both] == [(theirs["id"], "colleague"), (own["id"], "tester")]
+    of_user = await admin.done("GET", "jobs", user=other.record.user)
+    assert [(job["id"], job["team_name"], job["user_name"]) for job in of_user["data"]] == [
+        (theirs["id"], "test", "colleague")
+    ]
+    whole = await admin.done("GET", "jobs", team=team, status=["queued", "held"])
+    assert [job["id"] for job in whole["data"]] == [theirs["id"], own["id"]]
+    assert (await admin.done("GET", "jobs", status="held", user=own["user"]))["data"] == []
+    assert (await admin.done("GET", "jobs", user="user_none"))["data"] == []
+    assert_problem(await admin.call("GET", "jobs", text="lake"), 422, "invalid_input")
 
 
 async def test_the_link_keeps_the_filters(stack: Stack) -> None:

@@ -131,6 +131,7 @@ async def test_a_file_in_a_wrong_field_is_refused_wherever_it_stands(stack: Stac
 
 WRONG = {  # how it begins, with how many bytes behind, and the status
     "cut off": (clip("mp4")[:200], 0, 422),
+    "cut off behind its index": (clip("mp4", movflags="frag_keyframe+empty_moov")[:-10], 0, 422),
     "sound without a header": (b"RIFF\0\0\0\0WAVE", 2000, 422),
     "Matroska that is no WebM": (b"\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska", 2000, 422),
     "a long picture": (b"\x89PNG\r\n\x1a\n", 32 * MB, 413),

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from app.main import CORS
 from tests.integration.refusals import assert_problem
@@ -64,6 +65,18 @@ async def test_another_page_may_not(open_to_a_page: Stack, origin: str) -> None:
         assert ALLOWED not in answer.headers
         assert "access-control-allow-credentials" not in answer.headers
         assert "origin" in varies(answer)
+
+
+async def test_a_refused_page_is_named_in_the_log(open_to_a_page: Stack) -> None:
+    """Once, with the setting that would let it in: its browser tells the developer nothing."""
+    asking = {"Access-Control-Request-Method": "POST"}
+    with capture_logs() as lines:
+        for origin in (PAGE, "https://new.example.com", "https://new.example.com"):
+            async with calling(open_to_a_page, "", origin=origin) as page:
+                await page.options("/v1/jobs", headers=asking)
+    refused = [line for line in lines if line["event"] == "cors.refused"]
+    assert [line["origin"] for line in refused] == ["https://new.example.com"]
+    assert "FILMGATE_CORS_ORIGINS" in refused[0]["remedy"]
 
 
 @pytest.mark.parametrize("method", CORS["allow_methods"])

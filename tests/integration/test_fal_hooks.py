@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
 from app.domain.ids import new_nonce
-from app.domain.jobs import Money, Status
+from app.domain.jobs import Charge, Money, Status
 from app.store import keys
+from app.store.records import Made
 from tests.integration.fal_hooks import FAL, HookSender, hook_sender
 from tests.integration.refusals import nothing_changes
 from tests.support.emulator import Emulator
@@ -77,6 +79,20 @@ async def test_the_poll_wins_over_an_error_in_a_webhook(fal: HookSender) -> None
     assert [(one.kind, one.job, one.upstream_request_id) for one in await fal.alarms()] == [expected]
     assert (await fal.send(marker, request_id, body=body)).status_code == 204  # and again, after the end
     assert [one.kind for one in await fal.alarms()] == ["webhook_differs"]
+
+
+async def test_an_error_in_a_webhook_while_the_result_is_read_is_seen(fal: HookSender) -> None:
+    """The end is written by a step that read the job before the webhook came."""
+    job = await fal.pipeline.bought()
+    await fal.pipeline.completed(job.id)
+    read = await fal.pipeline.job(job.id)
+    body = webhook_body(job.upstream_request_id or "", status="ERROR", error="500", payload={"detail": "Internal"})
+    marker = await fal.marker(job.id, job.nonce)
+    assert (await fal.send(marker, job.upstream_request_id or "", body=body)).status_code == 204
+    finish = partial(fal.pipeline.store.finish, charge=Charge.SPEND, error=None, made=Made(output={"video": {}}))
+    assert await finish(read, Status.SUCCEEDED) == "told_failed"
+    assert (await fal.pipeline.job(job.id)).status is Status.SUCCEEDED
+    assert await finish(read, Status.SUCCEEDED) == ""
 
 
 @pytest.mark.parametrize("end", ["", "[emu:500_downstream]", "cancelled"])

@@ -32,7 +32,7 @@ async def test_only_a_newer_versions_list_allows_a_start(stack: Stack, tmp_path:
     ended = await asyncio.gather(
         *(run_command(role, environment=clean_environment(**settings)) for role in ("serve", "worker"))
     )
-    sentence = f"filmgate: {NAME} is not a setting; the README lists them all.\n"
+    sentence = f"filmgate: {NAME} is not a setting; docs/settings.md lists them all.\n"
     assert [(each.returncode, each.stderr) for each in ended] == [(78, sentence)] * 2
 
     await names.note(NEWER, [NAME, "FILMGATE_PORT"])

@@ -157,8 +157,8 @@ async def test_every_route_refuses_a_parameter_that_it_does_not_know(stack: Stac
 
 UNKNOWN = {
     "/v1/jobs?state=failed": ["state"],
-    "/v1/jobs?created_after=1&user=nobody": ["created_after", "user"],
-    "/v1/jobs?status=queued&status=running": ["status"],
+    "/v1/jobs?created_after=1&team=nobody": ["created_after", "team"],
+    "/v1/jobs?model=queued&model=running": ["model"],
     "/v1/jobs?limit=1&limit=1": ["limit"],
     "/v1/jobs?metadata=a": ["metadata"],
     "/v1/jobs?metadata.a=1&metadata.a=2": ["metadata.a"],

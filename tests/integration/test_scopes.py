@@ -49,6 +49,7 @@ NEEDS: dict[str, tuple[frozenset[Scope], Any]] = {
     "GET /v1/models/{model_id}": (EVERY, None),
     "POST /v1/tokens": (EVERY, {}),  # with at most the key's own rights
     "POST /v1/files": (WRITE, None),
+    "DELETE /v1/files": (WRITE, None),
     "GET /v1/deliveries": (SEE, None),
     "GET /v1/deliveries/{delivery_id}": (READ, None),
     "POST /v1/deliveries/{delivery_id}/replay": (BOTH, None),
@@ -101,6 +102,8 @@ NO_SCOPE = (
     "/fal/cdn/uploads/",
     "/v1/admin/",
     "/v1/clips/",
+    "/v1/session",
+    "/v1/invitations/",
 )
 MODEL_ID = MODEL
 

@@ -50,6 +50,20 @@ async def test_sigterm_while_it_waits_for_its_store_ends_it_with_0(tmp_path: Pat
     assert "Traceback" not in log.read_text("utf-8")
 
 
+async def test_sigterm_when_the_workers_take_over_from_the_command_ends_them_with_0(
+    store: RedisServer, tmp_path: Path
+) -> None:
+    """`filmgate worker` becomes another program, which has to load once more."""
+    settings = clean_environment(FILMGATE_REDIS_URL=store.url, FILMGATE_DATA_DIR=str(tmp_path))
+    starting = Process([*COMMAND, "worker"], settings, log=tmp_path / "log").start()
+
+    def has_taken_over() -> bool:
+        return Path(f"/proc/{starting.pid}/cmdline").read_bytes().endswith(b"-m\0workers\0")
+
+    await wait_until(has_taken_over, "the workers load", timeout=60, interval=0.001)
+    assert await asyncio.to_thread(starting.stop) == 0
+
+
 async def test_a_port_that_is_taken_is_a_sentence_and_1(store: RedisServer, tmp_path: Path) -> None:
     """The log says why, and the last line what that means; no traceback."""
     settings = {"FILMGATE_REDIS_URL": store.url, "FILMGATE_DATA_DIR": str(tmp_path)}

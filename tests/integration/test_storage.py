@@ -14,7 +14,7 @@ import pytest
 
 from app.domain.errors import StorageAway
 from app.domain.storage_address import read_storage_address
-from app.media.storage import NothingStored, Storage, Stored
+from app.media.storage import MARK, NothingStored, Storage, Stored
 from tests.support.s3_server import S3Server
 from tests.support.waiting import wait_until
 
@@ -38,12 +38,21 @@ def of_bucket(settings: dict[str, str]) -> Storage:
     return Storage(address, key_id=settings["FILMGATE_STORAGE_KEY_ID"], secret=settings["FILMGATE_STORAGE_SECRET"])
 
 
+async def used_first(storage: Storage) -> None:
+    """As the first start does it."""
+    await storage.write_mark("storage_test")
+    await storage.trial()
+
+
 @pytest.fixture(params=["folder", "bucket"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """A folder that does not exist yet, or a bucket without objects."""
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """A folder that did not exist before, or a bucket; it has a mark and no other object."""
     if request.param == "folder":
-        return opened(f"local:{tmp_path}/kept/here")
-    return of_bucket(request.getfixturevalue("bucket").settings)
+        made = opened(f"local:{tmp_path}/kept/here")
+    else:
+        made = of_bucket(request.getfixturevalue("bucket").settings)
+    await used_first(made)
+    return made
 
 
 async def read(storage: Storage, key: str, *, start: int = 0, length: int | None = None) -> tuple[Stored, bytes]:
@@ -118,28 +127,30 @@ def bad_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
 async def test_a_folder_that_cannot_be_used_is_named_by_the_trial(bad_disk: tuple[str, Path]) -> None:
     """A full disk, a read-only one: one sentence with the folder and the cause."""
     kind, disk = bad_disk
+    storage = opened(f"local:{disk}/kept")
     with pytest.raises(StorageAway) as refused:
-        await opened(f"local:{disk}/kept").trial()
+        await used_first(storage)
     assert refused.value.reason == {"full": "full", "read-only": "denied"}[kind]
     assert str(disk) in refused.value.sentence
     assert str(disk) not in refused.value.message  # that is the callers' sentence
 
 
 async def test_a_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
-    """The trial says that it cannot be used, and does not touch it."""
+    """It says that it is a file, and does not touch it."""
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(StorageAway) as refused:
-        await opened(f"local:{tmp_path}/file").trial()
+        await opened(f"local:{tmp_path}/file").mark()
     assert (refused.value.reason, (tmp_path / "file").read_bytes()) == ("unusable", b"mine")
+    assert "it is a file" in refused.value.sentence
 
 
 async def test_a_trial_leaves_nothing_and_a_new_folder_is_private(storage: Storage) -> None:
     """After a trial that went well it is empty, and only this user may look into a folder."""
     await storage.trial()
-    assert await keys(storage, "") == []
+    assert (await keys(storage, ""), await storage.mark()) == ([MARK], "storage_test")
     if storage.address.kind == "local":
         folder = Path(storage.address.place)
-        assert (list(folder.iterdir()), folder.stat().st_mode & 0o777) == ([], 0o700)  # noqa: ASYNC240  a few files
+        assert ([path.name for path in folder.iterdir()], folder.stat().st_mode & 0o777) == ([MARK], 0o700)  # noqa: ASYNC240  a few files
 
 
 async def test_a_bucket_that_cannot_be_used_says_why(bucket: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:

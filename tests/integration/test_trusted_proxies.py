@@ -12,7 +12,7 @@ from app.services.bad_keys import BURST
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server, running_server
-from tests.support.stack import environment
+from tests.support.stack import ADMIN_KEY, environment
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +71,16 @@ async def test_a_call_comes_from_the_last_address_that_is_no_proxys(behind: Serv
     """In the log: the rightmost address of all headers that is no trusted proxy; malformed ones do no harm."""
     found = await addresses(behind, log, [values for values, _ in EXPECTED.values()])
     assert dict(zip(EXPECTED, found, strict=True)) == {name: wanted for name, (_, wanted) in EXPECTED.items()}
+
+
+async def test_the_cookie_is_secure_behind_a_proxy_that_speaks_https(behind: Server) -> None:
+    """It says so in `X-Forwarded-Proto`, which counts from a trusted proxy only."""
+    for peer, secure in ((PEER, True), ("127.0.0.2", False)):
+        transport = httpx.AsyncHTTPTransport(local_address=peer)
+        async with httpx.AsyncClient(transport=transport, base_url=behind.url) as web:
+            reply = await web.post("/v1/session", json={"key": ADMIN_KEY}, headers={"X-Forwarded-Proto": "https"})
+        assert reply.status_code == 201, reply.text
+        assert ("; Secure" in reply.headers["set-cookie"]) is secure
 
 
 async def test_nobody_else_is_believed(behind: Server, log: Path) -> None:

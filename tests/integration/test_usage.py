@@ -13,17 +13,18 @@ import httpx
 import pytest
 
 from app.domain.accounts import USER_SCOPES, Scope
-from app.domain.errors import Unavailable
+from app.domain.errors import Unavailable, Unprocessable
 from app.domain.limits import periods
 from app.domain.starts import write_starts
 from app.services.tokens import TokenRequest
-from app.services.usage import Sums
+from app.services.usage import MAX_ROWS, Sums
 from app.store import keys
 from app.store.usage import HOUR_MS, PAGE, UsageStore
+from tests.integration.admin import Administrator
 from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.callers import second_account
 from tests.support.pipeline import Pipeline
-from tests.support.stack import Stack
+from tests.support.stack import ADMIN_KEY, Stack
 from workers.lane import sum_usage
 
 pytestmark = pytest.mark.anyio
@@ -94,6 +95,11 @@ async def test_a_report_adds_up_jobs_seconds_and_dollars(pipeline: Pipeline) -> 
             assert by_user["tester"] == {"user": stack.account.user.id, "name": "tester", **own}
             assert {**by_user["colleague"], **numbers(1, 5, "0.00", "1.40")} == by_user["colleague"]
             assert by_user[""] == {"user": "", "name": "", **numbers(0, 0, "0.05", "0.00")}
+            named = {"team": stack.account.team.id, "team_name": "test"}
+            assert (await usage(team, group_by="team"))["data"] == [{**named, **total}]
+            daily = await usage(team, group_by="model", daily="true")
+            assert (daily["daily"], daily["total"]) == (True, total)
+            assert daily["data"] == [{"day": day["day"], **row} for row in reports["model"]["data"]]
             assert len(reports["key"]["data"]) == 3
         mine = await usage(stack.api, group_by="user")
         assert (mine["total"], mine["credits_usd"]) == (own, "0.00")
@@ -102,8 +108,8 @@ async def test_a_report_adds_up_jobs_seconds_and_dollars(pipeline: Pipeline) -> 
         assert (nothing["data"], nothing["total"]) == ([], numbers(0, 0, "0.00", "0.00"))
 
 
-async def test_the_operator_sees_all_teams_together(stack: Stack) -> None:
-    """One report with a row for each team; a deleted team stays in it."""
+async def test_the_operator_sees_all_teams_together(stack: Stack, admin: Administrator) -> None:
+    """One report with a row for each team, also over HTTP; a deleted team stays in it."""
     await stack.submit()
     async with second_account(stack) as other:
         job = (await other.post("/v1/jobs", json=stack.body())).json()
@@ -114,6 +120,20 @@ async def test_the_operator_sees_all_teams_together(stack: Stack) -> None:
         assert report.total == Sums(jobs=2, video_seconds=10, held=2 * PRICE)
         one = await stack.gateway.usage.report(teams["other"], from_ms=0, to_ms=now_ms, group_by="model")
         assert [(row.team, row.sums.jobs) for row in one.rows] == [(None, 1)]
+        held = numbers(1, 5, "0.00", "1.40")
+        whose = [{"team": team, "team_name": name} for name, team in sorted(teams.items(), key=lambda one: one[1])]
+        by_team = await admin.done("GET", "usage", group_by="team", daily="true")
+        (day,) = {row["day"] for row in by_team["data"]}
+        assert by_team["data"] == [{**team, "day": day, **held} for team in whose]
+        assert (by_team["time_zone"], by_team["total"]) == (None, numbers(2, 10, "0.00", "2.80"))
+        of_one = await admin.done("GET", "usage", group_by="model", team=teams["other"])
+        assert of_one["data"] == [{"model": USUAL, **held}]
+        async with client(stack, ADMIN_KEY) as api:
+            path, as_csv = "/v1/admin/usage?group_by=user&daily=true", {"Accept": "text/csv"}
+            header = (await api.get(path, headers=as_csv)).text.splitlines()[0]
+            assert header == "team,team_name,day,user,name,jobs,video_seconds,spent_usd,held_usd"
+            assert_problem(await api.get("/v1/admin/usage?team=team_none"), 404, "not_found")
+        assert_problem(await other.get("/v1/admin/usage"), 403, "forbidden")
         await other.post(f"/v1/jobs/{job['id']}/cancel")
     await stack.gateway.ledger.correct("test", teams["other"], micro=5, reason="x")
     await stack.gateway.administration.remove_team("test", teams["other"])
@@ -185,6 +205,19 @@ async def test_a_span_counts_by_admission_and_ends_before_its_end(made_up: Pipel
     assert found.credits == 9
     within = await report(made_up.team, from_ms=first + 60_000, to_ms=first + 120_000, group_by="key")
     assert within.total == Sums(1, 5, 1_000_000)  # the whole hour
+
+
+async def test_a_report_that_would_be_too_long_is_refused(made_up: Pipeline) -> None:
+    """More rows than a page can show are a sentence that says what to do."""
+    day, end, team = at("2026-06-10"), at("2026-06-12"), made_up.team
+    days, sums = keys.usage_days(team), keys.usage_day(team, day)
+    await made_up.redis.zadd(days, {str(day): day})
+    await made_up.redis.hset(sums, mapping={f"user_1 key_{number} m": "1 5 0 0" for number in range(MAX_ROWS + 1)})
+    report = made_up.gateway.usage.report
+    with pytest.raises(Unprocessable, match="ask for fewer days"):
+        await report(team, from_ms=day, to_ms=end, group_by="key")
+    assert (await report(team, from_ms=day, to_ms=end, group_by="user")).total.jobs == MAX_ROWS + 1
+    await made_up.redis.delete(days, sums)
 
 
 async def test_old_days_count_as_a_whole(made_up: Pipeline) -> None:

@@ -109,7 +109,7 @@ async def test_everything_a_page_loads_is_there(web: httpx.AsyncClient, path: st
     """Each file that the page or one of its modules names is served with the type that `nosniff` requires."""
     page = Reader((await web.get(path)).text)
     assert page.inline == []
-    waiting = {urljoin(path, link) for link in page.loads} - {"/", "/docs", "/openapi.json"}
+    waiting = {urljoin(path, link) for link in page.loads} - {"/", "/docs", "/docs/guide", "/openapi.json"}
     types = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
     seen: set[str] = set()
     while waiting:

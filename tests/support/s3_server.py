@@ -16,6 +16,7 @@ import obstore
 from obstore.store import S3Store
 
 from app.children import die_with_parent
+from app.media.storage import MARK
 from tests.support.own_server import OwnServer
 from tests.support.repo import ROOT
 
@@ -98,9 +99,9 @@ class S3Server(OwnServer):
             self.start()
 
     def objects(self) -> list[str]:
-        """The names of all objects below the prefix, in order."""
+        """The names of all objects below the prefix, in order, without the storage's mark."""
         pages = obstore.list(self._bucket())
-        return sorted(found["path"] for page in pages for found in page)
+        return sorted(found["path"] for page in pages for found in page if found["path"] != MARK)
 
     def content(self, name: str) -> bytes:
         """An object's bytes."""
@@ -118,5 +119,5 @@ class S3Server(OwnServer):
         )
 
     def empty(self) -> None:
-        """Delete every object."""
+        """Delete every object but the mark: an empty store takes it over."""
         obstore.delete(self._bucket(), self.objects())

@@ -69,15 +69,21 @@ class StoreProxy(TcpProxy):
 
     _cut: tuple[Moment, Callable[[], None]] | None = None
     _countdown = 0
+    _having = b""
 
     @property
     def url(self) -> str:
         """Its URL for clients."""
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def cut(self, moment: Moment, *, nth: int = 1, then: Callable[[], None] = lambda: None) -> None:
-        """Close the connection at the nth request that changes something, and call `then`; `mend` resets it."""
-        self._cut, self._countdown = (moment, then), nth
+    def cut(
+        self, moment: Moment, *, nth: int = 1, having: bytes = b"", then: Callable[[], None] = lambda: None
+    ) -> None:
+        """Close the connection at the nth request that changes something, and call `then`; `mend` resets it.
+
+        `having`: count only requests with these bytes.
+        """
+        self._cut, self._countdown, self._having = (moment, then), nth, having
 
     def mend(self) -> None:
         """Lose nothing from now on."""
@@ -109,7 +115,7 @@ class StoreProxy(TcpProxy):
             await writer.drain()
 
     def _is_the_one(self, chunk: bytes) -> bool:
-        if self._cut is None or not any(word in chunk for word in CHANGES):
+        if self._cut is None or self._having not in chunk or not any(word in chunk for word in CHANGES):
             return False
         self._countdown -= 1
         return self._countdown == 0

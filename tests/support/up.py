@@ -26,6 +26,7 @@ class Printed:
     address: str
     key: str
     dashboard: str
+    sign_in: str
     curl: str
 
     @classmethod
@@ -39,7 +40,9 @@ class Printed:
 
         curl = re.search(r"^  (curl .*)$", text, re.MULTILINE)
         assert curl is not None, text
-        return cls(after("address"), after("key"), after("dashboard"), curl[1])
+        sign_in = re.search(r"^  sign in +(\S+)", text, re.MULTILINE)
+        link = sign_in[1] if sign_in is not None else ""  # an older version prints none
+        return cls(after("address"), after("key"), after("dashboard"), link, curl[1])
 
 
 class Up(Process):

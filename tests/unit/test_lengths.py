@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.errors import Unprocessable
 from app.media.kinds import is_media, media_type
-from app.media.lengths import Measures, measure
+from app.media.lengths import Measures, is_cut_off, measure
 from tests.support.clips import CLIPS, SECONDS, clip
 
 
@@ -68,6 +68,22 @@ def test_a_file_that_is_cut_off_before_its_index_is_refused(name: str) -> None:
     """Its length and more is missing."""
     with pytest.raises(Unprocessable, match="cut off"):
         measured(clip(name)[:40])
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_a_file_that_says_its_size_is_cut_off_without_its_last_byte(name: str) -> None:
+    """Most do; those that do not are never called so, nor one with something behind its end."""
+    content, kind = clip(name), CLIPS[name][2]
+    says_it = name in {"mp4", "mov", "m4a", "wav", "webm"}
+    assert is_cut_off(io.BytesIO(content[:-1]), kind) is says_it
+    for whole in (content, content + b"\xd1\x07\0\xff\x99\x01\0\x02 of a camera", content + bytes(100)):
+        assert not is_cut_off(io.BytesIO(whole), kind)
+
+
+def test_a_length_that_a_pipe_left_open_is_none() -> None:
+    """A program that writes into a pipe does not know the length before, and cannot go back."""
+    for length in (0xFFFFFFFF, 0x7FFFF024, 0):
+        assert not is_cut_off(io.BytesIO(b"RIFF" + struct.pack("<I", length) + b"WAVE" + bytes(100)), "audio/wav")
 
 
 def test_hostile_headers_cost_little_and_raise_nothing_else() -> None:

@@ -22,8 +22,9 @@ from app.domain.limits import (
     periods,
     require_distinct,
     require_zone,
+    tightest,
 )
-from app.domain.money import MAX_MICRO
+from app.domain.money import MAX_MICRO, MICRO
 
 ZONES = sorted(name for name in available_timezones() if name != "localtime")
 HALF_HOURS = {"Australia/Lord_Howe", "Australia/LHI"}  # the only zone whose clock changes by half an hour
@@ -294,6 +295,25 @@ def state(
 def test_a_refusal_is_a_sentence(limit: LimitState, need: int, sentence: str) -> None:
     """Owner, amount, used, held, left, needed, and when the window begins again."""
     assert limit.sentence(need) == sentence
+
+
+def test_the_tightest_limit_is_the_one_that_refuses_first() -> None:
+    """One with nothing left, else the fewest dollars, else the smallest share; no rate, and no present jobs."""
+
+    def of(owner: Owner, unit: Unit, window: Window, amount: int, used: int) -> LimitState:
+        return LimitState(owner, unit, window, amount, used, 0, None, 0)
+
+    rate = of(Owner.USER, Unit.SUBMITS, Window.MINUTE, 1, 1)
+    present = of(Owner.USER, Unit.JOBS, Window.CONCURRENT, 1, 1)
+    tenth = of(Owner.USER, Unit.JOBS, Window.DAY, 10, 9)
+    half = of(Owner.TEAM, Unit.VIDEO_SECONDS, Window.MONTH, 10, 5)
+    ten = of(Owner.USER, Unit.USD, Window.MONTH, 20 * MICRO, 10 * MICRO)
+    hundred = of(Owner.TEAM, Unit.USD, Window.MONTH, 1000 * MICRO, 900 * MICRO)
+    nothing = of(Owner.TEAM, Unit.JOBS, Window.DAY, 10, 12)
+    assert tightest([rate, present]) is None
+    assert tightest([rate, present, half, tenth]) is tenth
+    assert tightest([hundred, tenth, ten, present]) is ten
+    assert tightest([ten, nothing]) is nothing
 
 
 def test_nothing_is_left_below_zero() -> None:

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.repo import ROOT
 
 COMMANDS = """
@@ -22,10 +24,21 @@ print([name for name in ("app.gateway", "redis", "obstore", "PIL") if name in sy
 """
 SUPERVISOR = """
 import os, threading
-import workers.__main__
-workers.__main__.preload()
+import workers.host
+workers.host.preload()
 print(threading.active_count(), sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in (3, 4, 5, 6)
       if os.path.exists(f"/proc/self/fd/{fd}")))
+"""
+
+STOPPED = """
+import os, runpy, signal, sys
+module, last, sys.argv[1:] = sys.argv[1], sys.argv[2], sys.argv[3:]
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == last:
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Stop())
+runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
 
@@ -50,3 +63,13 @@ def test_up_loads_no_client_of_the_store() -> None:
 def test_a_supervisor_has_one_thread_and_no_open_file_when_it_forks() -> None:
     """A child would get a copy of a lock that another thread holds, and share a connection."""
     assert _output(SUPERVISOR) == ["1 []"]
+
+
+@pytest.mark.parametrize(
+    ("module", "last", "words"),
+    [("app.cli", "typer", ["serve"]), ("app.cli", "uvicorn", ["worker"]), ("workers", "structlog", [])],
+)
+def test_a_stop_while_a_role_loads_ends_it_with_0(module: str, last: str, words: list[str]) -> None:
+    """In the first second of its life: nothing was begun, so a deployment must not see a failure."""
+    command = [sys.executable, "-c", STOPPED, module, last, *words]
+    assert subprocess.run(command, cwd=ROOT, check=False, timeout=60).returncode == 0  # noqa: S603  as above

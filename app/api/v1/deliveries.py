@@ -1,17 +1,16 @@
 """The delivery log over HTTP, and replays."""
 
-from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
 from app.api.body import json_body
 from app.api.deps import CurrentCaller, OwnJob, TheGateway
 from app.api.document_responses import refusals
+from app.api.moments import Moment
 from app.api.paging import PageCursor, PageSize, link_to_next
 from app.api.strict_body import StrictBody
 from app.api.v1.webhook_bodies import EventType, EventTypes
@@ -22,23 +21,9 @@ from app.gateway import Gateway
 from app.services.delivery_log import DeliveryPage
 from app.views.webhooks import DeliveryList, DeliveryView, ReplayedView, delivery_list, delivery_view, replayed_view
 
-LONGEST_TIME = 40  # characters
-
 router = APIRouter(prefix="/v1", tags=["webhooks"])
 
 
-def _milliseconds(text: object) -> object:
-    """Of an ISO 8601 time with its zone."""
-    if isinstance(text, str) and len(text) <= LONGEST_TIME:
-        with suppress(ValueError, OverflowError):
-            moment = datetime.fromisoformat(text)
-            if moment.tzinfo is not None and moment.timestamp() >= 0:
-                return round(moment.timestamp() * 1000)
-    raise ValueError("A time is written with its zone, such as 2026-11-22T12:00:00Z")
-
-
-_TIME = WithJsonSchema({"type": "string", "format": "date-time"})
-Moment = Annotated[int, BeforeValidator(_milliseconds), _TIME]
 From = Annotated[Moment | None, Query(alias="from", description="Written then or later")]
 To = Annotated[Moment | None, Query(alias="to", description="Written before")]
 Events = Annotated[list[EventType] | None, Query(description="Only these types; may be given more than once")]

@@ -2,15 +2,16 @@
 
 import io
 from tempfile import SpooledTemporaryFile
-from typing import cast
+from typing import Annotated, cast
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.datastructures import FormData, UploadFile
 
 from app.api.arriving import Content, FormReader
 from app.api.deps import TheGateway, Uploader
-from app.api.document_responses import refusals
+from app.api.document_responses import NO_CONTENT, refusals
 from app.domain.errors import TooLarge, Unprocessable, Violation, WrongMediaType
+from app.services.fal_uploads import MAX_URL
 from app.services.uploads import FILE_LIMIT
 from app.views.models import ImageView, MediaView, file_view
 
@@ -45,6 +46,19 @@ async def upload_file(request: Request, caller: Uploader, gateway: TheGateway) -
         return file_view(await gateway.uploads.store(caller, _the_file(form)))
     finally:
         await form.close()
+
+
+@router.delete("/files", **NO_CONTENT, responses=refusals(404), summary="Delete an uploaded file")
+async def delete_file(
+    url: Annotated[str, Query(min_length=1, max_length=MAX_URL, description="As the upload's reply has it")],
+    caller: Uploader,
+    gateway: TheGateway,
+) -> None:
+    """Deletes the copy that is kept here, which then counts no longer; fal's own goes in fal's own time.
+
+    A file of one's own, with `team:admin` any of the team; jobs that have been bought go on.
+    """
+    await gateway.fal_uploads.delete(caller, url)
 
 
 def _the_file(form: FormData) -> Content:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated
 
 import pydantic_core
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.sse import format_sse_event
 
@@ -29,25 +29,24 @@ from app.api.deps import (
 )
 from app.api.document_responses import LIVE, NO_CONTENT, refusals
 from app.api.event_stream import SENT, event_stream, sent_event
+from app.api.job_filters import JobFilter, Text, with_words
 from app.api.limit_headers import limit_headers
 from app.api.long_poll import long_poll
 from app.api.middleware import TRACE_SAMPLED
 from app.api.paging import PageCursor, PageSize, link_to_next
-from app.api.reads import Reads, query, reads
+from app.api.reads import Reads, reads
 from app.api.v1.bodies import JobBody
 from app.domain.accounts import Caller
-from app.domain.errors import StoreUnavailable, Unprocessable
+from app.domain.errors import StoreUnavailable
 from app.domain.events import Event
 from app.domain.jobs import Job, Status
 from app.gateway import Gateway
-from app.services.listing import Filter
 from app.services.live import Frame
 from app.views.events import job_event
-from app.views.jobs import JobPage, JobView, QuoteView, job_view, quote_view
+from app.views.history import HistoryView, history_view
+from app.views.jobs import JobPage, JobView, QuoteView, job_view, listed_job_view, quote_view
 
 ENDED = "It ended within `Prefer: wait=N`"
-METADATA = "metadata."
-BY_METADATA = query("metadata.NAME", "Only jobs with this value under NAME; one such filter")
 router = APIRouter(prefix="/v1", tags=["jobs"])
 read_job_body = json_body(JobBody)
 ReadJob = Annotated[JobBody, Depends(read_job_body)]
@@ -102,20 +101,6 @@ async def read_poll(request: Request, job_id: str) -> JobPoll:
 ReadPoll = Annotated[JobPoll, Depends(read_poll)]
 
 
-@reads(Reads(parameters=(BY_METADATA,)))
-async def metadata_filter(request: Request) -> tuple[str, str] | None:
-    """The one `metadata.NAME=VALUE`; Unprocessable for more."""
-    pairs = [
-        (name[len(METADATA) :], value) for name, value in request.query_params.items() if name.startswith(METADATA)
-    ]
-    if len(pairs) > 1:
-        raise Unprocessable("One metadata filter a request.")
-    return pairs[0] if pairs else None
-
-
-MetadataFilter = Annotated[tuple[str, str] | None, Depends(metadata_filter)]
-
-
 @router.post(
     "/jobs",
     status_code=202,
@@ -163,25 +148,30 @@ async def list_jobs(
     request: Request,
     caller: CurrentCaller,
     gateway: TheGateway,
-    metadata: MetadataFilter,
-    status: Status | None = None,
-    model: Annotated[str | None, Query(max_length=200)] = None,
+    job_filter: JobFilter,
+    text: Text = None,
     limit: PageSize = 50,
     cursor: PageCursor = None,
 ) -> Response:
-    """A page of the caller's jobs; one `metadata.NAME=VALUE` filter may be given."""
-    job_filter = Filter(status=status, model=model, metadata=metadata)
-    page = await gateway.listing.page(caller, job_filter, limit=limit, cursor=cursor)
+    """A page of the caller's jobs, with `team:read` of the team's; one `metadata.NAME=VALUE` may be given.
+
+    A page looks at a limited number of jobs: with a filter that few of them pass it may be short, or empty, and
+    still have a `next_cursor`.
+    """
+    page = await gateway.listing.page(caller, with_words(job_filter, text), limit=limit, cursor=cursor)
     base_url = gateway.settings.base_url
     positions = await gateway.jobs.positions(page.jobs)
     paused = await gateway.operations.paused(caller.team)
     view: JobPage = {
         "data": [
-            job_view(job, base_url=base_url, queue_position=position, upstream_paused=paused)
+            listed_job_view(
+                job, page.names.users[job.user], base_url=base_url, queue_position=position, upstream_paused=paused
+            )
             for job, position in zip(page.jobs, positions, strict=True)
         ],
         "next_cursor": page.next_cursor,
         "has_more": page.next_cursor is not None,
+        "scanned": page.scanned,
     }
     return JSONResponse(view, headers=link_to_next(request, gateway, page.next_cursor))
 
@@ -195,6 +185,12 @@ async def read_job(request: Request, poll: ReadPoll) -> Response:
         job = await _waited(request, gateway, poll.caller, job, wait)
         position = await gateway.jobs.position(job)
     return await _render(gateway, job, position, headers=_preference(wait))
+
+
+@router.get("/jobs/{job_id}/history", summary="What a job went through")
+async def read_history(job: OwnJob, gateway: TheGateway) -> HistoryView:
+    """Its states with their times, its attempts at fal, and the movements of its money."""
+    return history_view(await gateway.histories.of(job))
 
 
 @router.post(

@@ -7,39 +7,53 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from app.api.accept import prefers
 from app.api.deps import CurrentCaller, TheGateway
+from app.api.document_responses import Answers
 from app.domain.times import iso
 from app.services.usage import Grouping, Report, Sums
 from app.views.usage import UsageReport, report_view, row_view, sums_view
 
 CSV = "text/csv"
-JSON = "application/json"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets run a cell that begins so (OWASP, CSV injection)
 HEADERS = {"Vary": "Accept"}
 LONGEST_TIME = 40  # characters
 router = APIRouter(prefix="/v1", tags=["account"])
 
 
-@router.get(
-    "/usage",
-    response_model=UsageReport,
-    responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}},
-    summary="Jobs, seconds and dollars",
-)
+AS_CSV: Answers = {200: {"content": {CSV: {"schema": {"type": "string"}}}}}
+Start = Annotated[
+    str | None, Query(alias="from", max_length=LONGEST_TIME, description="By default the first of the month")
+]
+End = Annotated[str | None, Query(alias="to", max_length=LONGEST_TIME, description="Exclusive; by default now")]
+Daily = Annotated[bool, Query(description="A row for each day of each group")]
+
+
+@router.get("/usage", response_model=UsageReport, responses=AS_CSV, summary="Jobs, seconds and dollars")
 async def read_usage(
     request: Request,
     caller: CurrentCaller,
     gateway: TheGateway,
-    start: Annotated[str | None, Query(alias="from", max_length=LONGEST_TIME)] = None,
-    end: Annotated[str | None, Query(alias="to", max_length=LONGEST_TIME)] = None,
+    start: Start = None,
+    end: End = None,
     group_by: Grouping = Grouping.DAY,
+    *,
+    daily: Daily = False,
 ) -> Response:
-    """Usage between two dates or times, by day, user, model or key; as CSV with `Accept: text/csv`."""
+    """Usage between two dates or times, by day, team, user, model or key; as CSV with `Accept: text/csv`."""
     span = await gateway.usage.span(start, end, zone=caller.zone)
-    report = await gateway.usage.report(caller, from_ms=span.from_ms, to_ms=span.to_ms, group_by=group_by)
-    if not _prefers_csv(request.headers.get("accept", "")):
+    report = await gateway.usage.report(
+        caller, from_ms=span.from_ms, to_ms=span.to_ms, group_by=group_by, daily=daily
+    )
+    return usage_reply(request, report)
+
+
+def usage_reply(request: Request, report: Report) -> Response:
+    """The report as JSON, or as a file of CSV where the request prefers that."""
+    if not prefers(CSV, request.headers.get("accept", "")):
         return JSONResponse(report_view(report), headers=HEADERS)
-    name = f"usage-{iso(span.from_ms)[:10]}-by-{group_by.value}.csv"
+    daily = "-daily" if report.daily else ""
+    name = f"usage-{iso(report.span.from_ms)[:10]}-by-{report.group_by.value}{daily}.csv"
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(csv_text(report), headers=headers, media_type=CSV)
 
@@ -48,9 +62,7 @@ def csv_text(report: Report) -> str:
     """The rows as CSV with a header line (RFC 4180)."""
     out = io.StringIO()
     writer = csv.writer(out)
-    with_name = report.group_by in {Grouping.USER, Grouping.KEY}
-    team = ["team"] if report.time_zone is None else []
-    writer.writerow([*team, report.group_by.value, *(["name"] if with_name else []), *sums_view(Sums())])
+    writer.writerow([*_columns(report), *sums_view(Sums())])
     for row in report.rows:
         numbers = sums_view(row.sums)
         view = row_view(row, report.group_by)
@@ -59,19 +71,15 @@ def csv_text(report: Report) -> str:
     return out.getvalue()
 
 
+def _columns(report: Report) -> list[str]:
+    """The columns before the numbers, in the order of a row's members."""
+    of_teams, by = ["team", "team_name"], report.group_by
+    before = [*(of_teams if report.time_zone is None else []), *(["day"] if report.daily else [])]
+    own = of_teams if by is Grouping.TEAM else [by.value]
+    named = ["name"] if by in {Grouping.USER, Grouping.KEY} else []
+    return list(dict.fromkeys([*before, *own, *named]))
+
+
 def _harmless(text: str) -> str:
     """Text that a spreadsheet shows instead of running it."""
     return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def _prefers_csv(accept: str) -> bool:
-    """True when `Accept` names CSV with a weight of at least JSON's (RFC 9110, 12.5.1)."""
-    weight = {}
-    for part in accept.lower().split(","):
-        name, *parameters = (piece.strip() for piece in part.split(";"))
-        weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
-        try:
-            weight[name] = float(weights[0]) if weights else 1.0
-        except ValueError:
-            weight[name] = 0.0
-    return weight.get(CSV, 0.0) > 0 and weight[CSV] >= weight.get(JSON, 0.0)

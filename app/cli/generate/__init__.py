@@ -11,11 +11,11 @@ import httpx
 import typer
 
 from app.cli import INTERRUPTED
+from app.cli.cells import printable
 from app.cli.exits import Failure
 from app.cli.generate.access import find_access
 from app.cli.generate.cancel import after_interrupt
 from app.cli.generate.run import GenerateOptions, Run
-from app.cli.generate.screen import printable
 from app.cli.options import GatewayKey, GatewayUrl
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -44,6 +44,15 @@ def find_access(url: str | None, key: str | None, environ: Mapping[str, str]) ->
     raise Failure(f"There is no key for {checked}. {HOW_TO_GET_A_KEY.format(file=file)}")
 
 
+def access_with(url: str, key: str, source: str) -> Access:
+    """The gateway at this address with this key, both checked; Failure for one that cannot be."""
+    return Access(
+        _checked_url(url),
+        _checked_key(key, "The key in FILMGATE_ADMIN_KEY has characters that no key has."),
+        source,
+    )
+
+
 def origin(url: httpx.URL) -> tuple[str, str, int | None]:
     """Scheme, host and port; a key is sent to its own origin only."""
     port = url.port or {"http": 80, "https": 443}.get(url.scheme)
@@ -71,9 +80,9 @@ def _checked_url(address: str) -> str:
     return str(url).rstrip("/")
 
 
-def _checked_key(key: str) -> str:
+def _checked_key(key: str, why_not: str = "The key is not a Filmgate key; one looks like fg_live_….") -> str:
     """The key without surrounding white space; Failure for one that no header can hold."""
     key = key.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise Failure("The key is not a Filmgate key; one looks like fg_live_….")
+        raise Failure(why_not)
     return key

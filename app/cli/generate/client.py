@@ -101,6 +101,10 @@ class ApiClient:
         """The JSON object of a reply."""
         return self._object(await self._call(method, path, send))
 
+    async def text(self, method: str, path: str, send: Send = dict) -> str:
+        """The text of a reply; empty for one without a body."""
+        return (await self._call(method, path, send)).text
+
     @asynccontextmanager
     async def events(self, path: str, *, after: str | None) -> AsyncIterator[AsyncIterator[bytes]]:
         """The bytes of the event stream at `path`, after the event with id `after`.

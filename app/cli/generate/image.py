@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app.cli.cells import printable
 from app.cli.exits import Failure
 from app.cli.generate.client import ApiClient
-from app.cli.generate.screen import Screen, printable, size
+from app.cli.generate.screen import Screen, size
 
 MAX_FILE_BYTES = 30_000_000  # bytes; the gateway refuses more
 KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}

@@ -10,13 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from app.cli.cells import printable
 from app.cli.exits import Failure
 from app.cli.generate.access import Access
 from app.cli.generate.client import ApiClient, GatewayAway, JobReply
 from app.cli.generate.clip import refuse_target, save_clip
 from app.cli.generate.events import follow
 from app.cli.generate.image import data_uri, duration_value, image_field, read_image, upload
-from app.cli.generate.screen import Screen, clock, printable, size
+from app.cli.generate.screen import Screen, clock, size
 
 MAX_EMBEDDED_BYTES = 5_500_000  # bytes; in base64 it still fits into a job's body of 8 MB
 

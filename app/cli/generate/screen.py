@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from app.cli.cells import printable
 from app.cli.generate.client import JobReply
 
 FRAMES_A_SECOND = 8
@@ -24,11 +25,6 @@ STATUS_WORDS = {
     "failed": "Failed",
     "canceled": "Cancelled",
 }
-
-
-def printable(text: str) -> str:
-    """Text on one line, without control characters for the terminal."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def size(count: int) -> str:

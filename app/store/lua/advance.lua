@@ -3,8 +3,8 @@
 -- It runs when memory is short, because what was bought must be written down.
 --
 -- 1. refuse when the job is gone, in another state, or has another attempt's nonce: another process was faster.
---    Refuse a claim without a slot (its task was enqueued before the slot was taken back), and one that buying does not
---    allow any more: its slot runs out, and the next grant puts the job back in line with its turn
+--    Refuse a claim that comes too late (nobody waits for the reply), one without a slot (its task was enqueued before
+--    the slot was taken back), and one that buying does not allow any more: its slot runs out, and the job is in line
 -- 2. back in line, but its caller wants it canceled: end it instead, free of charge. Write the fields and the status
 -- 3. apply what the new state means: slot, line, the sets of live and queued jobs, due times
 -- 4. an end: close or dispute the reservation, start the record's expiry
@@ -12,7 +12,7 @@
 --    own address, which in fal's style gets ends only
 -- 6. an end: write the record in its small form. Wake a lane, unless it would find nothing to do
 --
--- USES clock retention event outbox sums money line epoch packing
+-- USES clock retention event outbox sums money line epoch packing history
 -- KEYS
 --   job            hash    the record
 --   line           zset    every job in line
@@ -38,6 +38,7 @@
 --   nonce          str     the fence; "" where no attempt is involved
 --   status         str     the new state
 --   charge         str     keep | spend | release | dispute
+--   until_ms       int?    refuse after this time
 --   delay_ms       int     submitting: lease; queued: wait before the line; running: first poll; dispute: until decided
 --   give_up_ms     int     after its deadline, a job at fal is given up, whatever fal says
 --   billing_ms     int?    from an end until the comparison with fal's bill; nil when nothing compares
@@ -46,20 +47,20 @@
 --   delivery_id    str     id of the delivery to the job's own address
 --   cancel_error   str     the error of a job that its caller canceled, JSON
 --   notify         bool    the job's own address gets this event
+--   reason         str     why it is in line again, or held: a word for its history
 --   packed         bytes   the packed part of an ended record; "" to leave the record as it is
 --   packed_names   str     the fields in it, with commas
 --   packed_facts   str     the facts in it: lines of name and value
 -- REST str  field, value, …; a value of "@now" is the store's time, "@until" when an ended record is deleted
 --
--- Returns str | None  the state that the job has now: `status`, or `canceled` (2.); None when it was refused
+-- Returns str | None  the state now: `status`, `canceled` (2.), or `told_failed`: succeeded, though fal's webhook says failed
 local before = redis.call('HMGET', key.job, 'status', 'nonce', 'webhook_url', 'webhook_style', 'id',
-  'cancel_requested_ms')
-local status = before[1]
+  'cancel_requested_ms', 'told_failed')
+local status, id = before[1], before[5]
 if not status or not string.find(',' .. arg.from_states .. ',', ',' .. status .. ',', 1, true) then
   return nil
 end
-if arg.nonce ~= '' and before[2] ~= arg.nonce then return nil end
-local id = before[5]
+if (arg.nonce ~= '' and before[2] ~= arg.nonce) or (arg.until_ms and now > tonumber(arg.until_ms)) then return nil end
 local owner = redis.call('HMGET', key.job, 'team', 'user', 'quoted_micro', 'deadline_ms', 'line_score')
 arg.retention_ms = retention_of(owner[1], arg.retention_ms)
 if arg.status == 'submitting'
@@ -73,6 +74,7 @@ if arg.status == 'queued' and before[6] then
   arg.status, arg.charge, arg.notify = 'canceled', 'release', true
 end
 
+note_turn(key.job, status, arg.status, arg.reason)
 local times = {['@now'] = digits(now), ['@until'] = digits(now + arg.retention_ms)}
 for i = 2, #rest, 2 do rest[i] = times[rest[i]] or rest[i] end
 redis.call('HSET', key.job, 'status', arg.status, unpack(rest))
@@ -81,10 +83,8 @@ for _, set in ipairs({key.due_submit, key.due_poll, key.due_finalize, key.held})
   redis.call('ZREM', set, arg.ref)
 end
 local ended = false
-if arg.status == 'queued' then
-  change_queued_sets(owner[1], owner[2], id, 'SADD')
-elseif status == 'queued' then
-  change_queued_sets(owner[1], owner[2], id, 'SREM')
+if arg.status == 'queued' or status == 'queued' then
+  change_queued_sets(owner[1], owner[2], id, arg.status == 'queued' and 'SADD' or 'SREM')
 end
 if arg.status == 'submitting' then
   redis.call('HINCRBY', key.job, 'attempt', 1)
@@ -158,4 +158,4 @@ if publish_job_event(next_event(key.job), key.job, arg.ref, key.events, 'job.' .
   wake_lane(key.wake)
 end
 pack_record(key.job, arg.packed_names, arg.packed_facts, arg.packed, arg.retention_ms)
-return arg.status
+return arg.status == 'succeeded' and before[7] == '1' and 'told_failed' or arg.status

@@ -35,7 +35,10 @@ end
 restore_facts(key.job, rest)
 if money == 'disputed' then
   redis.call('ZREM', key.due_dispute, arg.ref)
-  close_reservation(key.reservations, key.ledger, key.job, actual > 0 and 'spend' or 'release')
+  local entry = close_reservation(key.reservations, key.ledger, key.job, actual > 0 and 'spend' or 'release')
+  if entry then
+    note_entry(key.job, entry)
+  end
 end
 local difference = actual - tonumber(redis.call('HGET', key.job, 'charged_micro'))
 if difference == 0 then

@@ -16,5 +16,8 @@ redis.call('ZREM', key.due_dispute, arg.ref)
 if redis.call('HGET', key.job, 'money') ~= 'disputed' then
   return 0
 end
-close_reservation(key.reservations, key.ledger, key.job, arg.verb)
+local entry = close_reservation(key.reservations, key.ledger, key.job, arg.verb)
+if entry then
+  note_entry(key.job, entry)
+end
 return 1

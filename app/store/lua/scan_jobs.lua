@@ -10,16 +10,21 @@
 --   before_id      str
 --   limit          int     jobs at most
 --   rows           int     ids of the index that are read at most
--- REST str  field, value, … that a job must have
+--   from_ms        int?    only jobs of this time or later; nil for all
+-- REST str  field, value, … that a job must have; with several values for a field, one of them
 --
 -- Returns {rows: int, reached: list[str], expired: list[str], found: list[list[str]]}  rows: how many ids were read;
 --   reached: the last of them and its time (ms), nothing at the index's end; expired: ids without a record; found: of
 --   each job its id, its time (ms), and field, value, … of its record
 local BATCH = 100
 local limit, max_rows, before_ms = tonumber(arg.limit), tonumber(arg.rows), tonumber(arg.before_ms or 'inf')
-local names = {}
+local names, wanted = {}, {}
 for i = 1, #rest, 2 do
-  names[#names + 1] = rest[i]
+  local name = rest[i]
+  if not wanted[name] then
+    names[#names + 1], wanted[name] = name, {}
+  end
+  wanted[name][rest[i + 1]] = true
 end
 
 local function is_older(id, at_ms)
@@ -32,7 +37,7 @@ local function read_wanted(id)
   local values = #names > 0 and redis.call('HMGET', job_key, unpack(names)) or {}
   for i, name in ipairs(names) do
     local value = name == 'id' and id or values[i]
-    if value and value ~= rest[2 * i] then
+    if value and not wanted[name][value] then
       return false
     end
   end
@@ -42,7 +47,8 @@ end
 local rows, reached, expired, found, offset = 0, {}, {}, {}, 0
 while true do
   local from = arg.before_ms or '+inf'
-  local batch = redis.call('ZREVRANGEBYSCORE', key.index, from, '-inf', 'WITHSCORES', 'LIMIT', offset, BATCH)
+  local oldest = arg.from_ms or '-inf'
+  local batch = redis.call('ZREVRANGEBYSCORE', key.index, from, oldest, 'WITHSCORES', 'LIMIT', offset, BATCH)
   if #batch == 0 then
     return {rows, {}, expired, found}
   end

@@ -13,7 +13,10 @@ export interface paths {
         };
         /**
          * List jobs, newest first
-         * @description A page of the caller's jobs; one `metadata.NAME=VALUE` filter may be given.
+         * @description A page of the caller's jobs, with `team:read` of the team's; one `metadata.NAME=VALUE` may be given.
+         *
+         *     A page looks at a limited number of jobs: with a filter that few of them pass it may be short, or empty, and
+         *     still have a `next_cursor`.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -67,6 +70,26 @@ export interface paths {
          * @description Erases prompt, image and clip; the ledger is kept.
          */
         delete: operations["delete_job"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a job went through
+         * @description Its states with their times, its attempts at fal, and the movements of its money.
+         */
+        get: operations["read_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -234,6 +257,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/team/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is left to the team's users
+         * @description The users of the team with the states of their own limits, the oldest first; for `team:read`.
+         */
+        get: operations["list_own_team_users"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/about": {
         parameters: {
             query?: never;
@@ -254,6 +297,76 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who is signed in?
+         * @description What signing in replied, for a page that was loaded again.
+         */
+        get: operations["read_session"];
+        put?: never;
+        /**
+         * Sign in
+         * @description Sets the cookie `fg_session`, which stands for the key at `/v1/…`. It ends with the key.
+         *
+         *     Requests with it that change something must have the header `X-CSRF-Token` with `csrf` of this reply.
+         */
+        post: operations["sign_in"];
+        /**
+         * Sign out
+         * @description Ends the session, at once here and within half a second at every other host; its streams end too.
+         */
+        delete: operations["sign_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/invitations/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read an invitation
+         * @description Who is invited to what; the invitation can still be accepted.
+         */
+        post: operations["read_invitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/invitations/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Accept an invitation
+         * @description A key of one's own, shown only in this reply, and a session with it, as after `POST /v1/session`.
+         */
+        post: operations["accept_invitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/files": {
         parameters: {
             query?: never;
@@ -268,7 +381,13 @@ export interface paths {
          * @description Checks a picture, video or sound by its content, stores it where fal can read it, and returns its URL.
          */
         post: operations["upload_file"];
-        delete?: never;
+        /**
+         * Delete an uploaded file
+         * @description Deletes the copy that is kept here, which then counts no longer; fal's own goes in fal's own time.
+         *
+         *     A file of one's own, with `team:admin` any of the team; jobs that have been bought go on.
+         */
+        delete: operations["delete_file"];
         options?: never;
         head?: never;
         patch?: never;
@@ -800,6 +919,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/teams/{team_id}/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is left to the users of a team
+         * @description The users of a team with the states of their limits, the oldest first.
+         */
+        get: operations["list_team_users"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/limits": {
         parameters: {
             query?: never;
@@ -809,7 +948,7 @@ export interface paths {
         };
         /**
          * Read the limits of the whole gateway
-         * @description The limits on all its jobs together.
+         * @description The limits on all its jobs together, and what is used, held and left of each.
          */
         get: operations["read_limits"];
         /**
@@ -853,7 +992,7 @@ export interface paths {
         };
         /**
          * Read the limits of a team
-         * @description The limits on all its jobs together.
+         * @description The limits on all its jobs together, and what is used, held and left of each.
          */
         get: operations["read_team_limits"];
         /**
@@ -897,7 +1036,7 @@ export interface paths {
         };
         /**
          * Read the limits of a user
-         * @description The limits on all its jobs together.
+         * @description The limits on all its jobs together, and what is used, held and left of each.
          */
         get: operations["read_user_limits"];
         /**
@@ -932,6 +1071,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List invitations
+         * @description Those of a user, or all, the newest first; ended ones for 30 days.
+         */
+        get: operations["list_invitations"];
+        put?: never;
+        /**
+         * Invite a user
+         * @description An address under which the user fetches a key of their own, once. It is shown only in this reply.
+         */
+        post: operations["invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/invitations/{invitation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an invitation
+         * @description Its address opens nothing any more; 410 `link_ended` when it was used: revoke its key then.
+         */
+        delete: operations["revoke_invitation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/status": {
         parameters: {
             query?: never;
@@ -961,11 +1144,33 @@ export interface paths {
         };
         /**
          * Every team's jobs
-         * @description Newest first: whose they are and their state at fal, without their contents.
+         * @description Newest first: whose they are and their state at fal, without their contents. Filters as for `/v1/jobs`.
          *
          *     `fal_tag` is the beginning of the last submission's tag at fal.
          */
         get: operations["list_all_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/jobs/{job_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read any team's job
+         * @description A job with its history, fal's error and log lines, and its webhooks; without its prompt and its clip.
+         *
+         *     Look for `fal_tag` and `upstream_request_id` at fal.
+         */
+        get: operations["read_any_job"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1067,9 +1272,31 @@ export interface paths {
         };
         /**
          * Jobs, seconds and dollars
-         * @description Usage between two dates or times, by day, user, model or key; as CSV with `Accept: text/csv`.
+         * @description Usage between two dates or times, by day, team, user, model or key; as CSV with `Accept: text/csv`.
          */
         get: operations["read_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every team's jobs, seconds and dollars
+         * @description As `GET /v1/usage`, of all teams or one, deleted ones too. Days are those of each team's time zone.
+         *
+         *     Dates in `from` and `to` are the named team's, and UTC's for all teams.
+         */
+        get: operations["read_usage_of_all"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1172,7 +1399,7 @@ export interface paths {
         };
         /**
          * What an error code means
-         * @description The code with its title.
+         * @description The cause of an error code and what to do; as a page with `Accept: text/html`.
          */
         get: operations["read_problem"];
         put?: never;
@@ -1194,7 +1421,10 @@ export interface webhooks {
         };
         get?: never;
         put?: never;
-        /** `job.queued`, signed as Standard Webhooks 1.0 says */
+        /**
+         * `job.queued`, signed as Standard Webhooks 1.0 says
+         * @description The job was accepted and waits in line; also again when fal refused it for now.
+         */
         post: operations["job_queuedjob_queued_post"];
         delete?: never;
         options?: never;
@@ -1211,7 +1441,10 @@ export interface webhooks {
         };
         get?: never;
         put?: never;
-        /** `job.submitting`, signed as Standard Webhooks 1.0 says */
+        /**
+         * `job.submitting`, signed as Standard Webhooks 1.0 says
+         * @description The job has a slot, and its submission is on the way to fal.
+         */
         post: operations["job_submittingjob_submitting_post"];
         delete?: never;
         options?: never;
@@ -1228,7 +1461,10 @@ export interface webhooks {
         };
         get?: never;
         put?: never;
-        /** `job.running`, signed as Standard Webhooks 1.0 says */
+        /**
+         * `job.running`, signed as Standard Webhooks 1.0 says
+         * @description fal has accepted the job.
+         */
         post: operations["job_runningjob_running_post"];
         delete?: never;
         options?: never;
@@ -1245,7 +1481,10 @@ export interface webhooks {
         };
         get?: never;
         put?: never;
-        /** `job.finalizing`, signed as Standard Webhooks 1.0 says */
+        /**
+         * `job.finalizing`, signed as Standard Webhooks 1.0 says
+         * @description fal has finished; the result is being read.
+         */
         post: operations["job_finalizingjob_finalizing_post"];
         delete?: never;
         options?: never;
@@ -1262,7 +1501,10 @@ export interface webhooks {
         };
         get?: never;
         put?: never;
-        /** `job.held`, signed as Standard Webhooks 1.0 says */
+        /**
+         * `job.held`, signed as Standard Webhooks 1.0 says
+         * @description It is unknown whether fal accepted the submission. Nothing is sent again until that is known.
+         */
         post: operations["job_heldjob_held_post"];
         delete?: never;
         options?: never;
@@ -1279,7 +1521,10 @@ export interface webhooks {
         };
         get?: never;
         put?: never;
-        /** `job.succeeded`, signed as Standard Webhooks 1.0 says */
+        /**
+         * `job.succeeded`, signed as Standard Webhooks 1.0 says
+         * @description The clip is ready; `data.output` has it.
+         */
         post: operations["job_succeededjob_succeeded_post"];
         delete?: never;
         options?: never;
@@ -1296,7 +1541,10 @@ export interface webhooks {
         };
         get?: never;
         put?: never;
-        /** `job.failed`, signed as Standard Webhooks 1.0 says */
+        /**
+         * `job.failed`, signed as Standard Webhooks 1.0 says
+         * @description The job has failed; `data.error` says why.
+         */
         post: operations["job_failedjob_failed_post"];
         delete?: never;
         options?: never;
@@ -1313,7 +1561,10 @@ export interface webhooks {
         };
         get?: never;
         put?: never;
-        /** `job.canceled`, signed as Standard Webhooks 1.0 says */
+        /**
+         * `job.canceled`, signed as Standard Webhooks 1.0 says
+         * @description The job was cancelled.
+         */
         post: operations["job_canceledjob_canceled_post"];
         delete?: never;
         options?: never;
@@ -1330,7 +1581,10 @@ export interface webhooks {
         };
         get?: never;
         put?: never;
-        /** `budget.threshold`, signed as Standard Webhooks 1.0 says */
+        /**
+         * `budget.threshold`, signed as Standard Webhooks 1.0 says
+         * @description 50, 80 or 100 % of a limit on money are used or held.
+         */
         post: operations["budget_thresholdbudget_threshold_post"];
         delete?: never;
         options?: never;
@@ -1347,7 +1601,10 @@ export interface webhooks {
         };
         get?: never;
         put?: never;
-        /** `endpoint.disabled`, signed as Standard Webhooks 1.0 says */
+        /**
+         * `endpoint.disabled`, signed as Standard Webhooks 1.0 says
+         * @description A webhook endpoint was disabled after many failures; the team's other endpoints get it.
+         */
         post: operations["endpoint_disabledendpoint_disabled_post"];
         delete?: never;
         options?: never;
@@ -1364,7 +1621,10 @@ export interface webhooks {
         };
         get?: never;
         put?: never;
-        /** `endpoint.test`, signed as Standard Webhooks 1.0 says */
+        /**
+         * `endpoint.test`, signed as Standard Webhooks 1.0 says
+         * @description Somebody asked for a test of the webhook endpoint; only that one gets it.
+         */
         post: operations["endpoint_testendpoint_test_post"];
         delete?: never;
         options?: never;
@@ -1382,6 +1642,14 @@ export interface components {
         AboutView: {
             /** Emulated */
             emulated: boolean;
+        };
+        /**
+         * AcceptedView
+         * @description The key of an accepted invitation, which is shown only once, and the session that began.
+         */
+        AcceptedView: {
+            key: components["schemas"]["NewKeyView"];
+            session: components["schemas"]["SessionView"];
         };
         /**
          * ActView
@@ -1473,6 +1741,8 @@ export interface components {
         /**
          * AlertTestView
          * @description How the receiver of alarms answered a test message; `status` is null without an answer.
+         *
+         *     `answer` has its first 200 characters: enough for a reason, too little for a page of another service.
          */
         AlertTestView: {
             /** Delivered */
@@ -1667,14 +1937,31 @@ export interface components {
             height?: number;
         };
         /**
+         * CodeBody
+         * @description What the routes about an invitation take.
+         */
+        CodeBody: {
+            /**
+             * Code
+             * @description What stands behind /invite#
+             */
+            code: string;
+        };
+        /**
          * CodeView
-         * @description An error code and its meaning.
+         * @description An error code: `status` of its problems, null for the code of a job that failed; cause and remedy.
          */
         CodeView: {
             /** Code */
             code: string;
+            /** Status */
+            status: number | null;
             /** Title */
             title: string;
+            /** Cause */
+            cause: string;
+            /** Remedy */
+            remedy: string;
         };
         /**
          * Correction
@@ -1956,7 +2243,7 @@ export interface components {
          * @description What usage is grouped by. Days are those of the team's time zone.
          * @enum {string}
          */
-        Grouping: "day" | "user" | "model" | "key";
+        Grouping: "team" | "day" | "user" | "model" | "key";
         /**
          * HeldView
          * @description Jobs whose submission has an unknown outcome, and the one held for longest.
@@ -1968,6 +2255,23 @@ export interface components {
             oldest_at: string | null;
             /** Oldest Job */
             oldest_job: string | null;
+        };
+        /**
+         * HistoryView
+         * @description The history of a job.
+         */
+        HistoryView: {
+            /** States */
+            states: components["schemas"]["TurnView"][];
+            /** Attempts */
+            attempts: components["schemas"]["SubmissionAttempt"][];
+            /** Entries */
+            entries: components["schemas"]["EntryView"][];
+            /** Job */
+            job: string;
+            user: components["schemas"]["NamedView"];
+            /** Cancel Requested At */
+            cancel_requested_at: string | null;
         };
         /**
          * ImageLimitsView
@@ -2002,6 +2306,85 @@ export interface components {
             height: number;
             /** Converted From */
             converted_from?: string;
+        };
+        /**
+         * InvitationBody
+         * @description What `POST /v1/admin/invitations` takes. `scopes` and `key_name` are those of the key that it makes.
+         */
+        InvitationBody: {
+            /** User */
+            user: string;
+            /** Scopes */
+            scopes?: components["schemas"]["Scope"][];
+            /** Key Name */
+            key_name?: string;
+            /**
+             * Expires In
+             * @description Seconds from now; 86400 by default
+             */
+            expires_in?: number;
+        };
+        /**
+         * InvitationList
+         * @description Invitations, the newest first.
+         */
+        InvitationList: {
+            /** Data */
+            data: components["schemas"]["InvitationView"][];
+        };
+        /**
+         * InvitationView
+         * @description An invitation; `key` is the id of the key that it made.
+         */
+        InvitationView: {
+            /** Id */
+            id: string;
+            /** Team */
+            team: string;
+            /** User */
+            user: string;
+            /** Key Name */
+            key_name: string;
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "open" | "accepted" | "revoked" | "expired";
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /** Accepted At */
+            accepted_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+            /** Key */
+            key: string | null;
+        };
+        /**
+         * InvitedView
+         * @description Who is invited to what: the key would be `user`'s, with this name and these scopes.
+         */
+        InvitedView: {
+            user: components["schemas"]["NamedView"];
+            team: components["schemas"]["NamedView"];
+            /** Key Name */
+            key_name: string;
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
         };
         /**
          * JobBody
@@ -2128,14 +2511,18 @@ export interface components {
         /**
          * JobPage
          * @description A page of jobs, newest first; `next_cursor` is null on the last one.
+         *
+         *     `scanned` jobs were looked at. A page looks at a limited number, so it may be short, or empty, before the last.
          */
         JobPage: {
             /** Data */
-            data: components["schemas"]["JobView"][];
+            data: components["schemas"]["ListedJobView"][];
             /** Next Cursor */
             next_cursor: string | null;
             /** Has More */
             has_more: boolean;
+            /** Scanned */
+            scanned: number;
         };
         /**
          * JobUrls
@@ -2309,13 +2696,10 @@ export interface components {
             data: components["schemas"]["LimitView"][];
         };
         /**
-         * LimitStateView
-         * @description A limit's state: the amount that applies, how much of it is used, held and left, and when it resets.
+         * LimitNow
+         * @description The amount that applies now, with raises and credits; how much is used, held and left; when it resets.
          */
-        LimitStateView: {
-            owner: components["schemas"]["Owner"];
-            unit: components["schemas"]["Unit"];
-            window: components["schemas"]["Window"];
+        LimitNow: {
             /** Amount */
             amount: string | number;
             /** Used */
@@ -2326,6 +2710,25 @@ export interface components {
             left: string | number;
             /** Resets At */
             resets_at: string | null;
+        };
+        /**
+         * LimitStateView
+         * @description A limit's state: the amount that applies, how much of it is used, held and left, and when it resets.
+         */
+        LimitStateView: {
+            /** Amount */
+            amount: string | number;
+            /** Used */
+            used: string | number;
+            /** Held */
+            held: string | number;
+            /** Left */
+            left: string | number;
+            /** Resets At */
+            resets_at: string | null;
+            owner: components["schemas"]["Owner"];
+            unit: components["schemas"]["Unit"];
+            window: components["schemas"]["Window"];
         };
         /**
          * LimitView
@@ -2449,6 +2852,131 @@ export interface components {
             data: components["schemas"]["JobData"];
         };
         /**
+         * ListedJobView
+         * @description A job in a list, with the name of the user who submitted it.
+         */
+        ListedJobView: {
+            /** Id */
+            id: string;
+            status: components["schemas"]["Status"];
+            /** Model */
+            model: string;
+            output: components["schemas"]["OutputView"] | null;
+            error: components["schemas"]["ErrorView"] | null;
+            /**
+             * Quoted Usd
+             * @description US dollars
+             * @example 1.40
+             */
+            quoted_usd: string;
+            /** Charged Usd */
+            charged_usd: string | null;
+            /** Queue Position */
+            queue_position: number | null;
+            upstream_paused: components["schemas"]["PausedView"] | null;
+            /** Logs */
+            logs: {
+                [key: string]: unknown;
+            }[];
+            /** Metadata */
+            metadata: {
+                [key: string]: string;
+            };
+            priority: components["schemas"]["Priority"];
+            /** User */
+            user: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Submitted At */
+            submitted_at: string | null;
+            /** Completed At */
+            completed_at: string | null;
+            /**
+             * Deadline At
+             * Format: date-time
+             */
+            deadline_at: string;
+            /** Cancel Requested At */
+            cancel_requested_at: string | null;
+            /** Held Reason */
+            held_reason: string | null;
+            /** Repeated */
+            repeated: boolean;
+            /** Expires At */
+            expires_at: string | null;
+            urls: components["schemas"]["JobUrls"];
+            /** Input */
+            input: {
+                [key: string]: unknown;
+            } | null;
+            /** User Name */
+            user_name: string;
+        };
+        /**
+         * ListedOperatedJob
+         * @description The same in a list, with the names of its team and user.
+         */
+        ListedOperatedJob: {
+            /** Claimed At */
+            claimed_at: string | null;
+            /** Held At */
+            held_at: string | null;
+            /** Fal Tag */
+            fal_tag: string | null;
+            /** Id */
+            id: string;
+            /** Team */
+            team: string;
+            /** User */
+            user: string;
+            status: components["schemas"]["Status"];
+            /** Model */
+            model: string;
+            /** Attempt */
+            attempt: number;
+            /** Held Reason */
+            held_reason: string | null;
+            /** Upstream Request Id */
+            upstream_request_id: string | null;
+            /** Upstream Status */
+            upstream_status: string | null;
+            /** Error Code */
+            error_code: string | null;
+            money: components["schemas"]["Money"];
+            /**
+             * Quoted Usd
+             * @description US dollars
+             * @example 1.40
+             */
+            quoted_usd: string;
+            /** Charged Usd */
+            charged_usd: string | null;
+            priority: components["schemas"]["Priority"];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Submitted At */
+            submitted_at: string | null;
+            /** Completed At */
+            completed_at: string | null;
+            /**
+             * Deadline At
+             * Format: date-time
+             */
+            deadline_at: string;
+            /** Cancel Requested At */
+            cancel_requested_at: string | null;
+            /** Team Name */
+            team_name: string;
+            /** User Name */
+            user_name: string;
+        };
+        /**
          * LiveView
          * @description The process answers.
          */
@@ -2463,7 +2991,8 @@ export interface components {
          * MeView
          * @description The caller, and what is left of its limits; with a browser token, of the token's own caps only.
          *
-         *     `storage` is absent with a browser token, and where no storage is set.
+         *     `tightest` is the one of them that refuses first; its `owner` says whose it is. `storage` is absent with a
+         *     browser token, and where no storage is set.
          */
         MeView: {
             team: components["schemas"]["NamedView"];
@@ -2471,6 +3000,7 @@ export interface components {
             key: components["schemas"]["OwnKeyView"];
             /** Limits */
             limits: components["schemas"]["LimitStateView"][];
+            tightest: components["schemas"]["LimitStateView"] | null;
             usage?: components["schemas"]["SpendingView"];
             storage?: components["schemas"]["StorageUseView"];
         };
@@ -2638,6 +3168,45 @@ export interface components {
             secret: string;
         };
         /**
+         * NewInvitationView
+         * @description A new invitation; `url` is shown only once.
+         */
+        NewInvitationView: {
+            /** Id */
+            id: string;
+            /** Team */
+            team: string;
+            /** User */
+            user: string;
+            /** Key Name */
+            key_name: string;
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "open" | "accepted" | "revoked" | "expired";
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /** Accepted At */
+            accepted_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+            /** Key */
+            key: string | null;
+            /** Url */
+            url: string;
+        };
+        /**
          * NewKeyView
          * @description A new key; `key` is shown only once.
          */
@@ -2674,16 +3243,94 @@ export interface components {
             key: string;
         };
         /**
+         * OperatedJobDetails
+         * @description A job as administrators see it, with its history, fal's error and log lines, and its newest 50 deliveries.
+         */
+        OperatedJobDetails: {
+            /** Claimed At */
+            claimed_at: string | null;
+            /** Held At */
+            held_at: string | null;
+            /** Fal Tag */
+            fal_tag: string | null;
+            /** Id */
+            id: string;
+            /** Team */
+            team: string;
+            /** User */
+            user: string;
+            status: components["schemas"]["Status"];
+            /** Model */
+            model: string;
+            /** Attempt */
+            attempt: number;
+            /** Held Reason */
+            held_reason: string | null;
+            /** Upstream Request Id */
+            upstream_request_id: string | null;
+            /** Upstream Status */
+            upstream_status: string | null;
+            /** Error Code */
+            error_code: string | null;
+            money: components["schemas"]["Money"];
+            /**
+             * Quoted Usd
+             * @description US dollars
+             * @example 1.40
+             */
+            quoted_usd: string;
+            /** Charged Usd */
+            charged_usd: string | null;
+            priority: components["schemas"]["Priority"];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Submitted At */
+            submitted_at: string | null;
+            /** Completed At */
+            completed_at: string | null;
+            /**
+             * Deadline At
+             * Format: date-time
+             */
+            deadline_at: string;
+            /** Cancel Requested At */
+            cancel_requested_at: string | null;
+            /** Team Name */
+            team_name: string;
+            /** User Name */
+            user_name: string;
+            /** States */
+            states: components["schemas"]["TurnView"][];
+            /** Attempts */
+            attempts: components["schemas"]["SubmissionAttempt"][];
+            /** Entries */
+            entries: components["schemas"]["EntryView"][];
+            error: components["schemas"]["ErrorView"] | null;
+            /** Logs */
+            logs: {
+                [key: string]: unknown;
+            }[];
+            /** Deliveries */
+            deliveries: components["schemas"]["DeliveryView"][];
+        };
+        /**
          * OperatedJobPage
          * @description Jobs of every team, newest first; `next_cursor` is null on the last page.
+         *
+         *     `scanned` jobs were looked at. A page looks at a limited number, so it may be short, or empty, before the last.
          */
         OperatedJobPage: {
             /** Data */
-            data: components["schemas"]["OperatedJobView"][];
+            data: components["schemas"]["ListedOperatedJob"][];
             /** Next Cursor */
             next_cursor: string | null;
             /** Has More */
             has_more: boolean;
+            /** Scanned */
+            scanned: number;
         };
         /**
          * OperatedJobView
@@ -2830,6 +3477,29 @@ export interface components {
             reason: string;
         };
         /**
+         * PresentLimitList
+         * @description An owner's limits, and what is left of them.
+         */
+        PresentLimitList: {
+            /** Data */
+            data: components["schemas"]["PresentLimitView"][];
+        };
+        /**
+         * PresentLimitView
+         * @description A limit as it was set, and its present state.
+         */
+        PresentLimitView: {
+            unit: components["schemas"]["Unit"];
+            window: components["schemas"]["Window"];
+            /** Amount */
+            amount: string | number;
+            /** Raised To */
+            raised_to?: string | number;
+            /** Raised Until */
+            raised_until?: string | null;
+            state: components["schemas"]["LimitNow"];
+        };
+        /**
          * Priority
          * @description The order of one user's jobs.
          * @enum {string}
@@ -2910,9 +3580,6 @@ export interface components {
          * @description A limit's state, and whether enough is left for the job.
          */
         QuotedLimit: {
-            owner: components["schemas"]["Owner"];
-            unit: components["schemas"]["Unit"];
-            window: components["schemas"]["Window"];
             /** Amount */
             amount: string | number;
             /** Used */
@@ -2923,6 +3590,9 @@ export interface components {
             left: string | number;
             /** Resets At */
             resets_at: string | null;
+            owner: components["schemas"]["Owner"];
+            unit: components["schemas"]["Unit"];
+            window: components["schemas"]["Window"];
             /** Enough */
             enough: boolean;
         };
@@ -3117,6 +3787,68 @@ export interface components {
             delivery: string;
         };
         /**
+         * SessionKeyView
+         * @description The key with which somebody signed in.
+         */
+        SessionKeyView: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Shown As */
+            shown_as: string;
+            /** Expires At */
+            expires_at: string | null;
+        };
+        /**
+         * SessionView
+         * @description Who is signed in. `key`, `user` and `team` are null, and `scopes` empty, for the administrator.
+         *
+         *     `csrf` is for the header `X-CSRF-Token`. `expires_at` is when the session ends if nobody uses it.
+         */
+        SessionView: {
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "user" | "administrator";
+            /** Csrf */
+            csrf: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /** Remembered */
+            remembered: boolean;
+            key: components["schemas"]["SessionKeyView"] | null;
+            user: components["schemas"]["NamedView"] | null;
+            team: components["schemas"]["NamedView"] | null;
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+        };
+        /**
+         * SignInBody
+         * @description What `POST /v1/session` takes: a key of a user's or the administrator's, or the code of a link.
+         */
+        SignInBody: {
+            /**
+             * Key
+             * @description A key
+             */
+            key?: string;
+            /**
+             * Code
+             * @description What stands behind /enter#
+             */
+            code?: string;
+            /**
+             * Remember
+             * @description Keep it for 30 days, also when the browser is closed; false by default
+             */
+            remember?: boolean;
+        };
+        /**
          * SlotsView
          * @description Concurrent requests at fal; `hosts` if their settings differ.
          */
@@ -3169,6 +3901,28 @@ export interface components {
             limit_bytes: number | null;
             /** Left Bytes */
             left_bytes: number | null;
+        };
+        /**
+         * SubmissionAttempt
+         * @description One submission to fal. `reason` is a word such as `upstream_busy`: why it was refused, or is unknown.
+         */
+        SubmissionAttempt: {
+            /** Number */
+            number: number;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "sending" | "accepted" | "refused" | "unknown";
+            /** Ended At */
+            ended_at: string | null;
+            /** Reason */
+            reason: string | null;
         };
         /**
          * SumsView
@@ -3343,6 +4097,24 @@ export interface components {
             limits: components["schemas"]["LimitView"][];
         };
         /**
+         * TurnView
+         * @description A state of the job: since when, until when (null: now), for how long, and why it is in line again or held.
+         */
+        TurnView: {
+            status: components["schemas"]["Status"];
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Until */
+            until: string | null;
+            /** Seconds */
+            seconds: number | null;
+            /** Reason */
+            reason: string | null;
+        };
+        /**
          * Unit
          * @description The unit that a limit counts.
          * @enum {string}
@@ -3363,6 +4135,8 @@ export interface components {
             /** Time Zone */
             time_zone: string | null;
             group_by: components["schemas"]["Grouping"];
+            /** Daily */
+            daily: boolean;
             /** Data */
             data: components["schemas"]["UsageRow"][];
             total: components["schemas"]["SumsView"];
@@ -3376,6 +4150,8 @@ export interface components {
         /**
          * UsageRow
          * @description One group, in the member that `group_by` names; `name` is that of a user or a key.
+         *
+         *     A daily report's rows have `day` too, those about every team `team` and `team_name`.
          */
         UsageRow: {
             /** Jobs */
@@ -3396,6 +4172,8 @@ export interface components {
             held_usd: string;
             /** Team */
             team?: string;
+            /** Team Name */
+            team_name?: string;
             /** Day */
             day?: string;
             /** User */
@@ -3426,6 +4204,31 @@ export interface components {
         UserChange: {
             /** Name */
             name: string;
+        };
+        /**
+         * UserLimitsPage
+         * @description Users of a team, the oldest first; `next_cursor` is null on the last page.
+         */
+        UserLimitsPage: {
+            /** Data */
+            data: components["schemas"]["UserLimitsView"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+            /** Has More */
+            has_more: boolean;
+        };
+        /**
+         * UserLimitsView
+         * @description A user, the states of their own limits, and of these the one that refuses first; null without limits.
+         */
+        UserLimitsView: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Limits */
+            limits: components["schemas"]["LimitStateView"][];
+            tightest: components["schemas"]["LimitStateView"] | null;
         };
         /**
          * UserList
@@ -3558,6 +4361,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description It works once, or until a time, and is over */
+        Gone: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description The body is too large */
         ContentTooLarge: {
             headers: {
@@ -3683,11 +4495,21 @@ export interface operations {
     list_jobs: {
         parameters: {
             query?: {
-                status?: components["schemas"]["Status"] | null;
-                model?: string | null;
+                /** @description Each of these words is in the prompt, in any case */
+                text?: string | null;
                 /** @example 10 */
                 limit?: number;
                 cursor?: string | null;
+                /** @description Only jobs in one of these; may be given more than once */
+                status?: components["schemas"]["Status"][] | null;
+                /** @description Only jobs of this model */
+                model?: string | null;
+                /** @description Only this user's; others' with `team:read` */
+                user?: string | null;
+                /** @description Submitted then or later */
+                from?: string | null;
+                /** @description Submitted before */
+                to?: string | null;
                 /** @description Only jobs with this value under NAME; one such filter */
                 "metadata.NAME"?: string;
             };
@@ -3934,6 +4756,45 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    read_history: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example job_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             414: components["responses"]["URITooLong"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
@@ -4342,6 +5203,45 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    list_own_team_users: {
+        parameters: {
+            query?: {
+                /** @example 10 */
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserLimitsPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     read_about: {
         parameters: {
             query?: never;
@@ -4369,6 +5269,212 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             408: components["responses"]["RequestTimeout"];
             414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    read_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    sign_in: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "fg_code_0000000000000000000000000000000000000000000000000"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SignInBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            410: components["responses"]["Gone"];
+            413: components["responses"]["ContentTooLarge"];
+            414: components["responses"]["URITooLong"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    sign_out: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    read_invitation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "fg_inv_0000000000000000000000000000000000000000000000000"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CodeBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitedView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            408: components["responses"]["RequestTimeout"];
+            410: components["responses"]["Gone"];
+            413: components["responses"]["ContentTooLarge"];
+            414: components["responses"]["URITooLong"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    accept_invitation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "fg_inv_0000000000000000000000000000000000000000000000000"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CodeBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            410: components["responses"]["Gone"];
+            413: components["responses"]["ContentTooLarge"];
+            414: components["responses"]["URITooLong"];
+            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["HeadTooLarge"];
@@ -4413,6 +5519,46 @@ export interface operations {
             413: components["responses"]["ContentTooLarge"];
             414: components["responses"]["URITooLong"];
             415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    delete_file: {
+        parameters: {
+            query: {
+                /**
+                 * @description As the upload's reply has it
+                 * @example https://v3.fal.media/files/lion/lake.png
+                 */
+                url: string;
+            };
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["HeadTooLarge"];
@@ -5953,6 +7099,49 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    list_team_users: {
+        parameters: {
+            query?: {
+                /** @example 10 */
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                team_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserLimitsPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     read_limits: {
         parameters: {
             query?: never;
@@ -5974,7 +7163,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LimitList"];
+                    "application/json": components["schemas"]["PresentLimitList"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -6111,7 +7300,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LimitList"];
+                    "application/json": components["schemas"]["PresentLimitList"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -6257,7 +7446,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LimitList"];
+                    "application/json": components["schemas"]["PresentLimitList"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -6379,6 +7568,130 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    list_invitations: {
+        parameters: {
+            query?: {
+                user?: string | null;
+            };
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    invite: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "user": "user_01kb3x9d1n5v7q2f8m4c6t0e3r",
+                 *       "key_name": "Ada's laptop",
+                 *       "expires_in": 86400
+                 *     }
+                 */
+                "application/json": components["schemas"]["InvitationBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewInvitationView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["ContentTooLarge"];
+            414: components["responses"]["URITooLong"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revoke_invitation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example inv_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                invitation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            410: components["responses"]["Gone"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     read_status: {
         parameters: {
             query?: never;
@@ -6417,12 +7730,23 @@ export interface operations {
     list_all_jobs: {
         parameters: {
             query?: {
-                status?: components["schemas"]["Status"] | null;
                 /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
                 team?: string | null;
                 /** @example 10 */
                 limit?: number;
                 cursor?: string | null;
+                /** @description Only jobs in one of these; may be given more than once */
+                status?: components["schemas"]["Status"][] | null;
+                /** @description Only jobs of this model */
+                model?: string | null;
+                /** @description Only this user's; others' with `team:read` */
+                user?: string | null;
+                /** @description Submitted then or later */
+                from?: string | null;
+                /** @description Submitted before */
+                to?: string | null;
+                /** @description Only jobs with this value under NAME; one such filter */
+                "metadata.NAME"?: string;
             };
             header?: {
                 /**
@@ -6443,6 +7767,45 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OperatedJobPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    read_any_job: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example job_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperatedJobDetails"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -6641,9 +8004,13 @@ export interface operations {
     read_usage: {
         parameters: {
             query?: {
+                /** @description By default the first of the month */
                 from?: string | null;
+                /** @description Exclusive; by default now */
                 to?: string | null;
                 group_by?: components["schemas"]["Grouping"];
+                /** @description A row for each day of each group */
+                daily?: boolean;
             };
             header?: {
                 /**
@@ -6670,6 +8037,56 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    read_usage_of_all: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only this team's
+                 * @example team_01kb3x9d1n5v7q2f8m4c6t0e3r
+                 */
+                team?: string | null;
+                /** @description By default the first of the month */
+                from?: string | null;
+                /** @description Exclusive; by default now */
+                to?: string | null;
+                group_by?: components["schemas"]["Grouping"];
+                /** @description A row for each day of each group */
+                daily?: boolean;
+            };
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
             414: components["responses"]["URITooLong"];
             422: components["responses"]["UnprocessableContent"];
@@ -6857,6 +8274,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CodeView"];
+                    "text/html": string;
                 };
             };
             400: components["responses"]["BadRequest"];

@@ -36,11 +36,12 @@ let skew = 0; // of this device's clock, in milliseconds
 /** The server's time: a device's clock may be an hour off. @param {number} [now] */
 export const serverNow = (now = Date.now()) => now + skew;
 
-/** @type {{headers: (method: string) => Record<string, string>, cookies: RequestCredentials, refused: (error: Refused) => void}} */
-let credentials = { headers: () => ({}), cookies: "omit", refused: () => {} };
+/** @type {{headers: (method: string) => Record<string, string>, cookies: RequestCredentials, refused: (error: Refused) => void, renewed: () => Promise<boolean>}} */
+let credentials = { headers: () => ({}), cookies: "omit", refused: () => {}, renewed: async () => false };
 
 /**
- * Says how calls are authenticated: headers for a method, whether cookies go along, and what happens at a 401.
+ * Says how calls are authenticated: headers for a method, whether cookies go along, what happens at a 401, and whether a
+ * call whose token was wrong may be sent once more, because there is another one now.
  * @param {Partial<typeof credentials>} given
  */
 export function authenticateWith(given) {
@@ -93,8 +94,8 @@ async function call(path, method, body, options, patience) {
   }
 }
 
-/** @param {string} path @param {RequestInit & {headers?: Record<string, string>}} options */
-async function send(path, { headers = {}, ...options }) {
+/** @param {string} path @param {RequestInit & {headers?: Record<string, string>}} options @param {boolean} [again] @returns {Promise<Response>} */
+async function send(path, { headers = {}, ...options }, again = false) {
   const sent = { ...credentials.headers(options.method ?? "GET"), ...headers };
   let response;
   try {
@@ -113,6 +114,7 @@ async function send(path, { headers = {}, ...options }) {
   if (response.ok) return response;
   const error = await refusal(response);
   if (response.status === 401) credentials.refused(error);
+  if (error.code === "csrf" && !again && (await credentials.renewed())) return send(path, { headers, ...options }, true);
   throw error;
 }
 

@@ -12,12 +12,16 @@ export type JobPage = Schemas["JobPage"];
 export type Model = Omit<Schemas["ModelView"], "input"> & {
   input: { properties: Record<string, any>; required?: string[]; oneOf?: { required?: string[] }[] };
 };
+export type SessionReply = Schemas["SessionView"];
+export type Invited = Schemas["InvitedView"];
 export type Quote = Schemas["QuoteView"];
 export type LimitState = Schemas["LimitStateView"];
 
 /** What a GET of this path is answered with; `any` for paths that are not named here. */
 export type Got<P extends string> = P extends "about"
   ? About
+  : P extends "session"
+    ? SessionReply
   : P extends "me"
     ? Me
     : P extends "models"
@@ -31,4 +35,10 @@ export type Got<P extends string> = P extends "about"
             : any;
 
 /** The same for a POST. */
-export type Posted<P extends string> = P extends "jobs" | `jobs/${string}/cancel` ? Job : P extends "quotes" ? Quote : any;
+export type Posted<P extends string> = P extends "jobs" | `jobs/${string}/cancel` ? Job : P extends "quotes"
+    ? Quote
+    : P extends "session"
+      ? SessionReply
+      : P extends "invitations/read"
+        ? Invited
+        : any;

@@ -6,6 +6,7 @@ import { amountWords, limitWords, ownerWords, share, tightest, windowWords } fro
 import { Bar } from "../ui/Bar.js";
 import { Button } from "../ui/Button.js";
 import { Icon } from "../ui/Icon.js";
+import { toast } from "../ui/Toast.js";
 
 /** The views, whose page it is, and the limit that ends first. A bar at the bottom on a phone. */
 export function Rail() {
@@ -36,10 +37,12 @@ function Limit() {
   </div>`;
 }
 
+const leave = () => signOut().catch((/** @type {Error} */ error) => toast(`You are still signed in. ${error.message}`, { tone: "bad" }));
+
 function Account() {
   const { user, team } = me.value ?? {};
   return html`<div class="account">
     <div><b>${isAdministrator() ? "Administrator" : user?.name}</b><span>${team?.name ?? "whole gateway"}</span></div>
-    <${Button} kind="quiet" icon="out" label="Sign out" onPress=${() => signOut()} />
+    <${Button} kind="quiet" icon="out" label="Sign out" onPress=${leave} />
   </div>`;
 }

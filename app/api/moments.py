@@ -1,0 +1,23 @@
+"""Times in queries and bodies: ISO 8601 with a zone outside, milliseconds inside."""
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+LONGEST_TIME = 40  # characters
+
+
+def _milliseconds(text: object) -> object:
+    """Of an ISO 8601 time with its zone."""
+    if isinstance(text, str) and len(text) <= LONGEST_TIME:
+        with suppress(ValueError, OverflowError):
+            moment = datetime.fromisoformat(text)
+            if moment.tzinfo is not None and moment.timestamp() >= 0:
+                return round(moment.timestamp() * 1000)
+    raise ValueError("A time is written with its zone, such as 2026-11-22T12:00:00Z")
+
+
+_TIME = WithJsonSchema({"type": "string", "format": "date-time"})
+Moment = Annotated[int, BeforeValidator(_milliseconds), _TIME]

@@ -1,0 +1,149 @@
+"""Commands of administration, at this machine's store or at a gateway over HTTP: chosen here.
+
+A gateway is spoken to with `--url`, or where FILMGATE_URL and FILMGATE_ADMIN_KEY are set and FILMGATE_REDIS_URL is
+not; otherwise the store is opened, as in `store_command`.
+"""
+
+import inspect
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from app.cli.admin_calls import AdminCalls
+from app.cli.cells import ID
+from app.cli.exits import Failure
+from app.cli.store_command import Printer, with_gateway
+from app.cli.tables import AsJson
+
+if TYPE_CHECKING:
+    from app.cli.generate.access import Access  # with httpx, which the store's commands do not need
+
+Result = TypeVar("Result")
+
+ADMIN_KEY = "FILMGATE_ADMIN_KEY"
+ID_PARAMETERS = frozenset({"team", "team_id", "user", "user_id", "key_id", "owner", "job", "job_id"})
+SHORT_ID = re.compile(r"(team|user|key|job)_[0-9a-f]{4,31}")
+SEARCHED_JOBS = 500  # newest ones, in which a job is found by the beginning of its id
+
+AdminUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help=f"A gateway to administer over HTTP, with the key in {ADMIN_KEY}; by default FILMGATE_URL, "
+        "or this machine's store.",
+    ),
+]
+
+
+def admin_command(
+    show: Printer[Result], *, check: Callable[..., None] | None = None
+) -> Callable[[Callable[..., Awaitable[Result]]], Callable[..., None]]:
+    """Make a command of an async function on AdminCalls: `show` prints its result.
+
+    The command has the function's parameters except the first, `--url` and `--json`. `check` gets the same
+    arguments and refuses wrong usage before anything is opened. Ids may be given by their unique beginning.
+    """
+
+    def decorate(function: Callable[..., Awaitable[Result]]) -> Callable[..., None]:
+        @wraps(function)
+        def command(*, as_json: bool, url: str | None, **arguments: Any) -> None:
+            if check is not None:
+                check(**arguments)
+
+            async def act(calls: AdminCalls) -> Result:
+                return await function(calls, **await _with_whole_ids(calls, arguments))
+
+            show(_run(url, act), as_json=as_json)
+
+        signature = inspect.signature(function)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        calls, *parameters = signature.parameters.values()
+        more = [
+            inspect.Parameter("url", kind, default=None, annotation=AdminUrl),
+            inspect.Parameter("as_json", kind, default=False, annotation=AsJson),
+        ]
+        command.__signature__ = signature.replace(parameters=[*parameters, *more])  # type: ignore[attr-defined]  # typer reads it
+        hints = function.__annotations__
+        command.__annotations__ = {name: hint for name, hint in hints.items() if name != calls.name}
+        return command
+
+    return decorate
+
+
+def find_admin_access(url: str | None, environ: Mapping[str, str]) -> "Access | None":
+    """The gateway to administer over HTTP; None for the store. Failure for `--url` without a key."""
+    key = _admin_key(environ)
+    address = url or environ.get("FILMGATE_URL")
+    if url is None and (not address or not key or environ.get("FILMGATE_REDIS_URL")):
+        return None
+    if not key:
+        raise Failure(f"--url needs the administrator's key of that gateway: set {ADMIN_KEY}.")
+    from app.cli.generate.access import access_with  # noqa: PLC0415  see above
+
+    return access_with(address or "", key, ADMIN_KEY)
+
+
+def _admin_key(environ: Mapping[str, str]) -> str:
+    if environ.get(ADMIN_KEY):
+        return environ[ADMIN_KEY]
+    file = environ.get(f"{ADMIN_KEY}_FILE")
+    if not file:
+        return ""
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        raise Failure(f"The file that {ADMIN_KEY}_FILE names cannot be read.") from None
+
+
+def _run(url: str | None, act: Callable[[AdminCalls], Awaitable[Result]]) -> Result:
+    access = find_admin_access(url, os.environ)
+    if access is None:
+        from app.cli.admin_at_store import AdminAtStore  # noqa: PLC0415  only one of them is loaded
+
+        return with_gateway(lambda gateway: act(AdminAtStore(gateway)))
+    from app.cli.admin_over_http import AdminOverHttp  # noqa: PLC0415
+    from app.cli.generate.client import ApiClient  # noqa: PLC0415
+    from app.cli.remote import with_client  # noqa: PLC0415
+
+    async def ask(client: ApiClient) -> Result:
+        return await act(AdminOverHttp(client))
+
+    return with_client(access, ask)
+
+
+async def _with_whole_ids(calls: AdminCalls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, with ids that were given by their beginning made whole."""
+    whole = dict(arguments)
+    for name, value in arguments.items():
+        if name in ID_PARAMETERS and isinstance(value, str) and not ID.fullmatch(value):
+            whole[name] = await _whole_id(calls, value)
+    return whole
+
+
+async def _whole_id(calls: AdminCalls, text: str) -> str:
+    """The only id that begins so; the text itself when there is none. Failure for several."""
+    kind = SHORT_ID.fullmatch(text)
+    if kind is None:
+        return text
+    found = {view["id"] for view in await _listed(calls, kind[1]) if view["id"].startswith(text)}
+    if len(found) > 1:
+        raise Failure(f"{text} is the beginning of {len(found)} ids; give more of it.")
+    return found.pop() if found else text
+
+
+async def _listed(calls: AdminCalls, kind: str) -> list[Mapping[str, Any]]:
+    match kind:
+        case "team":
+            return [*await calls.teams()]
+        case "user":
+            return [*await calls.users()]
+        case "key":
+            return [*await calls.keys()]
+    held = await calls.jobs(status="held", team=None, count=SEARCHED_JOBS)
+    return [*held, *await calls.jobs(status=None, team=None, count=SEARCHED_JOBS)]

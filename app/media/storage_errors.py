@@ -1,0 +1,76 @@
+"""What the storage's errors mean: errors of obstore and of the system, in our words.
+
+CallFailed    a call of the storage failed; `reason` and `cause`
+OutOfRange    the object ends before the first byte that was asked for
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+from app.domain.errors import StorageReason
+
+_REASONS: tuple[tuple[StorageReason, re.Pattern[str]], ...] = (
+    ("full", re.compile(r"os error (?:28|122)\)|507 Insufficient|StorageFull|QuotaExceeded|EntityTooLarge")),
+    (
+        "denied",
+        re.compile(r"os error (?:1|13|30)\)|40[13] [FU]|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch"),
+    ),
+    ("no_bucket", re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist")),
+)
+_OUT_OF_RANGE = re.compile(r"Requested range was invalid|416 R|InvalidRange")
+WORDS: dict[StorageReason, str] = {
+    "away": "does not answer",
+    "denied": "refuses access; check its key, and the rights to write, read and delete",
+    "no_bucket": "does not exist; create it first",
+    "full": "is full",
+    "unusable": "cannot be used",
+    "lied": "does not give back what was written",
+    "unmarked": "is not the storage that was used before; mount that one, or accept this one with "
+    "`filmgate storage adopt`",
+}
+
+
+class CallFailed(Exception):
+    """A call that failed: why, in our words and in the storage's own."""
+
+    def __init__(self, reason: StorageReason, cause: str) -> None:
+        super().__init__(cause)
+        self.reason = reason
+        self.cause = cause
+
+
+class OutOfRange(Exception):
+    """The object ends before the first byte that was asked for."""
+
+
+@contextmanager
+def foreign_errors(call: str) -> Iterator[None]:
+    """Turn errors of obstore and of the system into ours; FileNotFoundError stays where an object is missing."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if call in {"get", "head", "delete"} and _reason_of(error) != "no_bucket":
+            raise
+        raise CallFailed("no_bucket", _cause(error)) from None
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise CallFailed("denied", _cause(error)) from None
+    except TimeoutError:
+        raise CallFailed("away", "no answer in time") from None
+    except (BaseError, OSError, ValueError) as error:
+        if call == "get" and _OUT_OF_RANGE.search(str(error)):
+            raise OutOfRange from None
+        raise CallFailed(_reason_of(error), _cause(error)) from None
+
+
+def _reason_of(error: Exception) -> StorageReason:
+    text = f"(os error {error.errno}) {error}" if isinstance(error, OSError) and error.errno else str(error)
+    local = isinstance(error, OSError) or "LocalFileSystem" in text
+    return next((reason for reason, pattern in _REASONS if pattern.search(text)), "unusable" if local else "away")
+
+
+def _cause(error: Exception) -> str:
+    """The first line of what obstore says, which has no secret in it; what follows is for its developers."""
+    return str(error).partition("\n")[0][:300]

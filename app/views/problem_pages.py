@@ -1,0 +1,73 @@
+"""What an error code means, for programs and for people."""
+
+import html
+import re
+
+from typing_extensions import TypedDict
+
+from app.domain.errors import Code
+from app.domain.remedies import JOB_ERRORS, REMEDIES
+
+CODE_SPAN = re.compile(r"`([^`]+)`")
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title} · Filmgate</title>
+<link rel="icon" href="../static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="../static/guide.css">
+</head>
+<body>
+<header class="bar"><a href="../">Filmgate</a></header>
+<main class="page" id="main">
+<p class="kind">{kind}</p>
+<h1>{title}</h1>
+<p>{cause}</p>
+<h2>What to do</h2>
+<p>{remedy}</p>
+<p class="soft">Programs get this page as JSON. Its code, <code>{code}</code>, never changes.</p>
+</main>
+</body>
+</html>
+"""
+
+
+class CodeView(TypedDict):
+    """An error code: `status` of its problems, null for the code of a job that failed; cause and remedy."""
+
+    code: str
+    status: int | None
+    title: str
+    cause: str
+    remedy: str
+
+
+def code_view(slug: str) -> CodeView | None:
+    """The meaning of a problem's code, or of a failed job's; None for any other text."""
+    code = next((code for code in Code if code == slug), None)
+    if code is not None:
+        cause, remedy = REMEDIES[code]
+        return {"code": slug, "status": code.status, "title": code.meaning, "cause": cause, "remedy": remedy}
+    if slug in JOB_ERRORS:
+        title, cause, remedy = JOB_ERRORS[slug]
+        return {"code": slug, "status": None, "title": title, "cause": cause, "remedy": remedy}
+    return None
+
+
+def code_page(view: CodeView) -> str:
+    """The same as HTML."""
+    kind = "A job's error" if view["status"] is None else f"Error {view['status']}"
+    return PAGE.format(
+        code=view["code"],
+        kind=kind,
+        title=html.escape(view["title"]),
+        cause=_spans(view["cause"]),
+        remedy=_spans(view["remedy"]),
+    )
+
+
+def _spans(text: str) -> str:
+    """A sentence as HTML, with code between backticks."""
+    return CODE_SPAN.sub(r"<code>\1</code>", html.escape(text))

@@ -1,0 +1,77 @@
+"""Administration of a gateway over HTTP: the same commands, tables and JSON as at the store."""
+
+import asyncio
+import re
+
+import pytest
+
+from tests.support.command import Command, command_on
+from tests.support.server import running_server
+from tests.support.stack import ADMIN_KEY, Stack
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(200)]
+
+
+def _administer(call: Command) -> None:
+    """What a command does over HTTP, the next one shows; ids may be short; refusals are the gateway's sentences."""
+    team = call("teams", "create", "Far", "--weight", "2", "--retention-days", "60", "--json").json["id"]
+    freed = call("teams", "update", team[:14], "--retention-days", "gateway", "--json").json
+    assert (freed["weight"], freed["retention_days"]) == (2, None)
+    limit = ("--limit", "usd/month=50")
+    bob = call("users", "create", "Bob", "--team", team, *limit, "--key", "--json").json
+    assert bob["limits"] == [{"unit": "usd", "window": "month", "amount": "50.00"}]
+    assert bob["key"].startswith("fg_live_")
+    assert call("users", "update", bob["id"][:12], "--name", "Rob", "--json").json["name"] == "Rob"
+    assert [one["id"] for one in call("keys", "list", "--user", bob["id"], "--json").json] == [bob["key_id"]]
+    assert re.search(r"Rob +key_\w+ +active", call("keys", "list").out)
+    new = call("keys", "rotate", bob["key_id"], "--overlap", "0", "--json").json
+    assert call("keys", "revoke", new["id"], "--json").json["revoked_at"] is not None
+    (raised,) = call("limits", "raise", bob["id"], "usd/month=80", "--for", "2h", "--json").json
+    assert raised["raised_to"] == "80.00"
+    assert call("limits", "set", "gateway", "jobs/queued=9", "--json").json[0]["amount"] == 9
+    call("ledger", "credit", team, "5", "--reason", "a gift")
+    assert [one["type"] for one in call("ledger", "list", "--team", team, "--json").json] == ["credit"]
+    paused = call("pause", "--team", team, "--reason", "a look at the bill", "--json").json
+    assert paused["upstream_paused"]["reason"]
+    assert "a look at the bill" in call("status").out
+    assert call("resume", "--team", team, "--json").json["upstream_paused"] is None
+    assert call("audit", "verify", "--json").json["intact"] is True
+    assert "limits.raise" in call("audit", "list").out
+    assert call("users", "delete", bob["id"], "--json").json == {"id": bob["id"], "deleted": True}
+    assert call("teams", "show", "team_" + "0" * 32).refused(1) == "There is no team with this id."
+
+
+def _look_at(call: Command, jobs: list[str], user: str) -> None:
+    """Newest first, with the names of those whose they are; the beginning of an id is enough."""
+    assert [one["id"] for one in call("jobs", "list", "--json").json] == jobs
+    assert call("jobs", "list", "--status", "held").out == "none\n"
+    rows = call("jobs", "list").out.splitlines()[1:]
+    assert all(re.search(rf"queued +{user} +1.40 ", row) for row in rows)
+    nothing = "The job is queued, not held; there is nothing to decide."
+    assert call("jobs", "resolve", jobs[0][:12], "resubmit").refused(1) == nothing
+    assert [one["state"]["left"] for one in call("limits", "show", "--json").json] == [7]
+
+
+@pytest.mark.anyio
+async def test_a_gateway_is_administered_from_elsewhere(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a machine with nothing but the gateway's address and the administrator's key; without it, a sentence."""
+    jobs = [(await stack.submit(f"number {number}"))["id"] for number in range(2)]
+    call = command_on(monkeypatch, capsys, stack.redis)
+    monkeypatch.delenv("FILMGATE_REDIS_URL")
+    async with running_server(stack.environment) as server:
+        monkeypatch.setenv("FILMGATE_URL", server.url)
+        monkeypatch.setenv("FILMGATE_ADMIN_KEY", ADMIN_KEY)
+        await asyncio.to_thread(_administer, call)
+        await asyncio.to_thread(_look_at, call, jobs[::-1], stack.account.user.name)
+        monkeypatch.setenv("FILMGATE_ADMIN_KEY", "not-the-administrators-key-at-all")
+        assert "FILMGATE_ADMIN_KEY" in (await asyncio.to_thread(call, "teams", "list")).refused(1)
+        monkeypatch.delenv("FILMGATE_ADMIN_KEY")
+        needs_key, at_store = await asyncio.to_thread(
+            lambda: [
+                call(*words.split(), "--url", server.url).refused(1) for words in ("teams list", "ledger verify")
+            ]
+        )
+    assert needs_key == "--url needs the administrator's key of that gateway: set FILMGATE_ADMIN_KEY."
+    assert at_store.startswith("This command works at the store only")
