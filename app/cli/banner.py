@@ -20,6 +20,7 @@ class BannerFacts:
 
     settings: Settings
     key: str
+    code: str
     store: str
     emulated: bool
 
@@ -68,6 +69,7 @@ def print_banner(console: Console, facts: BannerFacts) -> None:
         f"  address    {url}",
         f"  key        {facts.key}",
         f"  dashboard  {url}/",
+        f"  sign in    {url}/enter#{facts.code}  (once, within 15 minutes)",
         *([f"  API        {url}/docs"] if facts.settings.docs else []),
         f"  store      {facts.store}",
         f"  fal        {fal}",

@@ -9,16 +9,20 @@ from app.settings import Settings
 from app.starting import require_storage
 
 
-async def prepare_installation(settings: Settings, *, patience: float, on_wait: Callable[[str], object]) -> str:
-    """The key of this machine's user, made at the first start; faults of settings or store are reported here.
+async def prepare_installation(
+    settings: Settings, *, patience: float, on_wait: Callable[[str], object]
+) -> tuple[str, str]:
+    """The key of this machine's user, made at the first start, and a code that signs a browser in with it, once.
 
-    It is kept in the data directory for its owner. `patience` is in seconds; `on_wait` gets what is waited for.
+    The key is kept in the data directory for its owner. Faults of settings or store are reported here. `patience`
+    is in seconds; `on_wait` gets what is waited for.
     """
     async with open_gateway(
         settings, process="up", role=StoreRole.ALL, patience=patience, on_wait=on_wait
     ) as gateway:
         await require_storage(gateway.storage, gateway.stores.alarms)
-        return await _user_key(gateway, settings)
+        key = await _user_key(gateway, settings)
+        return key, await gateway.sessions.add_code(key)
 
 
 async def _user_key(gateway: Gateway, settings: Settings) -> str:

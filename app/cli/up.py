@@ -113,7 +113,7 @@ def up() -> None:
         emulated = settings.fal_key is None
         if emulated:
             settings = _with_emulator(settings)
-        key = _prepare(settings, progress)
+        key, code = _prepare(settings, progress)
         children = _children(settings, emulated=emulated)
         stack.callback(_stop_all, children)
         if settings.tls_cert is not None and not sys.stderr.isatty():
@@ -126,7 +126,8 @@ def up() -> None:
             child.start()
         _wait_ready(settings, children, housekeeping, stop, progress, workers_log)
         if not stop():
-            print_banner(console, BannerFacts(settings=settings, key=key, store=store_name, emulated=emulated))
+            facts = BannerFacts(settings=settings, key=key, code=code, store=store_name, emulated=emulated)
+            print_banner(console, facts)
             _watch(children, store, housekeeping, stop, console)
         console.print("Stopping …")
     console.print("Stopped.")
@@ -313,13 +314,13 @@ def _restart_if_dead(child: UpChild, console: Console) -> None:
         child.start()
 
 
-def _prepare(settings: Settings, progress: StartProgress) -> str:
-    """Check the store, and return this machine's key.
+def _prepare(settings: Settings, progress: StartProgress) -> tuple[str, str]:
+    """Check the store, and return this machine's key, and a code that signs a browser in with it, once.
 
     A copy of this process does it: the gateway takes 35 MB, which are not needed while the children run.
     """
 
-    def prepare() -> str:
+    def prepare() -> tuple[str, str]:
         from app.cli.installation import prepare_installation  # noqa: PLC0415  only in the copy
 
         return asyncio.run(prepare_installation(settings, patience=READY_S, on_wait=progress.report))

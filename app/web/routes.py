@@ -1,9 +1,13 @@
 """The pages and their files. They contain no secrets, so they need no key."""
 
 import asyncio
+import gzip
 import hashlib
+import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from urllib.parse import urljoin
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -16,6 +20,7 @@ MEDIA_TYPES = {
     "": "text/plain; charset=utf-8",  # LICENSE, NOTICE, VERSION
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
+    ".jpg": "image/jpeg",
     ".js": "text/javascript; charset=utf-8",
     ".png": "image/png",
     ".svg": "image/svg+xml",
@@ -23,17 +28,35 @@ MEDIA_TYPES = {
 }
 
 _CLOSED = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-# Clips are played from fal, or from the emulator on this machine; everything else is our own.
+# Clips and pictures are shown from fal, or from the emulator on this machine, and from `blob:` when just chosen;
+# everything else is our own.
 # The last directive makes the browser refuse `innerHTML`: values of the API are text, never HTML.
-DASHBOARD_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: https:; "
-    f"media-src 'self' https: http://127.0.0.1:* http://localhost:*; {_CLOSED}; require-trusted-types-for 'script'"
+_SHOWN = "'self' blob: https: http://127.0.0.1:* http://localhost:*"
+PAGE_POLICY = (
+    f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src {_SHOWN} data:; "
+    f"media-src {_SHOWN}; {_CLOSED}; require-trusted-types-for 'script'"
+)
+ADDRESSES = (
+    "/",
+    "/jobs",
+    "/jobs/{job_id}",
+    "/money",
+    "/admin",
+    "/admin/{view}",
+    "/enter",
+    "/invite",
+    "/share",
+    "/wall",
 )
 GUIDE_POLICY = f"default-src 'none'; style-src 'self'; img-src 'self'; {_CLOSED}"
 DOCS_POLICY = (
     f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; {_CLOSED}"
 )
 FILE_POLICY = "default-src 'none'; frame-ancestors 'none'"  # for a file that is opened directly, as an SVG can be
+
+IMPORTED = re.compile(rb"""\b(?:from|import) ?["'](\.[^"']+)["']""")
+TEXT = ("text/", "image/svg")
+PACKED_UP_TO = 500_000  # bytes; a larger file would hold up other requests while it is compressed
 
 router = APIRouter(include_in_schema=False)
 reference = APIRouter(include_in_schema=False)  # not where FILMGATE_DOCS is 0
@@ -58,19 +81,40 @@ def _read(path: Path) -> StaticFile:
 
 
 def _read_all(folder: Path) -> dict[str, StaticFile]:
-    """All files below a folder by relative path; no others can be requested."""
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    """All files below a folder by relative path, but for those of editors and types; no others can be requested."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".ts")
+    paths = (path for path in paths if not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): _read(path) for path in paths}
+
+
+def _modules(name: str, found: dict[str, None]) -> dict[str, None]:
+    """This script and all that it imports, by path, in the order in which a browser would find them."""
+    if name not in found:
+        found[name] = None
+        for other in IMPORTED.findall(FILES[name].content):
+            _modules(urljoin(name, other.decode()), found)
+    return found
+
+
+def _with_modules(page: StaticFile) -> StaticFile:
+    """The page that names every script it will need: otherwise a browser finds them in six waves."""
+    links = "".join(f'<link rel="modulepreload" href="/static/{name}">\n' for name in _modules("main.js", {}))
+    content = page.content.replace(b"</head>", links.encode() + b"</head>", 1)
+    return _file(content, ".html")
 
 
 PAGES = _read_all(ROOM / "pages")  # read once, at the start of the process: about 2 MB
 FILES = _read_all(ROOM / "static")
+PAGES["app.html"] = _with_modules(PAGES["app.html"])
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
-async def dashboard(request: Request) -> Response:
-    """The dashboard: make and see clips."""
-    return _reply(request, PAGES["dashboard.html"], policy=DASHBOARD_POLICY)
+async def app_page(request: Request) -> Response:
+    """The page for all of them: its router shows the view of the address."""
+    return _reply(request, PAGES["app.html"], policy=PAGE_POLICY)
+
+
+for address in ADDRESSES:
+    router.add_api_route(address, app_page, methods=["GET", "HEAD"])
 
 
 @reference.api_route("/docs", methods=["GET", "HEAD"])
@@ -101,16 +145,31 @@ async def static_file(request: Request, path: str) -> Response:
 
 def _reply(request: Request, page: StaticFile, *, policy: str) -> Response:
     """The file, or 304 if the browser has it; browsers revalidate it each time."""
+    content, encoding = _encoded(request, page)
     headers = {
         "Cache-Control": "no-cache",
         "Content-Security-Policy": policy,
-        "ETag": page.etag,
         "Referrer-Policy": "no-referrer",
+        "Vary": "Accept-Encoding",
         "X-Content-Type-Options": "nosniff",
+        **encoding,
     }
-    if _has(request, page.etag):
+    if _has(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    return Response(page.content, headers={**headers, "Content-Type": page.media_type})
+    return Response(content, headers={**headers, "Content-Type": page.media_type})
+
+
+def _encoded(request: Request, page: StaticFile) -> tuple[bytes, dict[str, str]]:
+    """The content as the browser takes it, with the headers that say so and an entity tag of its own."""
+    taken = {part.partition(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")}
+    if "gzip" not in taken or len(page.content) > PACKED_UP_TO or not page.media_type.startswith(TEXT):
+        return page.content, {"ETag": page.etag}
+    return _packed(page.content), {"ETag": f'{page.etag[:-1]}-gzip"', "Content-Encoding": "gzip"}
+
+
+@cache
+def _packed(content: bytes) -> bytes:
+    return gzip.compress(content, 6, mtime=0)
 
 
 def _has(request: Request, etag: str) -> bool:

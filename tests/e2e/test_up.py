@@ -126,6 +126,18 @@ async def test_it_prints_where_it_is_and_how_to_use_it(gateway: Up, printed: Pri
     assert gateway.data_dir.stat().st_mode & 0o777 == 0o700
 
 
+async def test_the_printed_link_signs_a_browser_in_once(printed: Printed, api: httpx.AsyncClient) -> None:
+    """As the holder of the printed key; the code is behind `#`, which browsers send to nobody."""
+    page, _, code = printed.sign_in.partition("#")
+    assert page == f"{printed.address}/enter"
+    me = (await api.get("/v1/me")).json()
+    async with httpx.AsyncClient(base_url=printed.address, trust_env=False) as browser:
+        session = (await browser.post("/v1/session", json={"code": code})).json()
+        assert (session["role"], session["user"], session["key"]["id"]) == ("user", me["user"], me["key"]["id"])
+        assert (await browser.get("/v1/jobs")).status_code == 200
+        assert (await browser.post("/v1/session", json={"code": code})).status_code == 410
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the printed line needs curl")
 async def test_the_printed_curl_line_makes_a_clip_of_the_image(printed: Printed, api: httpx.AsyncClient) -> None:
     """Pasted into a shell, it returns a job that succeeded, and a clip that plays for 5 s."""

@@ -26,6 +26,7 @@ class Printed:
     address: str
     key: str
     dashboard: str
+    sign_in: str
     curl: str
     generate: str
 
@@ -38,11 +39,13 @@ class Printed:
             assert found is not None, f"no {label} in: {text}"
             return found[1]
 
-        curl = re.search(r"^  (curl .*)$", text, re.MULTILINE)
-        assert curl is not None, text
-        generate = re.search(r"^  (FILMGATE_DATA_DIR=.* generate .*)$", text, re.MULTILINE)
-        assert generate is not None, text
-        return cls(after("address"), after("key"), after("dashboard"), curl[1], generate[1])
+        def first(pattern: str) -> str:
+            """Empty where an older version prints no such line."""
+            found = re.search(pattern, text, re.MULTILINE)
+            return found[1] if found is not None else ""
+
+        sign_in, generate = first(r"^  sign in +(\S+)"), first(r"^  (FILMGATE_DATA_DIR=.* generate .*)$")
+        return cls(after("address"), after("key"), after("dashboard"), sign_in, first(r"^  (curl .*)$"), generate)
 
 
 class Up(Process):

@@ -1,15 +1,20 @@
-// The API's reference: Swagger UI for /openapi.json, with the key of this tab's dashboard. Calls go to this page's
+// The API's reference: Swagger UI for /openapi.json, as whoever is signed in at the page. Calls go to this page's
 // origin, which may differ from the public URL.
 
-import { readKey } from "./api.js";
-
 const here = new URL("..", import.meta.url);
+const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 
-/** Adds the visitor's key to calls of this gateway only. */
-function withKey(request) {
-  const key = readKey();
-  if (key && new URL(request.url, here).origin === here.origin && !request.headers.Authorization) {
-    request.headers.Authorization = `Bearer ${key}`;
+/** The session of this browser, or null. */
+async function signedIn() {
+  const reply = await fetch(new URL("v1/session", here), { cache: "no-store" }).catch(() => null);
+  return reply?.ok ? reply.json() : null;
+}
+
+/** Adds to calls of this gateway that change something what shows that they are from here; the cookie goes by itself. */
+async function fromHere(request) {
+  if (new URL(request.url, here).origin === here.origin && !SAFE.has(request.method?.toUpperCase() ?? "GET")) {
+    const session = await signedIn(); // anew each time: another tab may have signed in
+    if (session) request.headers["X-CSRF-Token"] = session.csrf;
   }
   return request;
 }
@@ -19,9 +24,9 @@ const follow = () => document.documentElement.classList.toggle("dark-mode", dark
 dark.addEventListener("change", follow);
 follow();
 
-document.querySelector("#who").textContent = readKey()
-  ? "“Try it out” uses the key given at the dashboard."
-  : "Give your key at the dashboard first, and “Try it out” will use it.";
+document.querySelector("#who").textContent = (await signedIn())
+  ? "“Try it out” calls as you are signed in here."
+  : "Sign in at the page first, and “Try it out” will call as you.";
 
 const answer = await fetch(new URL("openapi.json", here));
 const spec = { ...(await answer.json()), servers: [{ url: here.href.replace(/\/$/, "") }] };
@@ -31,5 +36,5 @@ globalThis.SwaggerUIBundle({
   spec,
   deepLinking: true,
   validatorUrl: null, // otherwise the document is sent to a validator on the internet
-  requestInterceptor: withKey,
+  requestInterceptor: fromHere,
 });

@@ -1,4 +1,4 @@
-"""The dashboard in a browser: the form has the fields of each kind of model and explains its price."""
+"""The page in a browser: the form has the fields of each kind of model and explains its price."""
 
 import pytest
 from playwright.async_api import Page, expect
@@ -10,39 +10,60 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 
 async def choose(page: Page, model: str) -> None:
-    """Select a model of the form."""
-    await page.select_option("#model", model)
+    """Search for a model in the list, and take it."""
+    await page.click("#model")
+    await page.get_by_role("searchbox").fill(model)
+    await page.click(f'[data-model="{model}"]')
 
 
 async def test_the_form_makes_a_clip_of_a_newer_model_and_shows_a_ceiling(customers: Customers) -> None:
-    """A length as a number, a price at most with its reason, a voice without a prompt."""
+    """A length as a number, a price at most and why, a voice without a prompt, a storyboard with its sum."""
     async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
         await page.goto(f"{customers.installation.serve.url}/")
         await page.fill("#key", customers.key)
         await page.press("#key", "Enter")
-        await page.wait_for_selector("#model option", state="attached")
-        groups = await page.locator("#model optgroup").evaluate_all("all => all.map(one => one.label)")
+        await page.click("#model")
+        groups = await page.locator("dialog .segments label").all_inner_texts()
         assert groups[0] == "From a picture"
         assert "From a video" in groups
-        first = await page.locator("#model optgroup[label='From words alone'] option").first.inner_text()
-        assert first == "Kling 4.0 text to video (in part unverified)"
+        await page.locator("dialog .segments label", has_text="From words alone").click()
+        await expect(page.locator("dialog section h3").first).to_have_text("Current")
+        first = page.locator("dialog .model-list button").first
+        await expect(first).to_contain_text("Kling 4.0 text to video")
+        await expect(first).to_contain_text("$1.175 for 5 s")
+        await expect(first).to_contain_text("Some of its fields could not be read")
+        await page.locator("dialog .segments label", has_text="Speech").click()
+        speech = page.locator("dialog .model-list button")
+        await expect(speech).to_contain_text("No price is known yet")
+        await expect(speech).to_have_attribute("aria-disabled", "true")
+        await page.keyboard.press("Escape")
 
         await choose(page, "fal-ai/kling-video/o1/video-to-video/edit")
-        await page.fill("#prompt", "Make it snow.")
-        await page.fill("#setting-video_url", "https://example.com/clip.mp4")
-        await expect(page.locator("#price")).to_contain_text(
-            "costs at most $1.68. The length of video_url is not known"
-        )
+        await page.fill("#input-prompt", "Make it snow.")
+        await page.fill("#input-video_url", "https://example.com/clip.mp4")
+        await expect(page.locator("#order")).to_have_text("Make clip for at most $1.68")
+        await expect(page.locator("#order-facts")).to_contain_text("The length of video_url is not known")
 
         await choose(page, "fal-ai/kling-video/create-voice")
-        assert not await page.locator("#prompt").is_visible()
-        await page.fill("#setting-voice_url", "https://example.com/voice.mp3")
-        await expect(page.locator("#price")).to_contain_text("costs $0.007.")
+        assert not await page.locator("#input-prompt").is_visible()
+        await page.fill("#input-voice_url", "https://example.com/voice.mp3")
+        await expect(page.locator("#order")).to_have_text("Make clip for $0.007")
+
+        await choose(page, "fal-ai/kling-video/v3/pro/text-to-video")
+        await page.locator(".maker .segments label", has_text="Storyboard").click()
+        await page.fill("#input-multi_prompt-0", "A boat leaves the harbour.")
+        await page.get_by_role("button", name="Add a shot").click()
+        await page.fill("#input-multi_prompt-1", "A storm comes up.")
+        await expect(page.locator(".shot-sum")).to_contain_text("2 shots, 8 s of 15 s")
+        await expect(page.locator("#order")).to_have_text("Make clip for $1.344")
 
         await choose(page, "kling/v4/text-to-video")
-        await page.fill("#prompt", "A cat walks.")
-        await page.select_option("#duration", "3")
-        await page.select_option("#setting-resolution", "720p")
-        await expect(page.locator("#submit")).to_have_text("Make this clip for $0.471")
-        await page.click("#submit")
-        await expect(page.locator("li[data-status=succeeded] .about").first).to_contain_text("3 s · $0.471 charged")
+        await page.locator(".maker .segments label", has_text="One prompt").click()
+        await page.fill("#input-prompt", "A cat walks.")
+        await page.fill("#input-duration", "3")
+        await page.locator("#input-resolution label", has_text="720p").click()
+        await expect(page.locator("#order")).to_have_text("Make clip for $0.471")
+        await page.click("#order")
+        take = page.locator(".take[data-status=succeeded]")
+        await expect(take.locator(".about")).to_contain_text("3 s", timeout=30_000)
+        await expect(take).to_contain_text("$0.471 charged")

@@ -1,0 +1,103 @@
+// One feed of events for all views: a browser opens six connections to a host, and tabs share them.
+//
+// `follow((event) => …)` gets `{type, timestamp, sequence, data: job without input}` of every event that the caller may see,
+// and `{type: "missed"}` when events may have been missed (after a break, or when the tab was hidden): read again then.
+
+import { Refused, stream } from "./api.js";
+import { frames } from "./frames.js";
+import { signal } from "./html.js";
+import { sleep } from "./retry.js";
+import { session } from "./session.js";
+
+const RETRY_MS = 3000; // until the server says otherwise
+const LONGEST_MS = 30_000;
+const HIDDEN_MS = 20_000; // a hidden tab gives its connection back
+
+/** @typedef {{type: string, timestamp?: string, sequence?: number, data?: any}} LiveEvent */
+
+/** True while the feed is connected. */
+export const connected = signal(false);
+
+/** @type {Set<(event: LiveEvent) => void>} */
+const followers = new Set();
+/** @type {AbortController | null} */
+let running = null;
+/** @type {string | null} */
+let cursor = null;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let hiding;
+
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hiding);
+  if (document.hidden) hiding = setTimeout(stop, HIDDEN_MS);
+  else start();
+});
+
+session.subscribe(({ state }) => {
+  if (state === "in") return start();
+  stop();
+  cursor = null;
+});
+
+/** Follows events until the returned function is called. @param {(event: LiveEvent) => void} onEvent @returns {() => void} */
+export function follow(onEvent) {
+  followers.add(onEvent);
+  start();
+  return () => {
+    followers.delete(onEvent);
+    if (!followers.size) stop();
+  };
+}
+
+function start() {
+  if (running || !followers.size || document.hidden || session.value.state !== "in") return;
+  running = new AbortController();
+  run(running.signal);
+}
+
+function stop() {
+  running?.abort();
+  running = null;
+  connected.value = false;
+}
+
+/** @param {LiveEvent} event */
+function tell(event) {
+  for (const follower of followers) follower(event);
+}
+
+/** @param {AbortSignal} ended */
+async function run(ended) {
+  let pause = RETRY_MS;
+  while (!ended.aborted) {
+    const connection = new AbortController();
+    const close = () => connection.abort();
+    ended.addEventListener("abort", close);
+    try {
+      const response = await stream("events", {
+        headers: { Accept: "text/event-stream", ...(cursor ? { "Last-Event-ID": cursor } : {}) },
+        signal: connection.signal,
+      });
+      connected.value = true;
+      if (!cursor) tell({ type: "missed" }); // also the first time: something may have happened since a view read
+      for await (const frame of frames(/** @type {ReadableStream} */ (response.body), close)) {
+        pause = frame.retry ?? RETRY_MS;
+        if (frame.id) cursor = frame.id;
+        if (frame.event === "reset") tell({ type: "missed" });
+        else if (frame.data) tell(JSON.parse(frame.data));
+      }
+    } catch (error) {
+      if (ended.aborted) return;
+      const status = error instanceof Refused ? error.status : 0;
+      if (status === 401 || status === 403) return;
+      if (status === 400) cursor = null; // an id that this gateway does not know
+      pause = error instanceof Refused && error.retryAfter ? error.retryAfter * 1000 : Math.min(pause * 2, LONGEST_MS);
+    } finally {
+      ended.removeEventListener("abort", close);
+      close();
+    }
+    if (ended.aborted) return;
+    connected.value = false;
+    await sleep(pause * (0.75 + Math.random() / 2), ended);
+  }
+}

@@ -1,0 +1,129 @@
+// Who is at the page. Views read `session` and `me`; how somebody is signed in is known here alone: the browser has a
+// cookie that no script can read, and this page has the token that a request must show which changes something.
+
+import { Refused, authenticateWith, get, post, remove } from "./api.js";
+import { signal } from "./html.js";
+
+const SAFE = new Set(["GET", "HEAD"]);
+const NO_COOKIE = /^There is no key|^You are not signed in:/; // what the API says where a browser has lost its cookie
+const NOT_ANY_MORE = "You are not signed in any more. Sign in again.";
+const KEPT_BEFORE = "filmgate.key"; // where earlier versions of the page kept the key
+
+/**
+ * `state`: `starting` until it is known whether somebody is signed in. `role`: what the page offers.
+ * @typedef {{state: "starting" | "out" | "in", role: "user" | "administrator" | null, reason: string}} Session
+ */
+
+/** @type {import("./html.js").Signal<Session>} */
+export const session = signal({ state: "starting", role: null, reason: "" });
+
+/** The answer of `GET /v1/me`; null for an administrator, and while nobody is signed in. @type {import("./html.js").Signal<import("./shapes.js").Me | null>} */
+export const me = signal(null);
+
+/** True while somebody is signed in with the administrator's key. */
+export const isAdministrator = () => session.value.role === "administrator";
+
+/** True when the caller's key has the scope. @param {string} scope */
+export const may = (scope) => isAdministrator() || Boolean(me.value?.key.scopes.some((one) => one === scope));
+
+let csrf = "";
+let holder = ""; // the id of the key, or `administrator`
+let looking = 0; // calls of `begin` that have not been answered
+let turn = 0; // a look at the session that began before somebody signed in says nothing
+
+// Tabs share the cookie: what one of them does, the others see.
+const tabs = "BroadcastChannel" in globalThis ? new BroadcastChannel("filmgate.session") : null;
+tabs?.addEventListener("message", () => void begin("You signed out in another tab.").catch(() => {}));
+
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel reaches this origin only
+const tellTabs = () => tabs?.postMessage("changed");
+
+authenticateWith({
+  cookies: "same-origin",
+  headers: (method) => {
+    /** @type {Record<string, string>} */
+    const none = {};
+    return csrf && !SAFE.has(method) ? { "X-CSRF-Token": csrf } : none;
+  },
+  refused: (error) => session.value.state === "in" && !looking && out(NO_COOKIE.test(error.message) ? NOT_ANY_MORE : error.message),
+  renewed,
+});
+
+/** Finds out who is at the page: whoever the cookie signs in, or nobody, for this reason. @param {string} [reason] */
+export async function begin(reason = "") {
+  sessionStorage.removeItem(KEPT_BEFORE);
+  const mine = turn;
+  looking += 1;
+  try {
+    const found = await get("session").finally(() => (looking -= 1));
+    if (mine === turn) await entered(found);
+  } catch (error) {
+    if (error instanceof Refused && error.temporary) throw error; // the caller tries again
+    if (mine === turn && session.value.state !== "out") out(reason);
+  }
+}
+
+/**
+ * Signs in with a key, or with the code of a link. Throws `Refused` when it opens nothing.
+ * @param {{key: string, remember?: boolean} | {code: string}} given
+ */
+export async function signIn(given) {
+  await entered(await post("session", given));
+  tellTabs();
+}
+
+/** Accepts an invitation and signs in with its key, which is returned: it is shown this once. @param {string} code @returns {Promise<string>} */
+export async function accept(code) {
+  const { key, session: begun } = await post("invitations/accept", { code });
+  await entered(begun).catch(() => {}); // the key must be shown, whatever comes after it
+  tellTabs();
+  return key.key;
+}
+
+/** Ends the session. Throws `Refused` while the gateway cannot be told: the cookie would still sign in. */
+export async function signOut() {
+  try {
+    await remove("session");
+  } catch (error) {
+    if (!(error instanceof Refused) || error.status !== 401) throw error;
+  }
+  out("");
+  tellTabs();
+}
+
+/** Reads limits and usage again, after something changed. */
+export async function refreshMe() {
+  if (session.value.role !== "user") return;
+  me.value = await get("me");
+}
+
+/** @param {import("./shapes.js").SessionReply} found */
+async function entered(found) {
+  turn += 1;
+  const mine = turn;
+  csrf = found.csrf;
+  const another = found.key?.id ?? found.role;
+  if (session.value.state === "in" && another !== holder) out(""); // nobody sees what was somebody else's
+  holder = another;
+  const caller = found.role === "user" ? await get("me") : null;
+  if (mine !== turn) return;
+  me.value = caller;
+  session.value = { state: "in", role: found.role, reason: "" };
+}
+
+/** True when the same person has another token: they signed in again in another tab. Somebody else's orders are not sent. */
+async function renewed() {
+  const before = holder;
+  const found = await get("session");
+  const same = (found.key?.id ?? found.role) === before && found.csrf !== csrf;
+  if (same) csrf = found.csrf;
+  else await entered(found);
+  return same;
+}
+
+/** @param {string} reason */
+function out(reason) {
+  csrf = holder = "";
+  me.value = null;
+  session.value = { state: "out", role: null, reason };
+}

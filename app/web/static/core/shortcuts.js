@@ -1,0 +1,43 @@
+// Keys that do something while no field has the focus. `?` shows those of the present view.
+
+import { signal, useEffect } from "./html.js";
+
+/** @typedef {{keys: string, label: string, run: () => void}} Shortcut `keys`: `n`, `g j` (one after the other), `mod+Enter` */
+
+/** @type {import("./html.js").Signal<Shortcut[]>} */
+export const shortcuts = signal([]);
+
+const SEQUENCE_MS = 1200;
+let before = "";
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let forgetting;
+
+/** Has these shortcuts while the component is shown. @param {Shortcut[]} given */
+export function useShortcuts(given) {
+  useEffect(() => {
+    shortcuts.value = [...shortcuts.value, ...given];
+    return () => {
+      shortcuts.value = shortcuts.value.filter((one) => !given.includes(one));
+    };
+  }, []);
+}
+
+/** @param {EventTarget | null} target */
+const writes = (target) =>
+  target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+
+addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.altKey || document.querySelector("dialog[open]")) return;
+  const mod = event.metaKey || event.ctrlKey;
+  if (writes(event.target) && !mod) return;
+  const pressed = mod ? `mod+${event.key}` : event.key;
+  const found =
+    shortcuts.value.findLast(({ keys }) => before && keys === `${before} ${pressed}`) ??
+    shortcuts.value.findLast(({ keys }) => keys === pressed);
+  clearTimeout(forgetting);
+  before = found || mod || pressed.length > 1 ? "" : pressed;
+  forgetting = setTimeout(() => (before = ""), SEQUENCE_MS);
+  if (!found) return;
+  event.preventDefault();
+  found.run();
+});

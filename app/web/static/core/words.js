@@ -1,0 +1,161 @@
+// Texts for values of the API.
+
+/** States that are final. */
+export const ENDS = new Set(["succeeded", "failed", "canceled"]);
+
+/** @type {Record<string, string>} */
+export const STATES = {
+  queued: "Waiting",
+  submitting: "Being handed over",
+  running: "Being made",
+  finalizing: "Being fetched",
+  held: "Held",
+  succeeded: "Ready",
+  failed: "Failed",
+  canceled: "Cancelled",
+};
+
+const HELD =
+  "The order was sent to fal, but the answer got lost, so nobody knows yet whether the clip is being made. " +
+  "It is not ordered a second time, because it could then be paid twice. " +
+  "The money stays set aside until fal tells, or until an administrator decides.";
+
+/** @type {Record<string, string>} */
+const CANCEL = {
+  queued: "It has not been ordered yet: cancelling costs nothing.",
+  held: "Whether it was ordered is not known. The wish is written down; the money stays set aside until that is cleared up.",
+};
+const CANCEL_RUNNING = "It is already ordered. fal is asked to stop, but the clip may still be finished, and paid for.";
+
+/** The effect of a cancel in this state. @param {string} status */
+export const cancelWarning = (status) => CANCEL[status] ?? CANCEL_RUNNING;
+
+/** `$1.40` of the API's decimal string. @param {string} amount */
+export const dollars = (amount) => (amount.startsWith("-") ? `−$${amount.slice(1)}` : `$${amount}`);
+
+/** @param {number} count @param {string} word */
+export const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+/** `about 3 minutes`. @param {number} seconds */
+export function roughly(seconds) {
+  if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`;
+  return `about ${plural(Math.round(seconds / 60), "minute")}`;
+}
+
+/** `1:05`, a time that runs. @param {number} seconds */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  return `${Math.floor(whole / 60)}:${`${whole % 60}`.padStart(2, "0")}`;
+}
+
+/** `3 minutes ago`, `in 2 hours`. @param {string} iso @param {number} [now] */
+export function ago(iso, now = Date.now()) {
+  const seconds = Math.round((new Date(iso).getTime() - now) / 1000);
+  const format = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+  /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
+  const units = [["day", 86_400], ["hour", 3600], ["minute", 60]];
+  for (const [unit, size] of units) {
+    if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
+  }
+  return seconds > 5 ? `in ${seconds} s` : "just now";
+}
+
+/** `640 kB`. @param {number} bytes */
+export function fileSize(bytes) {
+  if (bytes < 1000) return `${bytes} bytes`;
+  if (bytes < 1_000_000) return `${Math.round(bytes / 1000)} kB`;
+  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+/** @type {Record<string, string>} */
+const WINDOWS = { minute: "a minute", hour: "an hour", day: "a day", week: "a week", month: "a month", total: "in all", concurrent: "at once", queued: "waiting" };
+/** @type {Record<string, string>} */
+const LEFT_IN = { minute: "this minute", hour: "this hour", day: "today", week: "this week", month: "this month", total: "in all", concurrent: "at once", queued: "waiting" };
+/** @type {Record<string, string>} */
+const UNITS = { jobs: "clips", video_seconds: "seconds of video", submits: "orders" };
+
+/** An amount with its unit: `$2.00`, `3 clips`. @param {string} unit @param {string | number} amount */
+export const amountWords = (unit, amount) => (unit === "usd" ? dollars(`${amount}`) : `${amount} ${UNITS[unit] ?? unit}`);
+
+/** `$2.00 a month`. @param {{unit: string, window: string, amount: string | number}} limit */
+export const limitWords = ({ unit, window, amount }) => `${amountWords(unit, amount)} ${WINDOWS[window] ?? window}`;
+
+/** `this month`. @param {string} window */
+export const windowWords = (window) => LEFT_IN[window] ?? window;
+
+/** Whose limit: `your`, `the team's`, `the gateway's`. @param {string} owner */
+export function ownerWords(owner) {
+  const kind = owner.replace(/[:_].*/, "");
+  /** @type {Record<string, string>} */
+  const words = { user: "your", team: "the team's", gateway: "the gateway's", token: "this link's", key: "this key's" };
+  return words[kind] ?? `the ${kind}'s`;
+}
+
+/** The share of a limit that is used or held, 0 to 1. @param {{amount: string | number, left: string | number}} limit */
+export function share({ amount, left }) {
+  const whole = Number(amount);
+  return whole > 0 ? Math.min(1, Math.max(0, 1 - Number(left) / whole)) : 1;
+}
+
+/** The limit of which least is left; null without limits. @param {import("./shapes.js").LimitState[]} limits */
+export function tightest(limits) {
+  /** @type {Record<string, number>} */
+  const order = { usd: 0, video_seconds: 1, jobs: 2, submits: 3 };
+  const lasting = limits.filter(({ window }) => !["concurrent", "queued", "minute"].includes(window));
+  const ranked = (lasting.length ? lasting : limits).toSorted(
+    (one, other) => share(other) - share(one) || order[one.unit] - order[other.unit],
+  );
+  return ranked[0] ?? null;
+}
+
+/** What a job failed of, with fal's own reason. @param {any} error */
+export function whyFailed(error) {
+  const upstream = error.upstream ?? {};
+  const details = Array.isArray(upstream.detail) ? upstream.detail.map((/** @type {any} */ one) => one?.msg ?? `${one}`) : [upstream.detail];
+  const reason = details.filter((/** @type {any} */ one) => typeof one === "string" && one).join(" ");
+  return {
+    sentence: error.message,
+    reason: reason && reason !== error.message ? reason : "",
+    link: webAddress(upstream.url ?? upstream.link ?? ""),
+    next: error.retryable ? "A new try may succeed." : "",
+  };
+}
+
+/** A sentence below a job's state, or empty. @param {any} job */
+export function explain(job) {
+  if (job.status === "held") return HELD;
+  if (!ENDS.has(job.status) && job.cancel_requested_at) return "Cancelling was asked for; fal decides whether it still can.";
+  if (job.status === "queued" && job.upstream_paused) return `Nothing is bought at present: ${job.upstream_paused.reason}`;
+  if (job.status === "queued" && typeof job.queue_position === "number") {
+    return job.queue_position === 0 ? "Next in line." : `${plural(job.queue_position, "clip")} before it.`;
+  }
+  if (job.status === "failed" && job.error) {
+    const { sentence, next } = whyFailed(job.error);
+    return [sentence, next].filter(Boolean).join(" ");
+  }
+  return "";
+}
+
+/** The cost, quoted or charged. @param {any} job */
+export function cost(job) {
+  if (job.charged_usd !== null) return Number(job.charged_usd) === 0 ? "not charged" : `${dollars(job.charged_usd)} charged`;
+  return ENDS.has(job.status) ? `${dollars(job.quoted_usd)} set aside until fal's bill is known` : `${dollars(job.quoted_usd)} set aside`;
+}
+
+/** The URL if it is http or https, else null: `javascript:` never becomes a link. @param {string} text */
+export function webAddress(text) {
+  try {
+    const url = new URL(text);
+    // A kept clip is here, also where this page is open under another name than FILMGATE_PUBLIC_URL.
+    if (url.pathname.startsWith("/v1/clips/")) return url.pathname + url.search;
+    return url.protocol === "https:" || url.protocol === "http:" ? url.href : null;
+  } catch {
+    return null;
+  }
+}
+
+/** `negative_prompt` as a label: `Negative prompt`. @param {string} name */
+export function label(name) {
+  const words = name.replaceAll("_", " ").replace(/ (url|urls)$/, "").replace(/ ids$/, "s").replace(/ id$/, "");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

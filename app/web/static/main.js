@@ -1,0 +1,25 @@
+// The start: who is at the page, then the shell with the view of the address.
+
+import { effect, html, render } from "./core/html.js";
+import { persist } from "./core/retry.js";
+import { place, startRouter } from "./core/router.js";
+import { begin, session } from "./core/session.js";
+import { register, viewOf } from "./core/views.js";
+import { Shell } from "./shell/Shell.js";
+import { VIEWS } from "./views.js";
+
+register(VIEWS);
+startRouter((path) => viewOf(path) !== null);
+render(html`<${Shell} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
+
+let before = place.value.path;
+effect(() => {
+  const { path } = place.value;
+  if (path === before) return;
+  before = path;
+  document.getElementById("main")?.focus({ preventScroll: true }); // a reader begins at the new view
+});
+
+await persist(begin, new AbortController().signal).catch((error) => {
+  session.value = { state: "out", role: null, reason: error.message };
+});

@@ -1,0 +1,48 @@
+import { html } from "../core/html.js";
+import { place } from "../core/router.js";
+import { isAdministrator, me, session, signOut } from "../core/session.js";
+import { mayOpen, viewOf, views } from "../core/views.js";
+import { amountWords, limitWords, ownerWords, share, tightest, windowWords } from "../core/words.js";
+import { Bar } from "../ui/Bar.js";
+import { Button } from "../ui/Button.js";
+import { Icon } from "../ui/Icon.js";
+import { toast } from "../ui/Toast.js";
+
+/** The views, whose page it is, and the limit that ends first. A bar at the bottom on a phone. */
+export function Rail() {
+  const current = viewOf(place.value.path)?.view;
+  const entries = views.filter((view) => view.rail && mayOpen(view, session.value.role));
+  return html`<header class="rail">
+    <a class="brand" href="/"><img src="/static/icon.svg" alt="" width="26" height="26" />Filmgate</a>
+    <nav aria-label="Views"><ul>
+      ${entries.map(
+        (view) => html`<li key=${view.name}><a href=${view.rail?.path} aria-current=${view === current ? "page" : undefined}>
+          <${Icon} name=${view.rail?.icon ?? ""} />${view.rail?.label}</a></li>`,
+      )}
+    </ul></nav>
+    <div class="rail-foot"><${Limit} /><${Account} /></div>
+  </header>`;
+}
+
+/** The caller's tightest limit, with whose it is. */
+function Limit() {
+  const limit = me.value && tightest(me.value.limits);
+  if (!limit) return null;
+  const held = Number(limit.amount) > 0 ? Number(limit.held) / Number(limit.amount) : 0;
+  const whose = ownerWords(limit.owner);
+  return html`<div class="limit numbers">
+    <b>${amountWords(limit.unit, limit.left)} left ${windowWords(limit.window)}</b>
+    <${Bar} used=${Math.max(0, share(limit) - held)} held=${held} label="${Math.round(share(limit) * 100)} % of ${whose} limit is used" />
+    <span>of ${whose} ${limitWords(limit)}</span>
+  </div>`;
+}
+
+const leave = () => signOut().catch((/** @type {Error} */ error) => toast(`You are still signed in. ${error.message}`, { tone: "bad" }));
+
+function Account() {
+  const { user, team } = me.value ?? {};
+  return html`<div class="account">
+    <div><b>${isAdministrator() ? "Administrator" : user?.name}</b><span>${team?.name ?? "whole gateway"}</span></div>
+    <${Button} kind="quiet" icon="out" label="Sign out" onPress=${leave} />
+  </div>`;
+}

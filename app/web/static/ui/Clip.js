@@ -1,0 +1,24 @@
+import { html, useState } from "../core/html.js";
+import { webAddress } from "../core/words.js";
+
+const rest = (/** @type {any} */ event) => event.currentTarget.pause();
+
+/**
+ * A job's clip or sound, or why it cannot be played. `quiet`: without controls, playing while it is pointed at.
+ * @param {{job: any, quiet?: boolean, poster?: string | null, autoplay?: boolean, label?: string, onSize?: (video: HTMLVideoElement) => void}} props
+ */
+export function Clip({ job, quiet = false, poster, autoplay = false, label = "Clip", onSize }) {
+  const [broken, setBroken] = useState(false);
+  const address = webAddress((job.output?.video ?? job.output?.audio)?.url ?? "");
+  if (!address || broken) {
+    const gone = job.expires_at && Date.parse(job.expires_at) < Date.now();
+    const reason = gone ? "The clip's address has expired." : address ? "The clip cannot be played from its address." : "No clip.";
+    return html`<p class="clip-gone">${reason}</p>`;
+  }
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const play = (/** @type {any} */ event) => !still && event.currentTarget.play().catch(() => {});
+  const moves = quiet ? { onPointerEnter: play, onPointerLeave: rest, muted: true, tabindex: -1 } : { controls: true };
+  return html`<video class="clip" src=${address} poster=${poster ?? undefined} loop playsinline preload=${quiet && poster ? "none" : "metadata"} aria-label=${label} autoplay=${autoplay && !still}
+    muted=${quiet || autoplay} ...${moves} onError=${() => setBroken(true)}
+    onLoadedMetadata=${(/** @type {any} */ event) => onSize?.(event.currentTarget)}></video>`;
+}

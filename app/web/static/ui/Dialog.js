@@ -1,0 +1,27 @@
+import { html, useEffect, useId, useRef } from "../core/html.js";
+import { Button } from "./Button.js";
+
+/**
+ * A window above the page; Escape and a press beside it close it. Shown while it is rendered.
+ * @param {{title: string, onClose: () => void, wide?: boolean, children?: any, actions?: any}} props
+ */
+export function Dialog({ title, onClose, wide = false, children, actions }) {
+  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const id = useId();
+  useEffect(() => {
+    const before = document.activeElement;
+    dialog.current?.showModal();
+    return () => {
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+    };
+  }, []);
+  return html`<dialog ref=${dialog} class=${wide ? "wide" : ""} aria-labelledby=${id}
+    onCancel=${(/** @type {Event} */ event) => (event.preventDefault(), onClose())}
+    onClick=${(/** @type {Event} */ event) => event.target === dialog.current && onClose()}>
+    <div class="dialog">
+      <header><h2 id=${id}>${title}</h2><${Button} kind="quiet" icon="close" label="Close" onPress=${onClose} /></header>
+      <div class="dialog-body">${children}</div>
+      ${actions && html`<footer>${actions}</footer>`}
+    </div>
+  </dialog>`;
+}
