@@ -95,6 +95,12 @@ async def ended_job(stack: Stack, api: httpx.AsyncClient) -> str:
     return job_id
 
 
+async def a_wall(api: httpx.AsyncClient) -> str:
+    """A share of the clips of a period."""
+    span = {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}
+    return str((await api.post("/v1/shares", json=span)).json()["id"])
+
+
 async def the_team(stack: Stack) -> str:
     """The stack's own team, with a limit that can be raised."""
     await stack.gateway.limits.replace("test", stack.account.team.id, [_limit()])
@@ -179,6 +185,9 @@ ROUTES: dict[str, Entry] = {
     "GET /v1/clips/{team}/{job_id}/{title}": Public("an address that the job has signed: test_clip_addresses.py"),
     "GET /v1/jobs/{job_id}/events": Own(ended_job, 200),
     "GET /v1/jobs/{job_id}/history": Own(ended_job, 200),
+    "GET /v1/jobs/{job_id}/shares": Own(ended_job, 200, browser=False),
+    "POST /v1/jobs/{job_id}/shares": Own(ended_job, 409, acts=True, browser=False, body={}),
+    "DELETE /v1/shares/{share_id}": Teams(a_wall, 204),
     "GET /v1/jobs/{job_id}/deliveries": Own(ended_job, 200, browser=False),
     "GET /v1/webhook-endpoints/{endpoint_id}/deliveries": Teams(an_endpoint, 200, acts=False),
     "GET /v1/deliveries/{delivery_id}": Own(a_delivery, 200, browser=False),
