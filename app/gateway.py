@@ -45,6 +45,7 @@ from app.services.metrics import Metrics
 from app.services.migration import Migrator
 from app.services.operations import Operations
 from app.services.sessions import Sessions
+from app.services.shares import Shares
 from app.services.storage_mark import StorageMark
 from app.services.store_disk import StoreDisk
 from app.services.submissions import SubmissionRules, Submissions
@@ -88,6 +89,7 @@ class Gateway:
     fal_uploads: FalUploads
     listing: JobListing
     histories: Histories
+    shares: Shares
     uploads: Uploads
     operations: Operations
     metrics: Metrics
@@ -252,6 +254,7 @@ def _gateway(
         base_url=settings.base_url,
     )
     live = Live(stores.events)
+    listing = JobListing(stores.jobs, stores.job_indexes, stores.accounts)
     alerts = alerts_service(settings, stores, policy)
     watch = Watch(stores.jobs, stores.events, live)
     jobs = _jobs(settings, catalog, policy, stores, uploads=uploads, fal_uploads=fal_uploads, clips=clips)
@@ -291,8 +294,17 @@ def _gateway(
             deadline_s=settings.job_deadline,
         ),
         fal_uploads=fal_uploads,
-        listing=JobListing(stores.jobs, stores.job_indexes, stores.accounts),
+        listing=listing,
         histories=Histories(stores.ledger, stores.accounts),
+        shares=Shares(
+            store=stores.shares,
+            jobs=stores.jobs,
+            listing=listing,
+            accounts=stores.accounts,
+            catalog=catalog,
+            clock=stores.clock,
+            base_url=settings.base_url,
+        ),
         uploads=uploads,
         operations=Operations(
             accounts=stores.accounts,

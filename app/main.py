@@ -34,7 +34,7 @@ from app.api.overload import Gate
 from app.api.problems import add_problem_handlers
 from app.api.query import refuse_unknown_parameters
 from app.api.refused_pages import RefusedPages
-from app.api.reply_headers import HeadIsGet, ReplyHeaders
+from app.api.reply_headers import AnyPage, HeadIsGet, ReplyHeaders
 from app.api.stopping import STOPPING, Stopping
 from app.api.v1 import (
     about,
@@ -47,6 +47,7 @@ from app.api.v1 import (
     me,
     models,
     session,
+    shares,
     tokens,
     usage,
     webhook_endpoints,
@@ -166,6 +167,7 @@ def create_app(settings: Settings) -> FastAPI:
         operations,
         usage,
         admin_usage,
+        shares,
         events,
         health,
         metrics,
@@ -193,6 +195,7 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(RefusedPages, allowed=settings.cors_origins)
+    app.add_middleware(AnyPage)
     app.add_middleware(ReplyHeaders)
     app.add_middleware(StreamRest)
     return app

@@ -43,6 +43,7 @@ from app.store.quarantine import QuarantineStore
 from app.store.secrets import SecretStore
 from app.store.sessions import SessionStore
 from app.store.setting_names import SettingNames
+from app.store.shares import ShareStore
 from app.store.slots import SlotStore
 from app.store.storage_mark import StorageMarkStore
 from app.store.uploads import UploadStore
@@ -94,6 +95,7 @@ class Stores:
     secrets: SecretStore
     sessions: SessionStore
     setting_names: SettingNames
+    shares: ShareStore
     slots: SlotStore
     storage_mark: StorageMarkStore
     uploads: UploadStore
@@ -164,6 +166,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         secrets=SecretStore(redis, given=settings.hook_secret.get_secret_value() if settings.hook_secret else None),
         sessions=SessionStore(redis),
         setting_names=SettingNames(redis),
+        shares=ShareStore(redis),
         slots=SlotStore(redis, concurrency=slots),
         storage_mark=StorageMarkStore(redis, audit),
         uploads=UploadStore(redis),

@@ -4,6 +4,7 @@ import asyncio
 import time
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -12,12 +13,12 @@ from app.domain.errors import StorageAway, StoreUnavailable
 from app.domain.jobs import Job, Status
 from app.gateway import Gateway
 from app.metrics.table import COPIED_BYTES, COPIES
-from app.services.clip_copies import NotCopied
+from app.services.clip_copies import ClipCopies, NoRoom, NotCopied, room_for
 from app.store.copies import UNCOPIED_AFTER
 from app.tasks import cancel_and_wait
 from app.telemetry import note
 from workers.runtime import Runtime
-from workers.storage_care import CARE_EVERY_S, care_for_storage, note_storage_away
+from workers.storage_care import CARE_EVERY_S, care_for_storage, note_storage_away, resolve_uncopied
 
 AT_ONCE = 4  # copies in one process; each has up to 10 MB in memory
 LEASE_MS = 15_000  # renewed while a copy runs: after a kill, it begins again so soon
@@ -26,6 +27,7 @@ TAKE_EVERY_S = 0.25
 ROUND_S = 300.0  # after it, a round takes no further copies, and ends with the last
 STOP_S = 10.0  # for running copies when the process stops; slower ones begin again elsewhere
 RETRY_S = (5, 15, 60, 300, 900, 3600)  # after each failure in a row; the last one again and again
+ROOM_RETRY_S = 60  # while its team's storage limit is reached: nothing is downloaded for that
 AWAY_RETRY_MS = 30_000  # while the storage does not take anything; not counted
 NOT_YET_MS = 1_000
 
@@ -142,7 +144,7 @@ async def _keep(gateway: Gateway, ref: str, now_ms: int) -> None:
     copied = dict(output)
     try:
         for name, file in files_of(output):
-            kept = KeptFile.of(file) or await gateway.clip_copies.copy(file["url"], storage_key(job, name))
+            kept = KeptFile.of(file) or await _copied(gateway, gateway.clip_copies, file, storage_key(job, name))
             copied[name] = {**file, "kept": kept.stored()}
     except StorageAway as error:
         COPIES.add("storage_away")
@@ -153,6 +155,14 @@ async def _keep(gateway: Gateway, ref: str, now_ms: int) -> None:
         await _try_again(gateway, job, error)
         return
     await _record(gateway, job, copied)
+
+
+async def _copied(gateway: Gateway, copies: ClipCopies, file: dict[str, Any], key: str) -> KeptFile:
+    """A copy; NoRoom before anything is downloaded, where fal's size of it is too much already."""
+    size = file.get("file_size")
+    with room_for(key):
+        await gateway.stores.kept_files.require_room(key, size if isinstance(size, int) else 1)
+    return await copies.copy(file["url"], key)
 
 
 async def _record(gateway: Gateway, job: Job, output: dict[str, object]) -> None:
@@ -167,7 +177,8 @@ async def _record(gateway: Gateway, job: Job, output: dict[str, object]) -> None
     COPIES.add("kept")
     COPIED_BYTES.add(amount=size)
     log.info("clip.kept", **job.names, bytes=size)
-    await resolve_uncopied(gateway)
+    with suppress(StoreUnavailable):
+        await resolve_uncopied(gateway)
 
 
 def _size(file: dict[str, object]) -> int:
@@ -178,8 +189,10 @@ def _size(file: dict[str, object]) -> int:
 async def _try_again(gateway: Gateway, job: Job, error: NotCopied) -> None:
     """Later, and with an alarm after several failures; a job that waits for its copies ends without them then."""
     COPIES.add("refused" if error.refused else "not_copied")
-    delay_s = RETRY_S[min(job.copy_failures, len(RETRY_S) - 1)]
-    failures = await gateway.stores.copies.put_off(job, delay_ms=delay_s * 1000, failed=True)
+    no_room = isinstance(error, NoRoom)
+    delay_s = ROOM_RETRY_S if no_room else RETRY_S[min(job.copy_failures, len(RETRY_S) - 1)]
+    counts = not no_room or job.copy_failures < UNCOPIED_AFTER
+    failures = await gateway.stores.copies.put_off(job, delay_ms=delay_s * 1000, failed=counts)
     log.warning("clip.not_copied", **job.names, reason=str(error), refused=error.refused, failures=failures)
     if failures < UNCOPIED_AFTER:
         return
@@ -205,12 +218,3 @@ async def _lost(gateway: Gateway, job: Job, ref: str) -> None:
     with suppress(StoreUnavailable):
         await gateway.stores.alarms.raise_alarm("clip_lost", sentence, job=job.id, quiet_ms=3_600_000)
         await resolve_uncopied(gateway)
-
-
-async def resolve_uncopied(gateway: Gateway) -> None:
-    """End the alarm when no clip fails any more."""
-    with suppress(StoreUnavailable):
-        if not await gateway.stores.copies.uncopied():
-            await gateway.stores.alarms.resolve_alarm(
-                "clips_uncopied", "Every clip has been copied, or has expired."
-            )

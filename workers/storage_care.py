@@ -48,4 +48,12 @@ async def try_now_and_then(gateway: Gateway) -> None:
     _next_trial[0] = time.monotonic() + TRIAL_EVERY_S
 
 
-CARES: tuple[Callable[[Gateway], Awaitable[None]], ...] = (try_now_and_then, delete_due)
+async def resolve_uncopied(gateway: Gateway) -> None:
+    """End the alarm when no clip fails any more."""
+    if not await gateway.stores.copies.uncopied():
+        await gateway.stores.alarms.resolve_alarm(
+            "clips_uncopied", "Every clip has been copied, has expired, or was erased."
+        )
+
+
+CARES: tuple[Callable[[Gateway], Awaitable[None]], ...] = (try_now_and_then, delete_due, resolve_uncopied)

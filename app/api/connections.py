@@ -79,8 +79,7 @@ class ConnectionLimit:
 
     def let_go(self) -> bool:
         """End the connection that has waited longest; False when none waits."""
-        longest = next(iter(self._waiting), None)
-        if longest is None:
+        if (longest := next(iter(self._waiting), None)) is None:
             return False
         self.leave(longest)
         longest.transport.abort()
@@ -131,8 +130,7 @@ class Connection(HttpToolsProtocol):
         self._body_left = 0  # bytes of this request's body, where its length is declared
         self._refusal: FilmgateError | None = None
         self._busy = False  # with a request that is not answered yet
-        self._early = False  # answered before the end of the body
-        self._lingering = False
+        self._early = self._lingering = False  # the reply to be written is the last one; nothing more is read
         self._rest = 0  # bytes still to come of the body of a request that the gate refused
         self._closes = False  # behind that body
         self._shed_at = -math.inf  # when the last one was refused
@@ -255,7 +253,7 @@ class Connection(HttpToolsProtocol):
                 if message["type"] != "http.response.start":
                     await send(message)
                     return
-                if cycle.more_body:
+                if cycle.more_body or self._early:
                     others = [field for field in message.get("headers", []) if field[0].lower() != b"connection"]
                     message["headers"] = [*others, (b"connection", b"close")]
                 elif _has_body(scope, message):
@@ -329,15 +327,18 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, error: FilmgateError) -> None:
         """Answer without the application, and end the connection."""
         self._waits_no_more()
+        if self._busy and self._in_head and not self.pipeline:
+            self._early = self.cycle.keep_alive = True  # what came before it is answered first
+            return
         if self._busy and (self._in_head or self.cycle.response_started):
-            self.transport.close()  # another request's answer is due, or on its way
+            self.transport.close()  # another request's answer is on its way
             return
         if self._busy:
             self.cycle.disconnected = True  # it is answered here
             self.cycle.message_event.set()
-        scope = {"path": "/", "method": "GET", "headers": [], "trace_id": new_nonce()}
+        scope = {"path": "/", "method": "GET", "headers": [], "trace_id": (trace_id := new_nonce())}
         response = problem(error, scope=scope, base_url="")
-        response.headers["Connection"] = "close"
+        response.headers.update({"Connection": "close", "X-Request-ID": trace_id})
         self._write(error.status, response.raw_headers, bytes(response.body))
         self._linger()
 

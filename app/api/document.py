@@ -53,6 +53,7 @@ TAGS = {
     "models": "What can be made, and what it costs",
     "account": "Who asks, what is left, what was used, and keys for web pages",
     "files": "Images in",
+    "shares": "Links to clips for people without a key",
     "webhooks": "Where events are sent, the secrets that sign them, and the log of what was sent",
     "events": "What happened, in order",
     "administration": "Teams, users, keys, limits and money, with the administrator's key (`FILMGATE_ADMIN_KEY`)",

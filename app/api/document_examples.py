@@ -29,6 +29,7 @@ from app.api.v1.clips import LinkBody
 from app.api.v1.deliveries import ReplayBody
 from app.api.v1.invitations import CodeBody
 from app.api.v1.session import SignInBody
+from app.api.v1.shares import ShareBody, WallBody
 from app.api.v1.tokens import TokenBody
 from app.api.v1.webhook_bodies import EndpointBody, EndpointChange, RotationBody
 
@@ -57,6 +58,7 @@ VALUES = {
     "signature": "3Jk0vV2cN4m8Qw1xYz7AbC",
     "user_id": USER,
     "invitation_id": "inv_01kb3x9d1n5v7q2f8m4c6t0e3r",
+    "share_id": "share_01kb3x9d1n5v7q2f8m4c6t0e3r",
     "slug": "not_found",
     "app": "fal-ai/kling-video",
     "request_id": "job_01kb3x9d1n5v7q2f8m4c6t0e3r",
@@ -85,6 +87,8 @@ BODIES: dict[type[BaseModel], Any] = {
     EndpointChange: {"description": "The shop", "paused": False},
     RotationBody: {"overlap_days": 1},
     ReplayBody: {"status": "dead", "limit": 100},
+    ShareBody: {"expires_in": 604_800, "prompt": False},
+    WallBody: {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z", "title": "November"},
     TeamBody: {"name": "Studio", "weight": 1, "time_zone": "Europe/Berlin", "limits": [LIMIT]},
     TeamChange: {"weight": 2},
     UserBody: {"team": TEAM, "name": "Ada", "limits": [LIMIT]},

@@ -9,7 +9,7 @@ from app.domain.errors import NotFound
 from app.views.problem_pages import CodeView, code_page, code_view
 
 HTML = "text/html"
-HEADERS = {"Vary": "Accept", "Cache-Control": "no-cache"}
+HEADERS = {"Vary": "Accept"}
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"

@@ -5,7 +5,8 @@ from email.utils import formatdate
 
 from starlette.datastructures import Headers
 
-_RANGE = re.compile(r"bytes=\s*([0-9]{0,15})\s*-\s*([0-9]{0,15})\s*", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(r"bytes=\s*([0-9]*)\s*-\s*([0-9]*)\s*", re.ASCII | re.IGNORECASE)
+_DIGITS = 15  # of a number that is read; one with more is behind the end of every file
 _ETAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
@@ -28,17 +29,25 @@ def part_of(headers: Headers, size: int, *, etag: str, modified: str) -> tuple[i
     found = _RANGE.fullmatch(headers.get("range", ""))
     if found is None or headers.get("if-range", etag) not in {etag, modified}:
         return None
-    first, last = found.groups()
-    if not first:
-        if not last:
+    first, last = (_number(text) for text in found.groups())
+    if first is None:
+        if last is None:
             return None
-        length = min(int(last), size)
+        length = min(last, size)
         if length == 0:
             raise IndexError
         return size - length, length
-    if last and int(last) < int(first):
+    if last is not None and last < first:
         return None
-    if int(first) >= size:
+    if first >= size:
         raise IndexError
-    end = min(int(last) + 1, size) if last else size
-    return int(first), end - int(first)
+    end = size if last is None else min(last + 1, size)
+    return first, end - first
+
+
+def _number(digits: str) -> int | None:
+    """The number, at most 10 ** _DIGITS; None without a digit."""
+    if not digits:
+        return None
+    significant = digits.lstrip("0")
+    return 10**_DIGITS if len(significant) > _DIGITS else int(significant or "0")

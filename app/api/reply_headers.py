@@ -5,12 +5,27 @@ Plain ASGI, because it runs for every request.
 
 from typing import Any
 
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 NO_STORE = (b"cache-control", b"no-store")
 HEAD = "head"  # of the scope: the request is a HEAD, for routes whose body is costly
 DISCONNECTED: Message = {"type": "http.disconnect"}
+SIGNED = "/v1/clips/"  # paths of signed addresses
+# Web pages anywhere may show and fetch what is there, as at fal: the address itself is the permission.
+ANYWHERE = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag, Retry-After",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+PREFLIGHT = {
+    **ANYWHERE,
+    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Allow-Headers": "If-Match, If-Modified-Since, If-None-Match, If-Range, Range, X-Request-ID",
+    "Access-Control-Max-Age": "600",
+}
 
 
 class ReplyHeaders:
@@ -33,6 +48,31 @@ class ReplyHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class AnyPage:
+    """Lets every web page read what is at signed addresses, refusals too, and answers preflights."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection event."""
+        if scope["type"] != "http" or not scope["path"].startswith(SIGNED):
+            await self._app(scope, receive, send)
+            return
+        asked = {name for name, _ in scope["headers"]}
+        if scope["method"] == "OPTIONS" and {b"origin", b"access-control-request-method"} <= asked:
+            await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
+            return
+
+        async def send_to_any_page(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(ANYWHERE)
+            await send(message)
+
+        await self._app(scope, receive, send_to_any_page)
 
 
 class HeadIsGet:

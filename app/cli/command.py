@@ -57,6 +57,11 @@ COMMANDS = {
         "Ask whether the API or the workers of this machine can do their work now; 1 and the reason if not.",
     ),
     "emulator": CommandSpec("roles", "emulator", "Run a local fal, for development and tests."),
+    "logs": CommandSpec(
+        "log_view",
+        "logs",
+        "Show the logs of `filmgate up` as text, the oldest of the newest lines first; times are UTC.",
+    ),
     "models": CommandSpec("models", "group", "Models: compare them with what fal offers."),
     "jobs": CommandSpec("jobs", "group", "Show jobs, decide held ones, release quarantined steps."),
     "teams": CommandSpec("teams", "group", "Teams: they share limits and money."),
@@ -69,9 +74,12 @@ COMMANDS = {
     "epoch": CommandSpec("backup", "group", "Has the store gone back in time, and may it buy?"),
     "alerts": CommandSpec("alerts", "group", "Alarms that are sent out: try the receiver."),
     "storage": CommandSpec("storage", "group", "The storage of clips and files: accept another one."),
-    "webhooks": CommandSpec("webhooks", "group", "Forward events to this machine; show and replay webhooks."),
+    "webhooks": CommandSpec(
+        "webhooks", "group", "Forward events to this machine; endpoints; show and replay deliveries."
+    ),
 }
 AS_ADMIN = "run this as the store's user `admin` (in compose: `docker compose run --rm admin …`)"
+KINDS: dict[Any, str] = {str: "TEXT", list[str]: "TEXT", int: "COUNT", float: "NUMBER"}
 RAW_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -97,10 +105,21 @@ def load(name: str) -> Any:
     if not isinstance(found, typer.Typer):
         alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
         alone.command(name, context_settings=RAW_ARGUMENTS if name == "emulator" else None)(found)
-        return typer.main.get_command(alone)
+        return _in_words(typer.main.get_command(alone))
     group = typer.main.get_group(found)
     group.name, group.help = name, spec.help
-    return group
+    return _in_words(group)
+
+
+def _in_words(command: Any) -> Any:
+    """The command, whose help has a word for each kind of value instead of Python's types; a flag has none."""
+    for parameter in command.params:
+        if parameter.param_type_name == "option" and parameter.metavar is None:
+            kind = parameter.type_descriptor.annotation
+            parameter.metavar = "" if parameter.is_flag else KINDS.get(kind)
+    for inner in getattr(command, "commands", {}).values():
+        _in_words(inner)
+    return command
 
 
 cli = typer.Typer(
@@ -138,7 +157,7 @@ def run(words: Sequence[str] | None = None, *, before_command: Callable[[], None
     except typer.Abort:
         sys.exit(INTERRUPTED)
     except typer.TyperException as error:  # wrong usage; its message is empty where help was printed
-        _end(_sentence(error.format_message()), error.exit_code)
+        _end(_sentence(error), error.exit_code)
     except Exception as error:
         expected = _expected(error)
         if expected is None:
@@ -163,9 +182,14 @@ def _expected(error: Exception) -> tuple[str, int] | None:
     return (str(error), FAILED) if isinstance(error, Failure | EmbeddedError) else None
 
 
-def _sentence(text: str) -> str:
-    """Typer's message with a full stop."""
-    return f"{text}." if text and text[-1] not in ".?!" else text
+def _sentence(error: typer.TyperException) -> str:
+    """Typer's message with a full stop, without pydantic's words; for an unknown command, where they are listed."""
+    text = error.format_message().replace("Value error, ", "")
+    text = f"{text}." if text and text[-1] not in ".?!" else text
+    if text.startswith("No such command") and "Did you mean" not in text:
+        context = getattr(error, "ctx", None)
+        text += f" `{context.command_path if context else 'filmgate'} --help` lists them."
+    return text
 
 
 def _end(sentence: str, code: int) -> NoReturn:

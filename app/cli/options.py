@@ -57,8 +57,10 @@ Reason = Annotated[
 ]
 Rows = Annotated[int, typer.Option("--limit", min=1, max=MAX_ROWS, help="How many, the newest first.")]
 GatewayUrl = Annotated[
-    str | None, typer.Option("--url", help="The gateway; by default FILMGATE_URL, or that of `filmgate up`.")
+    str | None,
+    typer.Option("--url", metavar="URL", help="The gateway; by default FILMGATE_URL, or that of `filmgate up`."),
 ]
 GatewayKey = Annotated[
-    str | None, typer.Option("--key", help="Its key; better in FILMGATE_KEY, which no process list shows.")
+    str | None,
+    typer.Option("--key", metavar="KEY", help="Its key; better in FILMGATE_KEY, which no process list shows."),
 ]

@@ -2,12 +2,13 @@
 
 import getpass
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import typer
 
 from app.domain.errors import FilmgateError
+from app.domain.events import EVENT_TYPES
 from app.domain.limits import UNITS, Limit, Unit, Window
 from app.domain.money import parse_usd
 from app.services.usage import read_moment
@@ -52,16 +53,18 @@ def parse_limit(text: str) -> Limit:
         return Limit(unit, window, micro_or_count)
     except ValueError as error:
         raise ValueError(
-            f"{_quoted(text)} is no limit: {_why(error, unit_word, window_word)}; {LIMIT_USAGE}"
+            f"{_quoted(text)} is no limit: {_why(error, unit_word, window_word, given=amount)}; {LIMIT_USAGE}"
         ) from None
 
 
-def _why(error: ValueError, unit: str, window: str) -> str:
+def _why(error: ValueError, unit: str, window: str, *, given: str) -> str:
     """The first fault, with the allowed words."""
     if unit not in set(Unit):
         return f"the units are {', '.join(Unit)}"
     if window not in set(Window):
         return f"the windows are {', '.join(Window)}"
+    if not given:
+        return "the amount is missing"
     sentence = str(error)
     return sentence[0].lower() + sentence[1:]
 
@@ -117,6 +120,15 @@ def parse_moment(text: str) -> str:
             f"{_quoted(text)} is no day or time, such as 2026-11-01 or 2026-11-01T12:00:00Z."
         ) from None
     return text
+
+
+def parse_event_types(given: Sequence[str] | None) -> list[str] | None:
+    """The event types in these lists; wrong usage for an unknown one."""
+    names = [name.strip() for text in given or () for name in text.split(",")]
+    for name in names:
+        if name not in EVENT_TYPES:
+            raise typer.BadParameter(f"{name[:60]!r} is no event type; they are {', '.join(EVENT_TYPES)}.")
+    return list(dict.fromkeys(names)) or None
 
 
 def parse_id(text: str) -> str:

@@ -56,7 +56,11 @@ def _certificate(settings: Settings) -> "ServedCertificate | None":
 
 
 def serve() -> None:
-    """Serve the API, until SIGTERM; SIGHUP reads the certificate again."""
+    """Serve the API, until SIGTERM; SIGHUP reads the certificate again.
+
+    Settings are environment variables, each described in docs/settings.md, such as FAL_KEY, FILMGATE_REDIS_URL,
+    FILMGATE_HOST, FILMGATE_PORT, FILMGATE_PUBLIC_URL and FILMGATE_ADMIN_KEY. `filmgate doctor` checks them.
+    """
     _end_on_stop()
     settings = load_settings(os.environ, keep_unknown=True)
     set_up_logs(settings.log_format, process="api")
@@ -87,7 +91,11 @@ def serve() -> None:
 
 
 def worker() -> None:
-    """Run the workers of this host, until SIGTERM."""
+    """Run the workers of this host, until SIGTERM.
+
+    Settings are environment variables, each described in docs/settings.md, such as FAL_KEY, FILMGATE_REDIS_URL,
+    FILMGATE_LANES, FILMGATE_WORKERS and FILMGATE_DELIVERERS. `filmgate doctor` checks them.
+    """
     _end_on_stop()
     settings = load_settings(os.environ, keep_unknown=True)
     set_up_logs(settings.log_format, process="check")

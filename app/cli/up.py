@@ -88,7 +88,11 @@ class UpChild:
 
 
 def up() -> None:
-    """Start store, emulator (without FAL_KEY), API and workers; Ctrl-C stops them."""
+    """Start store, emulator (without FAL_KEY), API and workers; Ctrl-C stops them.
+
+    Settings are environment variables, each described in docs/settings.md, such as FAL_KEY, FILMGATE_PORT,
+    FILMGATE_DATA_DIR and FILMGATE_ADMIN_KEY. `filmgate logs --follow` shows what happens.
+    """
     settings = load_settings(os.environ, keep_unknown=True)
     console = Console(stderr=True)
     check_tls(settings)

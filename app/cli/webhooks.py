@@ -1,40 +1,36 @@
 """`filmgate webhooks`: forward events to this machine; list endpoints and deliveries, and replay, by HTTP."""
 
-import asyncio
 import base64
 import os
-from collections.abc import Coroutine, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import httpx
 import typer
 
-from app.cli import INTERRUPTED
-from app.cli.cells import printable
-from app.cli.exits import Failure
 from app.cli.generate.access import Access, find_access
 from app.cli.generate.client import ApiClient
 from app.cli.listen import Forwarder, forward_events
 from app.cli.options import GatewayKey, GatewayUrl
-from app.cli.parse import argument, parse_id
-from app.cli.tables import AsJson, print_json, print_table, print_view, print_views
+from app.cli.parse import argument, parse_event_types, parse_id
+from app.cli.remote import notice, run_calls, with_client
+from app.cli.tables import AsJson, print_json, print_view, print_views
+from app.cli.webhook_endpoints import group as endpoints_group
 from app.domain.endpoints import DEFAULT_EVENTS
-from app.domain.events import EVENT_TYPES
 from app.webhooks.signing import new_secret
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  a prefix, not a secret
 SECRET_BYTES = range(24, 65)  # as the specification asks
-ENDPOINT_COLUMNS = {
-    "endpoint": "id",
-    "url": "url",
-    "events": "events",
-    "models": "models",
+DELIVERY = {
     "status": "status",
-    "failures": "failures_in_a_row",
+    "event": "event",
+    "answer": "last",
+    "attempts": "count",
+    "next": "next_attempt_at",
+    "delivery": "id",
+    "job": "job",
+    "endpoint": "endpoint",
 }
-DELIVERY_COLUMNS = ("delivery", "event", "job", "endpoint", "status", "attempts", "last answer", "next attempt")
-
-T = TypeVar("T")
+DELIVERY_SPARE = ("attempts", "job", "endpoint")
 
 EventTypes = Annotated[
     list[str] | None, typer.Option("--events", metavar="TYPE,…", help="Event types; may be repeated.")
@@ -42,11 +38,12 @@ EventTypes = Annotated[
 OfEndpoint = Annotated[
     str | None, typer.Option("--endpoint", parser=argument(parse_id), metavar="ID", help="To this endpoint only.")
 ]
-Status = Annotated[str | None, typer.Option(help="due, delivered or dead.")]
+Status = Annotated[str | None, typer.Option(metavar="STATUS", help="due, delivered or dead.")]
 Since = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Written then or later.")]
 Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Written before.")]
 
 group = typer.Typer(no_args_is_help=True)
+group.add_typer(endpoints_group, name="endpoints")
 
 
 @group.command("listen")
@@ -54,7 +51,9 @@ def listen(
     *,
     forward: Annotated[str, typer.Option(metavar="URL", help="Where they go, such as http://localhost:3000/hook.")],
     events: EventTypes = None,
-    secret: Annotated[str | None, typer.Option(help="The signing secret, whsec_…; by default a new one.")] = None,
+    secret: Annotated[
+        str | None, typer.Option(metavar="SECRET", help="The signing secret, whsec_…; by default a new one.")
+    ] = None,
     url: GatewayUrl = None,
     key: GatewayKey = None,
 ) -> None:
@@ -62,7 +61,7 @@ def listen(
 
     With `team:read` these are the team's events, otherwise those of the key's user.
     """
-    wanted = frozenset(_event_types(events) or DEFAULT_EVENTS)
+    wanted = frozenset(parse_event_types(events) or DEFAULT_EVENTS)
     target = _target(forward)
     signs = new_secret() if secret is None else _secret(secret)
     access = find_access(url, key, os.environ)
@@ -78,19 +77,12 @@ def listen(
             httpx.AsyncClient(trust_env=False, timeout=None) as web,  # noqa: S113  each forward has its own limit
         ):
             forwarder = Forwarder(web, target, signs)
-            await forward_events(client, forwarder, wanted, typer.echo, _notice, ready)
+            await forward_events(client, forwarder, wanted, typer.echo, notice, ready)
 
     try:
-        _run(run())
+        run_calls(run())
     except KeyboardInterrupt:
         typer.echo("", err=True)
-
-
-@group.command("endpoints")
-def endpoints(*, as_json: AsJson = False, url: GatewayUrl = None, key: GatewayKey = None) -> None:
-    """List the team's webhook endpoints."""
-    found = _ask(find_access(url, key, os.environ), "GET", "/v1/webhook-endpoints")["data"]
-    print_views(found, ENDPOINT_COLUMNS, as_json=as_json)
 
 
 @group.command("deliveries")
@@ -112,7 +104,7 @@ def deliveries(
     if as_json:
         print_json(found)
     else:
-        print_table(DELIVERY_COLUMNS, [_row(delivery) for delivery in found])
+        print_views([_shown(delivery) for delivery in found], DELIVERY, as_json=False, spare=DELIVERY_SPARE)
 
 
 @group.command("replay")
@@ -127,14 +119,16 @@ def replay(  # noqa: PLR0913  one parameter for each option
     since: Since = None,
     until: Until = None,
     limit: Annotated[int | None, typer.Option(min=1, max=1000, help="At most so many.")] = None,
-    cursor: Annotated[str | None, typer.Option(help="Continue at the cursor of an earlier reply.")] = None,
+    cursor: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Continue at the cursor of an earlier reply.")
+    ] = None,
     as_json: AsJson = False,
     url: GatewayUrl = None,
     key: GatewayKey = None,
 ) -> None:
     """Send one delivery again, or all dead ones, or those of a filter."""
     body = _without_none(
-        {"endpoint": endpoint, "status": status, "events": _event_types(events), "from": since, "to": until}
+        {"endpoint": endpoint, "status": status, "events": parse_event_types(events), "from": since, "to": until}
     )
     body |= _without_none({"limit": limit, "cursor": cursor})
     if delivery is not None and body:
@@ -142,55 +136,27 @@ def replay(  # noqa: PLR0913  one parameter for each option
     access = find_access(url, key, os.environ)
     if delivery is not None:
         shown = _ask(access, "POST", f"/v1/deliveries/{delivery}/replay")
-        print_json(shown) if as_json else print_table(DELIVERY_COLUMNS, [_row(shown)])
+        print_json(shown) if as_json else print_views(
+            [_shown(shown)], DELIVERY, as_json=False, spare=DELIVERY_SPARE
+        )
         return
     print_view(_ask(access, "POST", "/v1/deliveries/replay", json=body), as_json=as_json)
 
 
 def _ask(access: Access, method: str, path: str, **send: Any) -> dict[str, Any]:
     """The gateway's reply; Failure in a sentence."""
-
-    async def call() -> dict[str, Any]:
-        async with ApiClient(access, lambda text: None if text is None else _notice(text)) as client:
-            return await client.ask(method, path, lambda: send)
-
-    try:
-        return _run(call())
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    try:
-        return asyncio.run(work)
-    except Failure as error:
-        raise Failure(printable(str(error))) from None
-    except (httpx.HTTPError, httpx.InvalidURL):
-        raise Failure("The gateway's answer cannot be read.") from None
-
-
-def _notice(line: str) -> None:
-    typer.echo(printable(line), err=True)
+    return with_client(access, lambda client: client.ask(method, path, lambda: send))
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _row(view: dict[str, Any]) -> Sequence[Any]:
+def _shown(view: dict[str, Any]) -> dict[str, Any]:
+    """A delivery with its last answer."""
     attempts = view["attempts"]
     last = attempts[-1]["status"] or attempts[-1]["error"] if attempts else None
-    names = ("id", "event", "job", "endpoint", "status")
-    return [*(view[name] for name in names), len(attempts), last, view["next_attempt_at"]]
-
-
-def _event_types(given: Sequence[str] | None) -> list[str] | None:
-    """The event types in these lists; wrong usage for an unknown one."""
-    names = [name.strip() for text in given or () for name in text.split(",")]
-    for name in names:
-        if name not in EVENT_TYPES:
-            raise typer.BadParameter(f"{name[:60]!r} is no event type; they are {', '.join(EVENT_TYPES)}.")
-    return list(dict.fromkeys(names)) or None
+    return {**view, "count": len(attempts), "last": last}
 
 
 def _target(text: str) -> str:

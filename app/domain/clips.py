@@ -90,14 +90,14 @@ def file_title(name: FileName, file: dict[str, Any]) -> str:
     return f"{name}.{ending}"
 
 
-def sign(job: Job, name: FileName, until_s: int) -> str:
-    """The signature of an address that ends at this time (Unix seconds)."""
+def sign(job: Job, name: FileName, until_s: int | str) -> str:
+    """The signature of an address that ends at this time (Unix seconds), as it is written in the address."""
     mac = hmac.digest(str(job.clip_secret).encode(), f"{job.id}/{name}/{until_s}".encode(), hashlib.sha256)
     return base64.urlsafe_b64encode(mac)[:SIGNATURE_CHARS].decode()
 
 
-def is_signed(job: Job, name: FileName, until_s: int, signature: str) -> bool:
-    """True when this job has signed such an address."""
+def is_signed(job: Job, name: FileName, until_s: str, signature: str) -> bool:
+    """True when this job has signed such an address, with the time in this spelling."""
     return job.clip_secret is not None and hmac.compare_digest(sign(job, name, until_s), signature)
 
 

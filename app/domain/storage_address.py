@@ -62,7 +62,9 @@ def read_storage_address(text: str) -> StorageAddress | None:
         folder = text.removeprefix("local:").removeprefix("//")
         if not folder:
             raise ValueError("must name a folder, as in local:/var/lib/filmgate/storage")
-        return StorageAddress("local", str(Path(folder).absolute()))
+        if not Path(folder).is_absolute():  # it would be another one in another working directory
+            raise ValueError("must name its folder from the root on, as in local:/var/lib/filmgate/storage")
+        return StorageAddress("local", str(Path(folder)))
     parts = PARTS.fullmatch(text)
     if parts is None:
         raise ValueError(f"must be {FORMS}")

@@ -37,6 +37,7 @@ DELETES_AT_ONCE = 8
 CALL_SECONDS = 30.0  # of a call without content, its repetitions included
 BYTES_A_SECOND = 250_000  # that an object may take longer
 STREAM_SECONDS = 3600.0  # of an object whose size is not known
+CHUNK_SECONDS = 60.0  # of READ_BYTES; a file that is cut while LocalStore reads it has no end
 # Repeated inside: what a server or a connection answers by chance. A whole object is tried again by its caller.
 RETRIES: Any = {
     "max_retries": 4,
@@ -147,7 +148,7 @@ class Storage:
     async def _chunks(self, found: Any) -> AsyncGenerator[bytes, None]:
         chunks = found.stream(min_chunk_size=READ_BYTES)
         while True:
-            async with self._calls("get", seconds=None):
+            async with self._calls("get", seconds=CHUNK_SECONDS):
                 chunk = await anext(chunks, None)
             if chunk is None:
                 return
@@ -260,7 +261,7 @@ class Storage:
         return self._folder is not None and not await asyncio.to_thread(self._folder.exists)
 
     @asynccontextmanager
-    async def _calls(self, call: str, *, seconds: float | None, counts: bool = True) -> AsyncIterator[None]:
+    async def _calls(self, call: str, *, seconds: float, counts: bool = True) -> AsyncIterator[None]:
         """Translate every failure inside to StorageAway; the log notes when they begin and end.
 
         `counts`: a success is a sign that the storage can be used again.

@@ -12,6 +12,7 @@ import structlog
 
 from app.domain.clips import KeptFile
 from app.domain.errors import Forbidden, Unavailable, Unprocessable
+from app.domain.kept_files import team_of
 from app.fal.client import FalClient
 from app.fal.files import FileNotRead
 from app.media.kinds import START_BYTES, is_media, media_type
@@ -41,6 +42,22 @@ class NotCopied(Exception):
     def __init__(self, message: str, *, refused: bool = False) -> None:
         super().__init__(message)
         self.refused = refused
+
+
+class NoRoom(NotCopied):
+    """The storage limit of the file's team is reached."""
+
+
+@contextmanager
+def room_for(key: str) -> Iterator[None]:
+    """Make NoRoom, with a sentence for operators, of the refusal of a file that would be too much."""
+    try:
+        yield
+    except Forbidden:
+        raise NoRoom(
+            f"the storage limit of {team_of(key)} is reached; raise it (`filmgate teams update`), or let the team "
+            "delete jobs and uploaded files"
+        ) from None
 
 
 @dataclass
@@ -98,7 +115,8 @@ class ClipCopies:
         with _waiting_file(self._folder) as file:
             found = await self._download(url, file)
             kind, measures = await asyncio.to_thread(_check, file)
-            await self._count(key, found.size)
+            with room_for(key):
+                await self._hold(key, found.size)
             stored = await self._storage.put(key, file, content_type=kind)
         return KeptFile(
             size=found.size,
@@ -109,12 +127,6 @@ class ClipCopies:
             width=measures.width,
             height=measures.height,
         )
-
-    async def _count(self, key: str, size: int) -> None:
-        try:
-            await self._hold(key, size)
-        except Forbidden as error:
-            raise NotCopied(error.message) from None
 
     async def _download(self, url: str, file: BinaryIO) -> _Download:
         """The whole file; NotCopied after TRIES breaks in a row without a byte, or when it takes too long."""

@@ -32,6 +32,16 @@ class Link:
     expires_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class ClipFacts:
+    """A kept file as it is in the storage now: bytes, media type, ETag, and when it was written (Unix ms)."""
+
+    size: int
+    content_type: str
+    etag: str
+    modified_ms: int
+
+
 class Clips:
     """Reads files of jobs. `storage` is None where none are kept: they are at fal."""
 
@@ -46,7 +56,7 @@ class Clips:
         self._direct = direct
 
     async def by_address(
-        self, team: str, job_id: str, title: str, *, until_s: int, signature: str
+        self, team: str, job_id: str, title: str, *, until_s: str, signature: str
     ) -> tuple[Job, FileName]:
         """The job and the file of a signed address.
 
@@ -57,7 +67,7 @@ class Clips:
         name, job = name_of(title), await self._jobs.get(join_ref(team, job_id))
         if name is None or job is None or job.erased or not is_signed(job, name, until_s, signature):
             raise NotFound("There is no clip at this address.")
-        if await self._clock.now_ms() >= until_s * 1000:
+        if await self._clock.now_ms() >= int(until_s) * 1000:
             raise Forbidden("This address has expired; ask for a new one.", code=Code.ADDRESS_EXPIRED)
         return job, name
 
@@ -74,7 +84,7 @@ class Clips:
         team, job_id, title = [*parts.path.split("/")[3:], "", "", ""][:3]
         query = dict(parse_qsl(parts.query))
         try:
-            until_s, signature = int(query.get("expires", "")), query.get("signature", "")
+            until_s, signature = query.get("expires", ""), query.get("signature", "")
             job, name = await self.by_address(team, job_id, title, until_s=until_s, signature=signature)
             file = file_of(job, name)
         except (ValueError, NotFound, Forbidden, Conflict):
@@ -112,29 +122,48 @@ class Clips:
         except StorageAway:
             return await self._at_fal(job, file["url"])
 
-    async def open(self, job: Job, name: FileName, *, start: int, length: int) -> AsyncGenerator[bytes, None] | str:
-        """The bytes of our copy; fal's address when we cannot give them, and fal still can.
+    async def facts(self, job: Job, name: FileName) -> ClipFacts | str:
+        """What our copy is now; fal's address when we do not have what was kept, and fal still has it.
 
         Raises:
             NotFound: neither has it any more.
             StorageAway: the storage does not answer, and fal's week is over.
         """
+        file = file_of(job, name)
+        kept = KeptFile.of(file)
+        if self._storage is None or kept is None:
+            return await self._at_fal(job, file["url"])
+        try:
+            stored = await self._storage.head(storage_key(job, name))
+        except StorageAway:
+            return await self._at_fal(job, file["url"])
+        if stored is None or stored.size != kept.size:
+            return await self._lost(job, name, "missing" if stored is None else f"{stored.size} bytes")
+        written_again = stored.modified_ms != kept.at_ms
+        etag = f"{kept.sha256}-{stored.modified_ms}" if written_again else kept.sha256
+        return ClipFacts(kept.size, kept.content_type, f'"{etag}"', stored.modified_ms)
+
+    async def open(self, job: Job, name: FileName, *, start: int, length: int) -> AsyncGenerator[bytes, None] | str:
+        """The bytes of our copy; otherwise as `facts`."""
         from app.media.storage import NothingStored  # noqa: PLC0415  only where there is a storage
 
-        url = file_of(job, name)["url"]
         if self._storage is None:
-            return await self._at_fal(job, url)
+            return await self._at_fal(job, file_of(job, name)["url"])
         try:
             _, chunks = await self._storage.open(storage_key(job, name), start=start, length=length)
         except StorageAway:
-            return await self._at_fal(job, url)
+            return await self._at_fal(job, file_of(job, name)["url"])
         except NothingStored:
-            log.error("clip.missing", **job.names, object=storage_key(job, name))  # noqa: TRY400  no traceback
-            try:
-                return await self._at_fal(job, url)
-            except StorageAway:
-                raise NotFound("The clip is not kept any more.") from None
+            return await self._lost(job, name, "missing")
         return chunks
+
+    async def _lost(self, job: Job, name: FileName, found: str) -> str:
+        """Fal's address for a copy that is not there any more; NotFound when fal has it no longer."""
+        log.error("clip.missing", **job.names, object=storage_key(job, name), found=found)
+        try:
+            return await self._at_fal(job, file_of(job, name)["url"])
+        except StorageAway:
+            raise NotFound("The clip is not kept any more.") from None
 
     async def _at_fal(self, job: Job, url: str) -> str:
         """Fal's address while it must still have the file; StorageAway afterwards."""
@@ -145,6 +174,8 @@ class Clips:
 
 def file_of(job: Job, name: FileName) -> dict[str, str]:
     """The file of an ended job; Conflict where there is none."""
+    if job.erased:
+        raise Conflict("The job was erased, and its clip with it.", code=Code.NO_VIDEO)
     if job.output is None or job.status is not Status.SUCCEEDED:
         raise Conflict(f"The job is {job.status.value}; there is no clip.", code=Code.NO_VIDEO)
     if name not in job.output:

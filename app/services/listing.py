@@ -107,6 +107,12 @@ class JobListing:
         page = await self._page(indexes, wanted.wanted(), _before(cursor, wanted.to_ms), limit=limit)
         return await self._named(page)
 
+    async def succeeded(self, team: str, *, from_ms: int, to_ms: int, limit: int, cursor: str | None) -> JobList:
+        """Up to `limit` succeeded jobs of a team that were admitted in this span, the newest first."""
+        wanted = Filter(statuses=frozenset({Status.SUCCEEDED}), from_ms=from_ms).wanted()
+        index = index_of(team, user=None, metadata=None)
+        return await self._page({team: index}, wanted, _before(cursor, to_ms), limit=limit)
+
     async def _teams_with(self, user_id: str | None) -> list[str]:
         """Every team, or the one of this user."""
         if user_id is None:

@@ -33,6 +33,13 @@ class KeptFileStore:
         Raises:
             Forbidden: `over_storage`, the team's storage limit is reached.
         """
+        await self._hold(name, size, lifetime_ms, only_ask=False)
+
+    async def require_room(self, name: str, size: int) -> None:
+        """Forbidden, as `hold` would raise it for a file of this size; nothing is counted."""
+        await self._hold(name, size, ARRIVAL_MS, only_ask=True)
+
+    async def _hold(self, name: str, size: int, lifetime_ms: int, *, only_ask: bool) -> None:
         team = team_of(name)
         with store_errors():
             outcome, used, held, limit = await scripts.hold_file(
@@ -42,6 +49,7 @@ class KeptFileStore:
                 team_id=team,
                 size=size,
                 lifetime_ms=lifetime_ms,
+                only_ask=only_ask,
             )
         if outcome == "over":
             use = StorageUse(int(used), int(held), None if limit is None else int(limit))

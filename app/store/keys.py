@@ -40,7 +40,7 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
         "parts", "parts:", "outstanding:", "durations:", "ends:", "absences:", "request:", "suspect:", "wake",
         "lane:", "workers", "lanes_seen", "silent", "concurrency", "alarm_said:", "lease:", "programs", "alerts",
         "alerts:wanted", "alerts:receiver", "waiting_since", "hosts", "ledger_faults", "ledger_checked:",
-        "auth:sessions:", "auth:code:", "auth:invitation:",
+        "auth:sessions:", "auth:code:", "auth:invitation:", "auth:share:", "auth:shares:",
     ),
 }  # fmt: skip
 LIFETIMES = {name: lifetime for lifetime, names in _BY_LIFETIME.items() for name in names}
@@ -289,6 +289,16 @@ def sessions(owner: str) -> str:
 def code(code_digest: str) -> str:
     """String: digest of the key whose holder this one-time code signs in."""
     return f"{PREFIX}auth:code:{code_digest}"
+
+
+def share(share_id: str) -> str:
+    """Hash: a share; its id is the beginning of its secret's SHA-256."""
+    return f"{PREFIX}auth:share:{share_id}"
+
+
+def shares(subject: str) -> str:
+    """Sorted set: ids of the shares of a job (a ref), or of a team's walls, by when (ms) they expire."""
+    return f"{PREFIX}auth:shares:{subject}"
 
 
 def invitation(invitation_id: str) -> str:

@@ -21,7 +21,7 @@ ALL_BUT_CALLERS = ("[^akt]*", "a[^u]*", "k[^e]*", "ke[^y]*", "t[^o]*", "tot*")
 NOT_FOR_WORKERS = frozenset(
     {
         *("key:", "keys", "keys:", "token:", "audit", "audit:head"),
-        *("auth:sessions:", "auth:code:", "auth:invitation:", "auth:invitations"),
+        *("auth:sessions:", "auth:code:", "auth:invitation:", "auth:invitations", "auth:share:", "auth:shares:"),
     }
 )
 KEYS = {

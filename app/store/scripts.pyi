@@ -245,7 +245,7 @@ async def grant_slots(
     """Grants free slots at fal to the team, and in it the user, that was granted the least for its weight."""
 
 async def hold_file(
-    redis: Client, *, team: str, file: str, team_id: str, size: int, lifetime_ms: int
+    redis: Client, *, team: str, file: str, team_id: str, size: int, lifetime_ms: int, only_ask: bool
 ) -> tuple[Literal["held", "over"], str, str, str | None]:
     """Counts a file before it is written to the storage: there is no object that the store does not know."""
 

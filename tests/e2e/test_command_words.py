@@ -24,6 +24,7 @@ words=({words}); CURRENT={number}; _filmgate_completion
 """
 
 
+CHOICES = {"scopes", "reposts", "group_by", "form", "level", "status"}  # their help lists the words
 LOADED = """import sys, app.cli.command
 try:
     app.cli.command.run(["{option}"])
@@ -70,6 +71,21 @@ def test_each_group_of_commands_describes_them() -> None:
             f"{name} {inner}" for inner, command in getattr(found, "commands", {}).items() if not command.help
         ]
     assert silent == []
+
+
+def test_the_help_of_options_is_in_words() -> None:
+    """A flag has no kind, and the others have a word: no names of Python's types."""
+    strange = []
+    for name in COMMANDS:
+        found = load(name)
+        for command in [found, *getattr(found, "commands", {}).values()]:
+            kinds = [(one.name, one.metavar) for one in command.params if one.param_type_name == "option"]
+            strange += [
+                f"{name} {command.name} --{option}"
+                for option, kind in kinds
+                if kind is None and option not in CHOICES
+            ]
+    assert strange == []
 
 
 def test_the_version_and_the_help_load_no_command() -> None:

@@ -279,6 +279,22 @@ async def test_a_refused_input_says_what_is_wrong(up: UpWithJobs, photo: Path, t
     assert len(await up.jobs()) == before
 
 
+async def test_takes_are_several_clips_of_one_picture(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
+    """With a last frame, on a model that takes one: one upload of each file, two jobs, two files."""
+    before = len(await up.jobs())
+    model = ("--model", "fal-ai/kling-video/v2.5-turbo/pro/image-to-video", "--set", "cfg_scale=0.7")
+    words = ("--image", str(photo), "--end-image", str(photo), "--prompt", "twice", "-n", "2")
+    ended = await run(up, tmp_path, *words, *model)
+    assert (ended.returncode, ended.stdout) == (0, "photo-1.mp4\nphoto-2.mp4\n"), ended.stderr
+    assert names(tmp_path) == ["photo-1.mp4", "photo-2.mp4"]
+    assert "2 of 2 clips are ready" in ended.stderr
+    one, two, *_ = await up.jobs()
+    assert len(await up.jobs()) == before + 2
+    assert one["input"]["cfg_scale"] == 0.7
+    assert {"image_url", "tail_image_url"} <= set(one["input"])
+    assert one["input"] == two["input"]
+
+
 async def test_an_existing_file_is_not_replaced(up: UpWithJobs, photo: Path, tmp_path: Path) -> None:
     """The refusal comes before anything is uploaded or bought."""
     (tmp_path / "photo.mp4").write_text("precious")

@@ -159,6 +159,25 @@ async def test_the_printed_curl_line_makes_a_clip_of_the_image(printed: Printed,
         assert shown == pytest.approx(wanted, abs=12)
 
 
+async def test_the_printed_commands_work_in_every_folder(gateway: Up, printed: Printed, tmp_path: Path) -> None:
+    """Pasted into a shell without our programs on its path: a clip, and then the log's lines about its job."""
+
+    def paste(line: str) -> str:
+        shell = ["sh", "-c", line]
+        env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+        done = subprocess.run(shell, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=90, check=False)  # noqa: S603
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert await asyncio.to_thread(paste, printed.generate) == "clip.mp4\n"
+    assert _film((tmp_path / "clip.mp4").read_bytes())[0] == pytest.approx(5, abs=0.1)
+    (logs,) = re.findall(r"^  (FILMGATE_DATA_DIR=.* logs) --follow$", gateway.output, re.MULTILINE)
+    (ended,) = re.findall(r"job.ended .*job=(job_\w+)", await asyncio.to_thread(paste, f"{logs} -n 1000"))[-1:]
+    of_job = await asyncio.to_thread(paste, f"{logs} --job {ended[:12]}")
+    assert {"job.admitted", "job.submitted", "job.ended"} <= set(of_job.split())
+    assert not set(re.findall(r"job=(\w+)", of_job)) - {ended}
+
+
 async def test_other_commands_find_the_running_gateway_by_its_directory(gateway: Up, printed: Printed) -> None:
     """`filmgate jobs` needs no address: the data directory has the store's."""
     ended = await run_command("jobs", "held", "--json", environment=gateway.environment)

@@ -13,10 +13,11 @@ from standardwebhooks import Webhook
 
 from app.domain.accounts import USER_SCOPES, Scope
 from tests.support.callers import another_key
+from tests.support.command import Ended, command_on
 from tests.support.endpoints import endpoint, sent, team_admin
 from tests.support.pipeline import Pipeline
 from tests.support.processes import COMMAND, clean_environment, run_command
-from tests.support.receiver import Receiver
+from tests.support.receiver import Receiver, Reply
 from tests.support.redis_server import RedisServer
 from tests.support.repo import ROOT
 from tests.support.server import Server, running_server
@@ -229,3 +230,46 @@ async def test_deliveries_are_listed_and_replayed(server: Server, stack: Stack) 
         assert wrong.returncode == 2
         refused = await run_command("webhooks", "replay", "msg_" + "0" * 32, environment=env)
         assert (refused.returncode, refused.stderr) == (1, "filmgate: There is no delivery with this id.\n")
+
+
+async def test_endpoints_are_made_tried_and_changed(
+    server: Server, stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Create, test, rotate, pause, resume, delete, by the beginning of an id; a refused test exits with 1."""
+    pipeline, made = Pipeline(stack), await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
+    here = command_on(monkeypatch, capsys, stack.redis)
+    monkeypatch.setenv("FILMGATE_URL", server.url)
+    monkeypatch.setenv("FILMGATE_KEY", made.key)
+
+    async def endpoints(*words: str) -> Ended:
+        return await asyncio.to_thread(here, "webhooks", "endpoints", *words)
+
+    async def tried(endpoint_id: str) -> Ended:
+        """A test whose delivery is sent as soon as it is there."""
+        trying = asyncio.create_task(endpoints("test", endpoint_id))
+        await wait_until(lambda: sent(pipeline), "the test is sent", timeout=20)
+        return await trying
+
+    async with Receiver() as mine:
+        new = (
+            await endpoints("create", mine.url, "--events", "job.queued", "--description", "mine", "--json")
+        ).json
+        assert (new["events"], new["description"], new["secret"][:6]) == (["job.queued"], "mine", "whsec_")
+        short = new["id"][:11]
+        taken = await tried(short)
+        assert (taken.code, taken.err) == (0, "")
+        assert re.search(r"^state +delivered\nanswer +200$", taken.out, re.MULTILINE)
+        rotated = (await endpoints("rotate", short, "--overlap", "12h", "--json")).json
+        assert rotated["secret"] != new["secret"]
+        assert len(rotated["older_secrets_until"]) == 1
+        assert "paused" in (await endpoints("pause", short)).out
+        assert "paused" in (await endpoints()).out
+        assert "active" in (await endpoints("resume", short)).out
+        mine.answers([Reply(500, {}, b"")])
+        refused = await tried(short)
+        assert (refused.code, refused.err) == (
+            1,
+            "filmgate: The endpoint did not take the test: it answered 500.\n",
+        )
+    assert (await endpoints("delete", short, "--json")).json == {"id": new["id"], "deleted": True}
+    assert (await endpoints("list")).out == "none\n"

@@ -203,6 +203,8 @@ ROUTES: dict[str, Entry] = {
     "POST /fal/cdn/uploads/{upload_id}/complete": Public(UPLOADS),
     "POST /fal/hooks/{job}/{nonce}/{mac}": Public("fal calls it, with a mac of ours and a signature of its own"),
     "GET /problems/{slug}": Public("an error's code"),
+    "GET /docs/guide/{path}": Public("the documentation"),
+    "HEAD /docs/guide/{path}": Public("the documentation"),
     "GET /static/{path}": Public("the pages' own files"),
     "HEAD /static/{path}": Public("the pages' own files"),
     "GET /v1/admin/teams/{team_id}": Admins(the_team),

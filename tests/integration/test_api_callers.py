@@ -10,14 +10,14 @@ from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
 
-SIGNED = "/v1/clips/"  # its address is signed by its job: test_clip_addresses.py
+KEYLESS = ("/v1/clips/", "/v1/about")  # the address is signed by its job (test_clip_addresses.py); says nothing
 OPEN = {"/livez", "/readyz", "/problems/{slug}", "/docs", "/openapi.json"}
 
 
 async def guarded_routes(stack: Stack) -> list[tuple[str, str]]:
     """Method and path of every route of the native API, from the application's own description."""
     paths = (await stack.api.get("/openapi.json")).json()["paths"]
-    keyed = [path for path in paths if path.startswith("/v1") and not path.startswith(SIGNED)]
+    keyed = [path for path in paths if path.startswith("/v1") and not path.startswith(KEYLESS)]
     return [(method.upper(), path) for path in keyed for method in paths[path]]
 
 

@@ -89,6 +89,22 @@ async def test_a_malformed_request_is_refused(server: Server, stack: Stack, case
     async with nothing_changes(stack):
         answer = await asyncio.to_thread(server.send_raw, request, timeout=2)
     assert status_of(answer) == 400, answer[:300]
+    assert b"\r\nx-request-id: " in answer.lower()
+
+
+@pytest.mark.parametrize("missing", [1, 200])
+async def test_a_form_that_is_longer_than_it_says_is_answered(server: Server, stack: Stack, missing: int) -> None:
+    """What is declared is the body, what follows is no request: the caller reads why, and the connection ends."""
+    form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n%b\r\n--b--\r\n' % (
+        b"x" * 5000
+    )
+    lines = [f"POST /v1/files HTTP/1.1\r\nHost: a\r\nAuthorization: Key {stack.account.key}"]
+    lines += ["Content-Type: multipart/form-data; boundary=b", f"Content-Length: {len(form) - missing}", "", ""]
+    async with nothing_changes(stack):
+        answer = await asyncio.to_thread(server.send_raw, "\r\n".join(lines).encode() + form, timeout=5)
+    assert status_of(answer) in {400, 422}, answer[:300]
+    assert b"\r\nx-request-id: " in answer.lower()
+    assert answer.count(b"HTTP/1.1") == 1
 
 
 TARGETS = {

@@ -1,5 +1,6 @@
 """Addresses of kept clips: who may read them, which bytes, and for how long."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -63,7 +64,11 @@ async def test_a_part_of_a_clip_is_what_the_range_names(clip: tuple[Pipeline, Jo
         assert (await anybody(pipeline, url, **headers)).status_code == 200, headers
     other = await anybody(pipeline, url, Range="bytes=0-9", If_Range='"another"')
     assert (other.status_code, other.content) == (200, content)
-    for beyond in (f"bytes={size}-", "bytes=-0"):
+    long = "0" * 20 + "9" * 6000
+    for asked, start in ((f"bytes=4-{long}", 4), (f"bytes=-{long}", 0), (f"bytes={'0' * 20}4-", 4)):
+        reply = await anybody(pipeline, url, Range=asked)
+        assert (reply.status_code, reply.content) == (206, content[start:])
+    for beyond in (f"bytes={size}-", "bytes=-0", f"bytes={long}-", f"bytes={long}-{long}"):
         refused = await anybody(pipeline, url, Range=beyond)
         assert (refused.status_code, refused.headers["content-range"]) == (416, f"bytes */{size}")
         assert refused.json()["code"] == "range_not_satisfiable"
@@ -73,6 +78,37 @@ async def test_a_part_of_a_clip_is_what_the_range_names(clip: tuple[Pipeline, Jo
     assert (await anybody(pipeline, url, If_None_Match='"x"')).status_code == 200
     head = await anybody(pipeline, url, "HEAD", Range="bytes=0-9")
     assert (head.status_code, head.headers["content-length"], head.content) == (206, "10", b"")
+
+
+async def test_a_clip_that_was_changed_in_the_storage_is_not_the_same(
+    clip: tuple[Pipeline, Job, bytes], tmp_path: Path
+) -> None:
+    """Other bytes have another ETag; another size is not the clip. HEAD says what GET does."""
+    pipeline, job, content = clip
+    url = await address_of(pipeline, job.id)
+    before = await anybody(pipeline, url)
+    (file,) = (tmp_path / "kept" / "clips").rglob("video")
+    other = content[:-4] + b"mine"
+    file.write_bytes(other)
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    etag = before.headers["etag"]
+    for method, headers in (("GET", {}), ("GET", {"If_None_Match": etag}), ("HEAD", {"If_None_Match": etag})):
+        reply = await anybody(pipeline, url, method, **headers)
+        assert (reply.status_code, reply.content) == (200, other if method == "GET" else b"")
+        assert (reply.headers["etag"] != etag, reply.headers["last-modified"][:16]) == (True, "Tue, 14 Nov 2023")
+    resumed = await anybody(pipeline, url, Range="bytes=4-", If_Range=etag)
+    assert (resumed.status_code, resumed.content) == (200, other)
+    fal_url = (job.output or {})["video"]["url"]
+    for change in (lambda: file.write_bytes(content[:-1]), file.unlink):
+        change()
+        for completed_ms, status in ((job.completed_ms or 0, 307), (1, 404)):
+            await pipeline.write(job.id, completed_ms=completed_ms)
+            for method in ("GET", "HEAD"):
+                reply = await anybody(pipeline, url, method)
+                assert (reply.status_code, reply.headers.get("location")) == (
+                    status,
+                    fal_url if status == 307 else None,
+                )
 
 
 async def test_only_a_signed_address_opens_a_clip(clip: tuple[Pipeline, Job, bytes]) -> None:
@@ -89,6 +125,11 @@ async def test_only_a_signed_address_opens_a_clip(clip: tuple[Pipeline, Job, byt
         url.replace("/video.mp4", "/audio.mp3"),
         url.replace("/video.mp4", "/other.mp4"),
         url.replace(until, str(int(until) + 1)),
+        *(
+            url.replace(until, odd)
+            for odd in (f"0{until}", f"%2B{until}", f"%20{until}", f"{until}.0", f"{until}_")
+        ),
+        url.replace(until, "".join(chr(0xFF10 + int(digit)) for digit in until)),  # full width
         url.replace(signature, spoilt + signature[1:]),
     ):
         assert (await anybody(pipeline, changed)).status_code == 404, changed
@@ -97,6 +138,20 @@ async def test_only_a_signed_address_opens_a_clip(clip: tuple[Pipeline, Job, byt
     assert (past.status_code, past.json()["code"]) == (403, "address_expired")
     opened = await anybody(pipeline, url, Origin="https://shop.example")
     assert (opened.content, opened.headers["access-control-allow-origin"]) == (content, "*")
+    expired = f"{path}?expires=1&signature={sign(job, 'video', 1)}"
+    asks = {"Access_Control_Request_Method": "GET", "Access_Control_Request_Headers": "if-range, range"}
+    for status, method, address, headers in (
+        (403, "GET", expired, {}),
+        (404, "GET", url.replace(signature, spoilt + signature[1:]), {}),
+        (416, "GET", url, {"Range": f"bytes={len(content)}-"}),
+        (422, "GET", path, {}),
+        (405, "OPTIONS", url, {}),
+        (405, "DELETE", url, {}),
+        (204, "OPTIONS", url, asks),
+    ):
+        reply = await anybody(pipeline, address, method, Origin="https://shop.example", **headers)
+        assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (status, "*"), address
+    assert {"if-range", "range"} <= set(reply.headers["access-control-allow-headers"].lower().split(", "))
 
 
 async def test_a_link_is_made_for_as_long_as_is_asked(clip: tuple[Pipeline, Job, bytes]) -> None:
@@ -123,6 +178,8 @@ async def test_an_erased_clip_is_gone_from_the_storage(clip: tuple[Pipeline, Job
     url = await address_of(pipeline, job.id)
     assert (await pipeline.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
     assert (await anybody(pipeline, url)).status_code == 404
+    erased = await pipeline.stack.api.get(f"/v1/jobs/{job.id}/video")
+    assert (erased.status_code, "was erased" in erased.json()["detail"]) == (409, True)
     storage = pipeline.gateway.storage
     assert storage is not None
     await care_for_storage(pipeline.gateway)

@@ -82,6 +82,7 @@ async def media(*answers: Answer) -> AsyncIterator[tuple[str, list[int]]]:
 async def copying(url: str, folder: Path) -> AsyncIterator[tuple[ClipCopies, Storage]]:
     """What copies from this fal into a folder."""
     storage = Storage(StorageAddress("local", str(folder / "kept")))
+    await storage.write_mark("storage_test")
     fal = FalClient(queue_url=url, rest_url=url, key=None)
 
     async def hold(key: str, size: int) -> None:

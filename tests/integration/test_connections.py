@@ -79,13 +79,13 @@ ENDLESS = {
 
 @pytest.mark.parametrize("case", ENDLESS)
 async def test_what_has_no_end_is_not_kept(server: Server, case: str) -> None:
-    """The connection is closed within a few pieces, and the process does not grow."""
+    """The connection is closed within a few pieces, what came before is answered, and the process does not grow."""
     begin, more = ENDLESS[case]
     before = memory(server)
     sent, answer = await asyncio.to_thread(fill, server, [begin, *[more] * 600])
     assert sent < LINGER_BYTES + 20 * MB, "what is let go by, what the sockets hold, and no more"
     assert memory(server) - before < 4 * MB
-    assert answer == b"" or any(b" %d " % status in answer for status in (400, 401, 414, 431)), answer[:200]
+    assert answer == b"" or any(b" %d " % status in answer for status in (200, 400, 401, 414, 431)), answer[:200]
 
 
 async def test_a_head_has_its_bounds(server: Server) -> None:

@@ -34,6 +34,20 @@ def job(status: str = "succeeded", **more: Any) -> dict[str, Any]:
     }
 
 
+MODEL: dict[str, Any] = {
+    "id": "fal-ai/kling-video/v2/master/image-to-video",
+    "input": {
+        "properties": {"prompt": {"type": "string"}, "image_url": {"type": "string", "format": "image-url"}},
+        "required": ["prompt", "image_url"],
+    },
+}
+
+
+def quote(*limits: dict[str, Any]) -> dict[str, Any]:
+    """A quote as a gateway answers it."""
+    return {"quoted_usd": "1.40", "video_seconds": 5, "limits": list(limits)}
+
+
 def answer(content: dict[str, Any], status: int = 200, **headers: str) -> Reply:
     """A JSON reply on a connection that closes."""
     return Reply(
@@ -95,12 +109,13 @@ async def test_a_submission_is_repeated_with_its_key(tmp_path: Path) -> None:
         {"detail": "The store does not answer.", "code": "store_unavailable"}, 503, **{"Retry-After": "1"}
     )
     async with Receiver() as gateway, Receiver() as elsewhere:
-        gateway.answers([hang_up, away, answer(job(), 202), redirect(f"{elsewhere.url}/clip.mp4")])
+        asked = [answer(MODEL), answer(quote())]
+        gateway.answers([*asked, hang_up, away, answer(job(), 202), redirect(f"{elsewhere.url}/clip.mp4")])
         elsewhere.answers([clip()])
         image = ("--image", "https://example.com/lake%20view.jpg", "--prompt", "x")
         code, out, err = await generate(tmp_path, gateway, *image)
     assert (code, out) == (0, "lake view.mp4\n"), err
-    submissions = [request for request in gateway.requests if request.method == "POST"]
+    submissions = [request for request in gateway.requests if request.target == "/v1/jobs"]
     assert len(submissions) == 3
     assert len({request.headers["idempotency-key"] for request in submissions}) == 1
     assert len({request.body for request in submissions}) == 1
@@ -172,22 +187,67 @@ async def test_a_kept_key_is_for_its_own_gateway(tmp_path: Path) -> None:
 
 
 async def test_a_model_gets_its_fields_in_their_own_form(tmp_path: Path) -> None:
-    """A number where the model's duration is one, and other fields as JSON or text."""
-    duration = {"type": "integer", "minimum": 3, "maximum": 30}
-    model: dict[str, Any] = {
-        "id": "kling/v4/text-to-video",
-        "input": {"properties": {"duration": duration}, "required": []},
+    """Each value has the type of the schema; a file's URL stands where it is asked for, also within a list."""
+    (tmp_path / "face.png").write_bytes(b"a picture")
+    element = {"type": "object", "properties": {"frontal_image_url": {"type": "string", "format": "image-url"}}}
+    model: dict[str, Any] = {"id": "kling/v4/text-to-video", "input": {"required": [], "properties": {}}}
+    model["input"]["properties"] = {
+        "duration": {"type": "integer", "minimum": 3, "maximum": 30},
+        "resolution": {"type": "string"},
+        "seed": {"type": "integer"},
+        "generate_audio": {"type": "boolean"},
+        "image_urls": {"type": "array", "items": {"type": "string", "format": "image-url"}},
+        "elements": {"type": "array", "items": element},
     }
-    fields = ("--field", "resolution=720p", "--field", 'multi_prompt=[{"prompt": "x"}]', "--field", "seed=7")
+    words = (
+        "resolution=7",
+        "seed=7",
+        "generate_audio=false",
+        "image_urls=@face.png",
+        "image_urls=https://a.example/b",
+    )
+    fields = [
+        part for word in (*words, 'elements=[{"frontal_image_url": "@face.png"}]') for part in ("--set", word)
+    ]
     async with Receiver() as gateway:
-        gateway.answers([answer(model), answer(job(), 202), clip()])
+        uploaded = answer({"url": "https://kept.example/1"})
+        gateway.answers([answer(model), answer(quote()), uploaded, answer(job(), 202), clip()])
         code, _, err = await generate(tmp_path, gateway, "--model", model["id"], "--duration", "8", *fields)
     assert code == 0, err
-    sent = json.loads(gateway.requests[1].body)
-    assert sent == {
-        "model": "kling/v4/text-to-video",
-        "input": {"duration": 8, "resolution": "720p", "multi_prompt": [{"prompt": "x"}], "seed": 7},
-    }
+    asked, sent = (json.loads(gateway.requests[number].body) for number in (1, 3))
+    values = {"duration": 8, "resolution": "7", "seed": 7, "generate_audio": False}
+
+    def with_file(url: str) -> dict[str, Any]:
+        pictures = {"image_urls": [url, "https://a.example/b"], "elements": [{"frontal_image_url": url}]}
+        return {"model": "kling/v4/text-to-video", "input": values | pictures}
+
+    assert sent == with_file("https://kept.example/1")
+    assert asked == with_file("https://example.com/a-file-that-is-uploaded-later")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--set seed=many", "seed is a whole number, not 'many'."),
+        ("--set imageurl=x", "has no input imageurl; did you mean image_url?"),
+        ("--set image_url=@b.jpg", "image_url is given twice."),
+        ("--set mask=@nowhere.jpg", "There is no file nowhere.jpg."),
+        ("--end-image https://a.example/b.jpg", "takes no last frame; leave --end-image out."),
+        ("-n 3", "The limit usd/month of the user has 2.00 of 5.00 left, and 3 clips need 4.20"),
+    ],
+)
+async def test_what_cannot_be_bought_is_not_uploaded(tmp_path: Path, words: str, says: str) -> None:
+    """A value of another kind, a wrong name, a file that is not there, a budget that is too small: one sentence."""
+    (tmp_path / "a.jpg").write_bytes(b"a picture")
+    model = {**MODEL, "input": {**MODEL["input"], "properties": dict(MODEL["input"]["properties"])}}
+    model["input"]["properties"] |= {"seed": {"type": "integer"}, "mask": {"type": "string", "format": "image-url"}}
+    left = {"owner": "user", "unit": "usd", "window": "month", "amount": "5.00", "left": "2.00"}
+    async with Receiver() as gateway:
+        gateway.answers([answer(model), answer(quote({**left, "resets_at": None, "enough": True}))])
+        code, out, err = await generate(tmp_path, gateway, "--image", "a.jpg", "--prompt", "x", *words.split())
+    assert (code, out) == (1, ""), err
+    assert says in err
+    assert {request.target for request in gateway.requests} <= {f"/v1/models/{MODEL['id']}", "/v1/quotes"}
 
 
 async def test_a_voice_is_printed_and_a_sound_is_saved(tmp_path: Path) -> None:
@@ -212,4 +272,4 @@ async def test_a_field_without_a_name_is_wrong_usage(tmp_path: Path, wrong: str)
     async with Receiver() as gateway:
         code, _, err = await generate(tmp_path, gateway, "--prompt", "x", "--model", "a/b", "--field", wrong)
     assert (code, gateway.requests) == (2, [])
-    assert "--field is NAME=VALUE" in err
+    assert "--set is NAME=VALUE" in err

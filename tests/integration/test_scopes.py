@@ -102,6 +102,7 @@ NO_SCOPE = (
     "/fal/cdn/uploads/",
     "/v1/admin/",
     "/v1/clips/",
+    "/v1/about",
     "/v1/session",
     "/v1/invitations/",
 )

@@ -4,11 +4,12 @@ import asyncio
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from app.domain.clips import KeptFile
+from app.domain.clips import storage_key
 from tests.integration.kept_clips import kept
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
@@ -138,20 +139,29 @@ async def test_a_storage_that_cannot_be_used_is_refused(store: RedisServer, buck
 
 
 async def test_a_clip_that_breaks_off_in_the_storage_ends_its_connection(
-    store: RedisServer, emulator: Emulator, tmp_path: Path
+    store: RedisServer, emulator: Emulator, bucket: S3Server, tmp_path: Path
 ) -> None:
     """The reader sees that it is not whole, and the log has one line about it and no traceback."""
-    log, place = tmp_path / "serve.log", {"FILMGATE_STORAGE": f"local:{tmp_path}/kept"}
-    async with open_stack(store, emulator, **place) as stack:
+    log, size = tmp_path / "serve.log", 24_000_000
+    async with open_stack(store, emulator, **bucket.settings) as stack:
         job = await kept(Pipeline(stack), (await Pipeline(stack).ended()).id)
-        (file,) = (tmp_path / "kept" / "clips").rglob("video")
-        file.write_bytes(file.read_bytes()[:-100])
+        assert stack.gateway.storage is not None
+        await stack.gateway.storage.put(storage_key(job, "video"), bytes(size), content_type="video/mp4")
+        video = (job.output or {})["video"]
+        large = {"video": {**video, "kept": {**video["kept"], "size": size}}}
+        assert await stack.gateway.stores.copies.record(job, large, expires_ms=job.clip_until_ms)
         async with running_server(stack.environment, log=log) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             head = [f"GET /v1/jobs/{job.id}/video HTTP/1.1", "Host: x", f"X-API-Key: {stack.account.key}", "", ""]
-            answer = await asyncio.to_thread(server.send_raw, "\r\n".join(head).encode())
-        size = KeptFile.of((job.output or {})["video"]).size  # type: ignore[union-attr]
-        assert f"content-length: {size}".encode() in answer.lower()
-        assert 0 < len(answer.partition(b"\r\n\r\n")[2]) <= size - 100
+            writer.write("\r\n".join(head).encode())
+            assert f"content-length: {size}".encode() in (await reader.readuntil(b"\r\n\r\n")).lower()
+            bucket.kill()
+            received = 0
+            with suppress(ConnectionResetError):
+                while chunk := await reader.read(1_000_000):
+                    received += len(chunk)
+            writer.close()
+        assert 0 < received < size
     lines = log.read_text().splitlines()
     assert len([line for line in lines if "clip.cut" in line]) == 1
     assert not [line for line in lines if "Traceback" in line or "Exception" in line]

@@ -16,7 +16,7 @@ from tests.support.repo import ROOT
 from tests.support.waiting import wait_until
 
 READY_SECONDS = 100.0
-LAST_LINE = "filmgate generate"
+LAST_LINE = " logs --follow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Printed:
     dashboard: str
     sign_in: str
     curl: str
+    generate: str
 
     @classmethod
     def read(cls, text: str) -> "Printed":
@@ -42,7 +43,9 @@ class Printed:
         assert curl is not None, text
         sign_in = re.search(r"^  sign in +(\S+)", text, re.MULTILINE)
         link = sign_in[1] if sign_in is not None else ""  # an older version prints none
-        return cls(after("address"), after("key"), after("dashboard"), link, curl[1])
+        generate = re.search(r"^  (FILMGATE_DATA_DIR=.* generate .*)$", text, re.MULTILINE)
+        assert generate is not None, text
+        return cls(after("address"), after("key"), after("dashboard"), link, curl[1], generate[1])
 
 
 class Up(Process):

@@ -61,15 +61,15 @@ REFUSED = {
     "storage wait without one": ({"FILMGATE_STORAGE_WAIT": "1"}, "FILMGATE_STORAGE_WAIT"),
     "backup without a storage": ({"FILMGATE_BACKUP_EVERY": "6h"}, "FILMGATE_BACKUP_EVERY"),
     "backup without a unit": (
-        {"FILMGATE_STORAGE": "local:x", "FILMGATE_BACKUP_EVERY": "6"},
+        {"FILMGATE_STORAGE": "local:/x", "FILMGATE_BACKUP_EVERY": "6"},
         "FILMGATE_BACKUP_EVERY",
     ),
-    "backup too often": ({"FILMGATE_STORAGE": "local:x", "FILMGATE_BACKUP_EVERY": "1m"}, "FILMGATE_BACKUP_EVERY"),
+    "backup too often": ({"FILMGATE_STORAGE": "local:/x", "FILMGATE_BACKUP_EVERY": "1m"}, "FILMGATE_BACKUP_EVERY"),
     "backup keeps none": ({"FILMGATE_BACKUP_KEEP": "0"}, "FILMGATE_BACKUP_KEEP"),
     "storage key alone": ({"FILMGATE_STORAGE": "s3://clips", "FILMGATE_STORAGE_KEY_ID": "k"}, "STORAGE_KEY_ID"),
     "storage secret alone": ({"FILMGATE_STORAGE": "s3://clips", "FILMGATE_STORAGE_SECRET": "s"}, "STORAGE_SECRET"),
     "storage key of a folder": (
-        {"FILMGATE_STORAGE": "local:x", "FILMGATE_STORAGE_KEY_ID": "k", "FILMGATE_STORAGE_SECRET": "s"},
+        {"FILMGATE_STORAGE": "local:/x", "FILMGATE_STORAGE_KEY_ID": "k", "FILMGATE_STORAGE_SECRET": "s"},
         "FILMGATE_STORAGE_KEY_ID",
     ),
     "hook secret short": ({"FILMGATE_HOOK_SECRET": "0123456789abcde"}, "FILMGATE_HOOK_SECRET"),

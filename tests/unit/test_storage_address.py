@@ -1,7 +1,5 @@
 """The address of the storage: its forms, and what is refused with which words."""
 
-from pathlib import Path
-
 import pytest
 
 from app.domain.storage_address import StorageAddress, read_storage_address
@@ -9,7 +7,6 @@ from app.domain.storage_address import StorageAddress, read_storage_address
 READ = {
     "none": None,
     "local:/srv/clips": StorageAddress("local", "/srv/clips"),
-    "local:clips": StorageAddress("local", str(Path.cwd() / "clips")),
     "s3://clips": StorageAddress("s3", "clips"),
     "s3://clips/": StorageAddress("s3", "clips"),
     "s3://clips/a/b?region=eu-central-1": StorageAddress("s3", "clips", "a/b", region="eu-central-1"),
@@ -27,6 +24,8 @@ REFUSED = {
     "/srv/clips": "must be local:DIR",
     "http://minio/clips": "must be local:DIR",
     "local:": "must name a folder",
+    "local:clips": "must name its folder from the root on",
+    "local://clips": "must name its folder from the root on",
     "s3://": "must name a bucket",
     "s3://key:secret@clips": "must name a bucket",
     "s3://clips/../other": "plain names",

@@ -6,7 +6,7 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from app.api.body import json_body
 from app.api.deps import OwnJob, TheGateway, WatchedJob
@@ -16,7 +16,7 @@ from app.api.problems import problem
 from app.api.ranges import http_date, is_unchanged, part_of
 from app.api.reply_headers import HEAD
 from app.api.strict_body import StrictBody
-from app.domain.clips import FileName, KeptFile, file_title
+from app.domain.clips import FileName, file_title
 from app.domain.errors import BeyondEnd, StorageAway
 from app.domain.jobs import Job
 from app.gateway import Gateway
@@ -25,12 +25,6 @@ from app.views.clips import LinkView, link_view
 
 # A clip never changes; for five minutes it need not be asked for again, and after an erasure no longer.
 CACHE = "private, max-age=300"
-# Web pages anywhere may show and fetch it, as fal's: the address itself is the permission.
-ANYWHERE = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-}
 SHORTEST_S, USUAL_S, LONGEST_S = 60, 86_400, 30 * 86_400
 router = APIRouter(prefix="/v1", tags=["jobs"])
 log = structlog.get_logger()
@@ -53,7 +47,7 @@ ReadLink = Annotated[LinkBody, Depends(json_body(LinkBody))]
 )
 async def job_video(request: Request, job: WatchedJob, gateway: TheGateway) -> Response:
     """Our copy of the clip, in parts too (`Range`), or a redirect to fal's: this URL is permanent."""
-    return await _clip(request, gateway, job, "video", headers={})
+    return await _clip(request, gateway, job, "video")
 
 
 @router.post(
@@ -79,33 +73,32 @@ async def read_clip(
     team: Annotated[str, Path(max_length=64)],
     job_id: Annotated[str, Path(max_length=64)],
     title: Annotated[str, Path(max_length=32)],
-    expires: Annotated[int, Query(ge=0, le=10**11, description="When the address ends, in Unix seconds")],
+    expires: Annotated[
+        str,
+        WithJsonSchema({"type": "integer", "minimum": 0}),
+        Query(max_length=12, description="When it ends, in Unix seconds"),
+    ],
     signature: Annotated[str, Query(min_length=22, max_length=22, description="Of the job")],
     gateway: TheGateway,
 ) -> Response:
     """A file at a signed address, which is in a job's output: whoever has it may read the file until it ends."""
     job, name = await gateway.clips.by_address(team, job_id, title, until_s=expires, signature=signature)
-    return await _clip(request, gateway, job, name, headers=ANYWHERE)
+    return await _clip(request, gateway, job, name)
 
 
-async def _clip(
-    request: Request, gateway: Gateway, job: Job, name: FileName, *, headers: dict[str, str]
-) -> Response:
+async def _clip(request: Request, gateway: Gateway, job: Job, name: FileName) -> Response:
     """A redirect, or the bytes that were asked for."""
     url = await gateway.clips.elsewhere(job, name)
-    if url is not None:
-        return RedirectResponse(url, 307, headers=headers)
-    file = file_of(job, name)
-    kept = KeptFile.of(file)
-    assert kept is not None  # noqa: S101  it would be elsewhere
-    etag, modified = f'"{kept.sha256}"', http_date(kept.at_ms)
+    kept = url or await gateway.clips.facts(job, name)
+    if isinstance(kept, str):
+        return RedirectResponse(kept, 307)
+    file, etag, modified = file_of(job, name), kept.etag, http_date(kept.modified_ms)
     headers = {
         "ETag": etag,
         "Last-Modified": modified,
         "Accept-Ranges": "bytes",
         "Cache-Control": CACHE,
         "Content-Disposition": f'inline; filename="{job.id}.{file_title(name, file).rpartition(".")[2]}"',
-        **headers,
     }
     if is_unchanged(request.headers, etag):
         return Response(status_code=304, headers=headers)

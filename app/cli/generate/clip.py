@@ -9,7 +9,7 @@ import httpx
 
 from app.cli.exits import Failure
 from app.cli.generate.client import ApiClient, GatewayAway
-from app.cli.generate.screen import Screen
+from app.cli.generate.screen import Shows
 
 MAX_ATTEMPTS = 5
 NOT_CLIPS = ("text/", "application/json", "application/xml")
@@ -75,7 +75,7 @@ class PartFile:
         return Failure(f"{self._target} cannot be written: {error.strerror}.")
 
 
-async def save_clip(client: ApiClient, path: str, target: Path, *, force: bool, screen: Screen) -> int:
+async def save_clip(client: ApiClient, path: str, target: Path, *, force: bool, screen: Shows) -> int:
     """Download the clip or sound at `path` to `target`; its size in bytes. Restarts a download that is cut off."""
     screen.doing(f"Downloading {target.name}")
     with PartFile(target) as part:
@@ -95,7 +95,7 @@ async def save_clip(client: ApiClient, path: str, target: Path, *, force: bool, 
     raise AssertionError("unreachable")
 
 
-async def _read(client: ApiClient, path: str, part: PartFile, screen: Screen) -> int:
+async def _read(client: ApiClient, path: str, part: PartFile, screen: Shows) -> int:
     done = 0
     async with client.clip(path) as reply:
         kind = reply.headers.get("content-type", "")

@@ -3,7 +3,8 @@
 import os
 import sys
 import time
-from typing import Self
+from collections import Counter
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -36,6 +37,15 @@ def clock(seconds: float) -> str:
     """`7 s`, `2:05`."""
     total = int(seconds)
     return f"{total} s" if total < 60 else f"{total // 60}:{total % 60:02}"  # noqa: PLR2004  seconds a minute
+
+
+class Shows(Protocol):
+    """What shows the state of one take."""
+
+    def doing(self, words: str, *details: str) -> None: ...  # noqa: D102  as in Screen
+    def progress(self, done: int, total: int) -> None: ...  # noqa: D102
+    def job(self, job: JobReply) -> None: ...  # noqa: D102
+    def notice(self, trouble: str | None) -> None: ...  # noqa: D102
 
 
 class Screen:
@@ -123,3 +133,31 @@ class Screen:
         if self._trouble is not None:
             line.append(f" · {self._trouble}", "yellow")
         return line
+
+
+class TakeScreen:
+    """What one of several takes shows: its jobs's state counts, the screen says how many clips are ready."""
+
+    def __init__(self, screen: Screen, states: dict[int, str], take: int) -> None:
+        self._screen = screen
+        self._states = states
+        self._take = take
+        states[take] = ""
+
+    def doing(self, words: str, *details: str) -> None:
+        """Nothing: the others do something else."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Nothing, likewise."""
+
+    def notice(self, trouble: str | None) -> None:
+        """What is being retried, by any of them."""
+        self._screen.notice(trouble)
+
+    def job(self, job: JobReply) -> None:
+        """The job's new state."""
+        self._states[self._take] = str(job["status"])
+        counts = Counter(self._states.values())
+        ready = counts.pop("succeeded", 0)
+        details = [f"{count} {state}" for state, count in sorted(counts.items()) if state]
+        self._screen.doing(f"{ready} of {len(self._states)} clips are ready", *details)

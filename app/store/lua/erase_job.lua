@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Erases the caller's data of an ended job: prompt, images, clip, logs, deliveries. In its error, fal's words go too:
 -- they may repeat the prompt. Events have no copies.
--- Its files in the storage become due for deletion: they go also when the storage does not answer now.
+-- Its files in the storage become due for deletion: they go also when the storage does not answer now. None is copied.
 -- The record stays without them until it expires, so that lists and idempotency keys keep their answer.
 --
 -- USES clock packing kept
@@ -36,15 +36,18 @@ end
 for file in string.gmatch(arg.files, '%S+') do
   drop_file(file)
 end
+local ref = string.sub(key.job, #prefix + #'job:' + 1)
+redis.call('ZREM', prefix .. 'due:keep', ref)
+redis.call('ZREM', prefix .. 'uncopied', ref)
 for _, delivery in ipairs(redis.call('LRANGE', key.deliveries, 0, -1)) do
-  local ref = arg.team .. '/' .. delivery
-  local destination = redis.call('HGET', prefix .. 'delivery:' .. ref, 'destination')
-  redis.call('DEL', prefix .. 'delivery:' .. ref)
+  local sent = arg.team .. '/' .. delivery
+  local destination = redis.call('HGET', prefix .. 'delivery:' .. sent, 'destination')
+  redis.call('DEL', prefix .. 'delivery:' .. sent)
   redis.call('ZREM', prefix .. 'dead:' .. arg.team, delivery)
   redis.call('ZREM', prefix .. 'outbox:' .. arg.team, delivery)
   if destination then
     redis.call('ZREM', prefix .. 'outbox:' .. destination, delivery)
-    redis.call('ZREM', prefix .. 'waiting:' .. destination, ref)
+    redis.call('ZREM', prefix .. 'waiting:' .. destination, sent)
   end
 end
 redis.call('DEL', key.deliveries)

@@ -1305,6 +1305,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/jobs/{job_id}/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who may see a clip
+         * @description The shares of a job that have not ended.
+         */
+        get: operations["list_job_shares"];
+        put?: never;
+        /**
+         * Share a clip
+         * @description A link to a page with the clip, for people without a key; `url` is shown once.
+         */
+        post: operations["share_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The team's walls
+         * @description Walls that have not ended; for `team:admin`.
+         */
+        get: operations["list_walls"];
+        put?: never;
+        /**
+         * Share a wall of clips
+         * @description A link to a page with all clips of the team from a period; for `team:admin`. `url` is shown once.
+         */
+        post: operations["share_span"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/shares/current": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a share shows
+         * @description The clips of the share whose secret is sent as a key. Addresses of kept clips end after an hour at most.
+         */
+        get: operations["read_share"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/shares/{share_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a share
+         * @description The link stops working at once.
+         */
+        delete: operations["end_share"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/events": {
         parameters: {
             query?: never;
@@ -3242,6 +3330,25 @@ export interface components {
             /** Key */
             key: string;
         };
+        /** OpenedShare */
+        OpenedShare: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "job" | "wall";
+            /** Title */
+            title: string | null;
+            /** From */
+            from: string | null;
+            /** To */
+            to: string | null;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+        };
         /**
          * OperatedJobDetails
          * @description A job as administrators see it, with its history, fal's error and log lines, and its newest 50 deliveries.
@@ -3828,6 +3935,97 @@ export interface components {
             scopes: components["schemas"]["Scope"][];
         };
         /**
+         * ShareBody
+         * @description What `POST /v1/jobs/{job_id}/shares` takes.
+         */
+        ShareBody: {
+            /**
+             * Expires In
+             * @description Seconds from now; 604800 by default
+             */
+            expires_in?: number;
+            /**
+             * Prompt
+             * @description Show the prompt as well; false by default
+             */
+            prompt?: boolean;
+        };
+        /**
+         * ShareList
+         * @description Shares that have not ended, the oldest first.
+         */
+        ShareList: {
+            /** Data */
+            data: components["schemas"]["ShareView"][];
+        };
+        /** ShareView */
+        ShareView: {
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "job" | "wall";
+            /** Job */
+            job: string | null;
+            /** From */
+            from: string | null;
+            /** To */
+            to: string | null;
+            /** Title */
+            title: string | null;
+            /** Prompt */
+            prompt: boolean;
+            /** User */
+            user: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /** Url */
+            url?: string;
+        };
+        /**
+         * SharedClipView
+         * @description A shared clip. `title` is the model's; `prompt` is null unless it is shared; `duration` is in seconds.
+         */
+        SharedClipView: {
+            /** Model */
+            model: string;
+            /** Title */
+            title: string;
+            /** Prompt */
+            prompt: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            video: components["schemas"]["ClipView"];
+            /** Duration */
+            duration: number | null;
+        };
+        /**
+         * SharedPage
+         * @description A page of the clips of a share, the newest first; `next_cursor` is null on the last page.
+         */
+        SharedPage: {
+            share: components["schemas"]["OpenedShare"];
+            /** Data */
+            data: components["schemas"]["SharedClipView"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+            /** Has More */
+            has_more: boolean;
+        };
+        /**
          * SignInBody
          * @description What `POST /v1/session` takes: a key of a user's or the administrator's, or the code of a link.
          */
@@ -4289,6 +4487,39 @@ export interface components {
             code: string;
             /** Message */
             message: string;
+        };
+        /**
+         * WallBody
+         * @description What `POST /v1/shares` takes.
+         */
+        WallBody: {
+            /**
+             * Expires In
+             * @description Seconds from now; 604800 by default
+             */
+            expires_in?: number;
+            /**
+             * Prompt
+             * @description Show the prompt as well; false by default
+             */
+            prompt?: boolean;
+            /**
+             * From
+             * Format: date-time
+             * @description Clips that were asked for then or later
+             */
+            from: string;
+            /**
+             * To
+             * Format: date-time
+             * @description And before; it may be in the future
+             */
+            to: string;
+            /**
+             * Title
+             * @description A heading for the page
+             */
+            title?: string;
         };
         /**
          * Window
@@ -5019,7 +5250,7 @@ export interface operations {
         parameters: {
             query: {
                 /**
-                 * @description When the address ends, in Unix seconds
+                 * @description When it ends, in Unix seconds
                  * @example 1798588800
                  */
                 expires: number;
@@ -8082,6 +8313,258 @@ export interface operations {
                     "application/json": components["schemas"]["UsageReport"];
                     "text/csv": string;
                 };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    list_job_shares: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example job_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    share_job: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example job_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "expires_in": 604800,
+                 *       "prompt": false
+                 *     }
+                 */
+                "application/json": components["schemas"]["ShareBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            414: components["responses"]["URITooLong"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    list_walls: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    share_span: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "from": "2026-11-01T00:00:00Z",
+                 *       "to": "2026-12-01T00:00:00Z",
+                 *       "title": "November"
+                 *     }
+                 */
+                "application/json": components["schemas"]["WallBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            414: components["responses"]["URITooLong"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    read_share: {
+        parameters: {
+            query?: {
+                /** @example 10 */
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SharedPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    end_share: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example share_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                share_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];

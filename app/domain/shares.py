@@ -1,0 +1,57 @@
+"""Shares: links under which people without a key see one clip, or a wall of the clips of a period."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+SHARE_PREFIX = "fg_share_"
+SHORTEST_SHARE_S, USUAL_SHARE_S, LONGEST_SHARE_S = 60, 7 * 86_400, 30 * 86_400
+MAX_WALL_MS = 366 * 86_400_000
+MOST_OF_JOB, MOST_WALLS = 20, 100
+ID_DIGITS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A share, without its secret. Times are Unix milliseconds.
+
+    Attributes:
+        job: the shared job; empty for a wall.
+        from_ms: a wall has the clips of jobs admitted from here until before `to_ms`; 0 for a job.
+        user: who made it, with the key of this id.
+        prompt: the prompts are shown.
+        digest: SHA-256 of the secret.
+    """
+
+    id: str
+    team: str
+    user: str
+    key: str
+    digest: str
+    created_ms: int
+    expires_ms: int
+    prompt: bool
+    job: str = ""
+    from_ms: int = 0
+    to_ms: int = 0
+    title: str = ""
+
+    @property
+    def kind(self) -> Literal["job", "wall"]:
+        """What is shared."""
+        return "job" if self.job else "wall"
+
+    @property
+    def subject(self) -> str:
+        """Under which it is listed: the team, or the ref of the job."""
+        return f"{self.team}/{self.job}" if self.job else self.team
+
+
+def digest_of(secret: str) -> str:
+    """The stored form of a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def share_id(digest: str) -> str:
+    """The id is the beginning of the digest, so that the secret finds its share."""
+    return f"share_{digest[:ID_DIGITS]}"

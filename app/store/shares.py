@@ -1,0 +1,69 @@
+"""Shares in the store; each expires by itself."""
+
+from dataclasses import fields
+from typing import Any
+
+from app.domain.shares import LONGEST_SHARE_S, Share
+from app.store import keys
+from app.store.client import Client, Row
+from app.store.connection import store_errors
+from app.store.reads import read_hashes
+
+
+class ShareStore:
+    """Writes, reads and removes shares."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+
+    async def add(self, share: Share) -> None:
+        """Write a share, which expires at its time; shares that have expired leave the list."""
+        listed = keys.shares(share.subject)
+        with store_errors():
+            over = await self._redis.zrange(listed, 0, share.created_ms, byscore=True, offset=0, num=100)
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hset(keys.share(share.id), mapping=_fields_of(share))
+            pipe.pexpireat(keys.share(share.id), share.expires_ms)
+            if over:
+                pipe.zrem(listed, *over)
+            pipe.zadd(listed, {share.id: share.expires_ms})
+            pipe.pexpireat(listed, share.created_ms + LONGEST_SHARE_S * 1000)
+            await pipe.execute()
+
+    async def get(self, share_id: str) -> Share | None:
+        """The share, or None when there is none any more."""
+        (row,) = await read_hashes(self._redis, [keys.share(share_id)])
+        return _read(row) if row else None
+
+    async def of(self, subject: str, *, now_ms: int, most: int) -> list[Share]:
+        """Up to `most` shares of a job or a team that have not expired."""
+        with store_errors():
+            ids = await self._redis.zrange(keys.shares(subject), now_ms, "+inf", byscore=True, offset=0, num=most)
+        rows = await read_hashes(self._redis, map(keys.share, ids))
+        return sorted((_read(row) for row in rows if row), key=lambda share: share.created_ms)
+
+    async def remove(self, share: Share) -> None:
+        """End a share."""
+        with store_errors():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.delete(keys.share(share.id))
+            pipe.zrem(keys.shares(share.subject), share.id)
+            await pipe.execute()
+
+
+def _fields_of(share: Share) -> dict[str, str | int]:
+    return {field.name: _text(getattr(share, field.name)) for field in fields(share)}
+
+
+def _text(value: Any) -> str | int:
+    return int(value) if isinstance(value, bool) else value
+
+
+def _read(row: Row) -> Share:
+    values: dict[str, Any] = {
+        name: int(text) if name.endswith("_ms") or name == "prompt" else text for name, text in row.items()
+    }
+    known = {field.name for field in fields(Share)}
+    return Share(
+        **{name: value for name, value in values.items() if name in known} | {"prompt": bool(values["prompt"])}
+    )
