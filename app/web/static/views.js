@@ -1,6 +1,7 @@
 // Every view: its addresses, who may see it, its place in the rail, and the component that shows it.
 
 import { Playground } from "./views/playground/index.js";
+import { Shared } from "./views/share/index.js";
 import { Enter } from "./views/sign-in/enter.js";
 import { Invite } from "./views/sign-in/invite.js";
 
@@ -15,4 +16,5 @@ export const VIEWS = [
   },
   { name: "enter", paths: ["/enter"], who: "anybody", component: Enter },
   { name: "invite", paths: ["/invite"], who: "anybody", component: Invite },
+  { name: "share", paths: ["/share", "/wall"], who: "anybody", component: Shared },
 ];
