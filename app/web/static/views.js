@@ -1,5 +1,6 @@
 // Every view: its addresses, who may see it, its place in the rail, and the component that shows it.
 
+import { Jobs } from "./views/jobs/index.js";
 import { Playground } from "./views/playground/index.js";
 import { Shared } from "./views/share/index.js";
 import { Enter } from "./views/sign-in/enter.js";
@@ -13,6 +14,13 @@ export const VIEWS = [
     who: "user",
     rail: { label: "Playground", icon: "play", path: "/", key: "p" },
     component: Playground,
+  },
+  {
+    name: "jobs",
+    paths: ["/jobs", "/jobs/:id"],
+    who: "signed-in",
+    rail: { label: "Jobs", icon: "jobs", path: "/jobs", key: "j" },
+    component: Jobs,
   },
   { name: "enter", paths: ["/enter"], who: "anybody", component: Enter },
   { name: "invite", paths: ["/invite"], who: "anybody", component: Invite },

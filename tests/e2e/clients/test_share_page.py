@@ -9,6 +9,7 @@ from playwright.async_api import Page, Route, expect
 from app.domain.accounts import USER_SCOPES, Scope
 from app.gateway import open_gateway
 from app.settings import load_settings
+from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
 from tests.support.waiting import wait_until
@@ -76,6 +77,7 @@ async def test_a_colleague_sees_a_shared_clip_until_the_link_is_ended(customers:
         await assert_plays(colleague, 1)
         await colleague.get_by_text(prompt.strip()).wait_for()
         await colleague.get_by_text("This link ends in 23 hours").wait_for()
+        await colleague.get_by_text("v2/master/image-to-video · 5 s · made").wait_for()
         await expect(colleague.get_by_role("button", name="Sign out")).to_have_count(0)
         assert await colleague.get_by_role("link", name="Download").get_attribute("href")
         secret = link.partition("#")[2]
@@ -123,6 +125,7 @@ async def test_a_wall_shows_the_clips_of_its_period(customers: Customers) -> Non
         await assert_plays(page, 1)
         await page.get_by_role("button", name="Show more").click()
         await assert_plays(page, 2)
+        await assert_accessible(page, "a wall")
         assert jobs[0]["input"]["prompt"] not in await page.content()
         await page.goto(nothing)
         await page.get_by_text("No clips yet").wait_for()

@@ -60,10 +60,10 @@ export function ShareDialog({ job, onClose }) {
 }
 
 /** @param {{url: string}} props */
-const Made = ({ url }) => html`<div class="share-made"><${Field} label="The new link" note="It is shown this once: copy it now.">
+const Made = ({ url }) => html`<${Field} label="The new link" note="It is shown this once: copy it now.">
   ${(/** @type {any} */ ids) => html`<div class="share-link"><input ...${ids} type="text" readonly value=${url}
     onFocus=${(/** @type {any} */ event) => event.target.select()} /><${Copy} text=${url} kind="main">Copy</${Copy}></div>`}
-</${Field}></div>`;
+</${Field}>`;
 
 /** @param {{links: Share[] | null, failed: boolean, busy: string, end: (link: Share) => void}} props */
 function Links({ links, failed, busy, end }) {
@@ -73,7 +73,7 @@ function Links({ links, failed, busy, end }) {
   return html`<section class="stack" aria-label="Links that work"><h3>Links that work</h3>
     <ul class="share-links">${live.map(
       (link) => html`<li key=${link.id} class="row">
-        <span class="small">Made <${Time} at=${link.created_at} />, ends <${Time} at=${link.expires_at} />${link.prompt ? ", with the prompt" : ""}</span>
+        <span class="small">Made <${Time} at=${link.created_at} /> · ends <${Time} at=${link.expires_at} />${link.prompt ? " · with the prompt" : ""}</span>
         ${(may("team:admin") || link.user === me.value?.user.id) &&
         html`<span class="push"><${Button} kind="danger" busy=${busy === link.id} onPress=${() => end(link)}>End</${Button}></span>`}
       </li>`,

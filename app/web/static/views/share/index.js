@@ -1,4 +1,4 @@
-import { html } from "../../core/html.js";
+import { html, useState } from "../../core/html.js";
 import { useTitle } from "../../core/title.js";
 import { plural, webAddress } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
@@ -38,20 +38,32 @@ const headingOf = ({ share, clips }) => share.title ?? (share.kind === "wall" ? 
 /** @param {string} iso */
 const day = (iso) => new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" });
 
-/** `1 November 2026 to 1 December 2026`. @param {import("./shared.js").Shown["share"]} share */
-const spanOf = ({ from, to }) => (from && to ? (day(from) === day(to) ? day(from) : `${day(from)} to ${day(to)}`) : "");
+/** `1 November 2026 to 30 November 2026`: `to` itself is no part of it. @param {import("./shared.js").Shown["share"]} share */
+function spanOf({ from, to }) {
+  if (!from || !to) return "";
+  const [first, last] = [day(from), day(new Date(Date.parse(to) - 1).toISOString())];
+  return first === last ? first : `${first} to ${last}`;
+}
 
-/** @param {import("../../core/shapes.js").SharedClip} clip */
-const lengthOf = ({ duration }) => (duration === null ? "" : `${Math.round(duration * 10) / 10} s`);
+/** Without the signature, which differs from one read to the next. @param {import("../../core/shapes.js").SharedClip} clip */
+const keyOf = ({ created_at, video }) => `${created_at} ${video.url.replace(/\?.*/, "")}`;
+
+/** How long a clip is in words, and what tells it from the film where the API does not know. @param {number | null} told @returns {[string, (film: HTMLVideoElement) => void]} */
+function useLength(told) {
+  const [seen, setSeen] = useState(0);
+  const seconds = told ?? seen;
+  return [seconds > 0 ? `${Math.round(seconds * 10) / 10} s` : "", (film) => setSeen(Number.isFinite(film.duration) ? film.duration : 0)];
+}
 
 /** @param {{shown: import("./shared.js").Shown, broken: () => void}} props */
 function One({ shown, broken }) {
   const [clip] = shown.clips;
+  const [length, measure] = useLength(clip.duration);
   return html`<article class="shared shared-one">
-    <${Film} clip=${clip} broken=${broken} />
+    <${Film} clip=${clip} broken=${broken} measure=${measure} />
     <header class="row"><h1>${headingOf(shown)}</h1><div class="push"><${Download} clip=${clip} kind="main" /></div></header>
     ${clip.prompt && html`<p class="shared-prompt">${clip.prompt}</p>`}
-    <p class="note">${[clip.model, lengthOf(clip)].filter(Boolean).join(" · ")} · made <${Time} at=${clip.created_at} /></p>
+    <p class="note">${[clip.model, length].filter(Boolean).join(" · ")} · made <${Time} at=${clip.created_at} /></p>
     <${Foot} share=${shown.share} />
   </article>`;
 }
@@ -71,20 +83,20 @@ function Wall({ shown, busy, again, more, broken }) {
   </div>`;
 }
 
-/** Without the signature, which differs from one read to the next. @param {import("../../core/shapes.js").SharedClip} clip */
-const keyOf = (clip) => `${clip.created_at} ${clip.video.url.replace(/\?.*/, "")}`;
-
 /** @param {{clip: import("../../core/shapes.js").SharedClip, broken: () => void}} props */
-const Card = ({ clip, broken }) => html`<article class="wall-clip">
-  <${Film} clip=${clip} broken=${broken} />
+function Card({ clip, broken }) {
+  const [length, measure] = useLength(clip.duration);
+  return html`<article class="wall-clip">
+  <${Film} clip=${clip} broken=${broken} measure=${measure} />
   <div class="row"><h2>${clip.title}</h2><div class="push"><${Download} clip=${clip} kind="quiet" /></div></div>
   ${clip.prompt && html`<p class="shared-prompt">${clip.prompt}</p>`}
-  <p class="note">${lengthOf(clip)}${lengthOf(clip) && " · "}<${Time} at=${clip.created_at} /></p>
+  <p class="note">${length}${length && " · "}<${Time} at=${clip.created_at} /></p>
 </article>`;
+}
 
-/** A new address is a new try. @param {{clip: import("../../core/shapes.js").SharedClip, broken: () => void}} props */
-const Film = ({ clip, broken }) => html`<div class="shared-film">
-  <${Clip} key=${clip.video.url} job=${{ output: { video: clip.video } }} label="Clip: ${(clip.prompt ?? clip.title).slice(0, 60)}" onBroken=${broken} /></div>`;
+/** A new address is a new try. @param {{clip: import("../../core/shapes.js").SharedClip, broken: () => void, measure: (film: HTMLVideoElement) => void}} props */
+const Film = ({ clip, broken, measure }) => html`<div class="shared-film">
+  <${Clip} key=${clip.video.url} job=${{ output: { video: clip.video } }} label="Clip: ${(clip.prompt ?? clip.title).slice(0, 60)}" onBroken=${broken} onSize=${measure} /></div>`;
 
 /** @param {{clip: import("../../core/shapes.js").SharedClip, kind: "main" | "quiet"}} props */
 function Download({ clip, kind }) {
