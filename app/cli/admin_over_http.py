@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from app.cli.admin_calls import View
-from app.cli.exits import Failure
 from app.cli.generate.client import ApiClient
-from app.cli.store_command import AT_STORE_ONLY
 from app.domain.accounts import AS_GATEWAY, UNLIMITED
 from app.domain.limits import GATEWAY, Limit
 from app.domain.money import format_usd
@@ -102,11 +100,12 @@ class AdminOverHttp:
         body = {"job": job, "actual_usd": format_usd(actual), "reason": reason}
         return str((await self._post(f"/teams/{team}/credits", body))["done"])
 
-    async def usage(self, query: Mapping[str, str | None]) -> View:  # noqa: ARG002
-        raise Failure(AT_STORE_ONLY)
+    async def usage(self, query: Mapping[str, str | None]) -> View:
+        return await self._get("/usage", **query)
 
-    async def usage_csv(self, query: Mapping[str, str | None]) -> str:  # noqa: ARG002
-        raise Failure(AT_STORE_ONLY)
+    async def usage_csv(self, query: Mapping[str, str | None]) -> str:
+        send = {"params": _given(query), "headers": {"Accept": "text/csv"}}
+        return await self._client.text("GET", "/v1/admin/usage", lambda: send)
 
     # --- operation -----------------------------------------------------------------------------------------------
 
@@ -128,8 +127,8 @@ class AdminOverHttp:
     async def jobs(self, *, status: str | None, team: str | None, count: int) -> Sequence[View]:
         return await self._pages("/jobs", count, status=status, team=team)
 
-    async def job(self, job_id: str) -> View:  # noqa: ARG002
-        raise Failure(AT_STORE_ONLY)
+    async def job(self, job_id: str) -> View:
+        return await self._get(f"/jobs/{job_id}")
 
     async def resolve(self, job_id: str, action: str, given: Mapping[str, Any]) -> View:
         return await self._post(f"/jobs/{job_id}/resolve", {"action": action, **_given(given)})

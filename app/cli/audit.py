@@ -16,7 +16,8 @@ from app.cli.tables import Columns, print_view, print_views
 
 def _details(view: Mapping[str, Any]) -> str:
     """As `name=Bob, team=team_…`."""
-    return ", ".join(f"{name}={readable(value)}" for name, value in view["details"].items() if value is not None)
+    given = {name: readable(value) for name, value in view["details"].items()}
+    return ", ".join(f"{name}={text}" for name, text in given.items() if text)
 
 
 COLUMNS: Columns = {

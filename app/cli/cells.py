@@ -11,7 +11,7 @@ from rich.cells import cell_len
 ID = re.compile(r"(?:ep|file|job|key|msg|team|tok|user)_[0-9a-f]{32}")
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(?:\.[0-9]+)?Z")
 SHORT_DIGITS = 8
-MODELS = "fal-ai/kling-video/"  # what nearly all models begin with
+MODELS, USUAL_KIND = "fal-ai/kling-video/", "/image-to-video"  # how nearly all models begin, and many end
 SPANS = ((86_400, "d"), (3600, "h"), (60, "min"))
 DATE_AFTER_S = 45 * 86_400  # a time that is farther away is shown as its day
 STYLES = {
@@ -66,10 +66,10 @@ def shortened(texts: Iterable[str]) -> dict[str, str]:
     found = set(texts)
     ids = {text for text in found if ID.fullmatch(text)}
     digits = SHORT_DIGITS
-    while len({_cut(text, digits) for text in ids}) < len(ids):
+    while len({cut_id(text, digits) for text in ids}) < len(ids):
         digits += 4
-    models = {text: text.removeprefix(MODELS) for text in found if text.startswith(MODELS)}
-    return {text: _cut(text, digits) for text in ids} | models
+    models = {text: text.removeprefix(MODELS).removesuffix(USUAL_KIND) for text in found if text.startswith(MODELS)}
+    return {text: cut_id(text, digits) for text in ids} | models
 
 
 def state_style(state: str) -> str:
@@ -82,7 +82,8 @@ def cell_length(text: str) -> int:
     return cell_len(text)
 
 
-def _cut(text: str, digits: int) -> str:
+def cut_id(text: str, digits: int = SHORT_DIGITS) -> str:
+    """The beginning of an id."""
     kind, _, rest = text.partition("_")
     return f"{kind}_{rest[:digits]}"
 

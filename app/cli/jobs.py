@@ -84,7 +84,7 @@ def _print_held(views: Sequence[View], *, as_json: bool) -> None:
 
 
 @group.command("list")
-@admin_command(partial(print_views, columns=LISTED, spare=("model", "team")))
+@admin_command(partial(print_views, columns=LISTED, spare=("team",)))
 async def list_jobs(calls: AdminCalls, *, status: OfStatus = None, team: OfTeam = None, limit: Rows = 20) -> Named:
     """List the jobs of every team or of one, the newest first."""
     found = await calls.jobs(status=status, team=team, count=limit)

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from app.cli.cells import ID, TIME, cell_length, readable, relative, shortened, state_style
+from app.cli.cells import ID, TIME, cell_length, cut_id, readable, relative, shortened, state_style
 
 if TYPE_CHECKING:
     pass  # slow to load, and a pipe needs none of it
 
 NO_ROWS = "none"
 GAP = 2  # spaces between columns
-LEAST_TEXT = 12  # columns of text are folded, but not below so many characters
+LEAST_TEXT = 12  # characters below which text is not folded
+ROOM_FOR_TEXT = 30  # characters of a column of text for which a spare column is left out
+SHORT = 6  # characters of a word, such as `total`, among ids
 STATES = frozenset({"status", "state", "severity"})
 PLAIN = frozenset({"name", "reason", "message", "details"})  # people's words, also when they look like an id
 
@@ -127,7 +129,8 @@ def _on_screen(value: Any, name: str, shorts: Mapping[str, str], now: float) -> 
         if TIME.fullmatch(value):
             return relative(value, now)
         return shorts.get(value, readable(value))
-    return readable(value)
+    text = readable(value)
+    return ID.sub(lambda found: cut_id(found[0]), text) if name == "details" else text
 
 
 def _is_fixed(index: int, name: str, rows: Sequence[Sequence[Any]]) -> bool:
@@ -137,7 +140,7 @@ def _is_fixed(index: int, name: str, rows: Sequence[Sequence[Any]]) -> bool:
     values = [row[index] for row in rows if row[index] not in (None, "")]
     return name not in PLAIN and all(
         isinstance(value, int | float)
-        or (isinstance(value, str) and (ID.fullmatch(value) or TIME.fullmatch(value)))
+        or (isinstance(value, str) and (len(value) <= SHORT or ID.fullmatch(value) or TIME.fullmatch(value)))
         for value in values
     )
 
@@ -149,7 +152,7 @@ def _kept(
     natural = [
         max(cell_length(text) for text in (columns[i], *(row[i] for row in rows))) for i in range(len(columns))
     ]
-    least = [width if fixed[i] else min(width, LEAST_TEXT) for i, width in enumerate(natural)]
+    least = [width if fixed[i] else min(width, ROOM_FOR_TEXT) for i, width in enumerate(natural)]
     kept = list(range(len(columns)))
     room = shutil.get_terminal_size().columns
     for index in reversed(range(len(columns))):

@@ -13,7 +13,6 @@ from app.cli.tables import print_json, print_table
 from app.services.usage import Grouping
 
 DAY_HELP = "A day such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z;"
-SUMS = ("jobs", "video_seconds", "spent_usd", "held_usd")
 
 _moment = argument(parse_moment)
 
@@ -31,12 +30,20 @@ def _print(report: str | View, *, as_json: bool) -> None:
 
 
 def _print_table(report: Mapping[str, Any]) -> None:
-    rows = [list(row.values()) for row in report["data"]]
-    columns = list(report["data"][0]) if rows else []
+    """Names first; ids that have a name are last, where there is room for them."""
+    members = list(report["data"][0]) if report["data"] else []
+    names = [name for name in members if name in {"team_name", "name"}]
+    ids = [
+        one for one, name in (("team", "team_name"), ("user", "name"), ("key", "name")) if {one, name} <= {*members}
+    ]
+    columns = [*names, *(one for one in members if one not in {*names, *ids}), *ids]
+    rows = [[row.get(name) for name in columns] for row in report["data"]]
     if rows:
-        totals = [report["total"][name] for name in SUMS]
-        rows.append(["total", *[""] * (len(columns) - 1 - len(totals)), *totals])
-    print_table([column.replace("_", " ") for column in columns], rows)
+        total = {columns[0]: "total", **report["total"]}
+        rows.append([total.get(name) for name in columns])
+    print_table(
+        [column.replace("_", " ") for column in columns], rows, spare=[one.replace("_", " ") for one in ids]
+    )
 
 
 @admin_command(_print)

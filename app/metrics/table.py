@@ -300,6 +300,11 @@ INSTALLATION = (
         ROLE,
     ),
     _of_all("filmgate_lane_heartbeat_seconds", "seconds", "Since a lane last ran; no series where none ever did."),
+    _of_all("filmgate_kept_bytes", "bytes", "Bytes of clips and files in the storage, of all teams."),
+    _of_all(
+        "filmgate_backup_age_seconds", "seconds", "Age of the newest backup in the storage; absent without one."
+    ),
+    _of_all("filmgate_data_format", "", "The number of the store's data format; it changes with a migration."),
     _of_all("filmgate_store_memory_bytes", "bytes", "Memory of the store that counts against its limit."),
     _of_all("filmgate_store_memory_limit_bytes", "bytes", "Its maxmemory; 0 without a limit."),
     _of_all("filmgate_store_clients", "", "Connections to the store."),

@@ -5,6 +5,7 @@ at the same address, jobs that were already bought may be queued again.
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 import structlog
@@ -20,6 +21,10 @@ CAUSES: dict[Cause, str] = {
     "forgotten": "it no longer knows a claim or a job that was made in it",
     "restored": "a backup was put in its place",
 }
+
+SAY_EVERY_S = 60.0
+SHARED = " Another installation writes {}, too: give each its own FILMGATE_DATA_DIR."
+DECIDES = "fal's history decides, or `filmgate epoch accept`"
 
 log = structlog.get_logger()
 
@@ -56,6 +61,8 @@ class EpochService:
         self._witness = witness
         self._alarms = alarms
         self._last: WitnessRecord | None = None  # in place of the witness's file when that cannot be written
+        self._kept = ""  # the store's id as this process has last read it
+        self._said_s = -SAY_EVERY_S
         self._warned: set[str] = set()
 
     async def confirm(self) -> bool:
@@ -63,7 +70,8 @@ class EpochService:
 
         1. compare the store with the witness; a store that has gone back stops all buying in the same script
         2. write the store's state to the witness's file before returning, so that it has the present claim
-        3. raise an alarm when the store has gone back
+        3. raise an alarm when the store has gone back; another installation with this witness looks like that each
+           second, so the log has it once a minute
 
         StoreUnavailable when it does not answer, or its replicas do not confirm its state.
         """
@@ -74,11 +82,18 @@ class EpochService:
             self._warn("epoch.unguarded", "it cannot be written; set FILMGATE_DATA_DIR to a writable directory")
         if record is None and found.record.number > 0:
             self._warn("epoch.no_witness", "there was none; what the store lost before now is unknown")
+        is_shared = found.cause == "other" and record is not None and self._kept not in {"", record.id}
+        self._kept = found.record.id
         if found.cause is not None:
-            why = CAUSES[found.cause]
-            log.error("epoch.stopped", why=why, remedy="fal's history decides, or `filmgate epoch accept`")
-            await self._alarms.raise_alarm("epoch_stopped", stopped_sentence(found.cause))
+            await self._report(found.cause, SHARED.format(self._witness.path) if is_shared else "")
         return not found.stopped
+
+    async def _report(self, cause: Cause, shared: str) -> None:
+        if time.monotonic() - self._said_s >= SAY_EVERY_S:
+            self._said_s = time.monotonic()
+            remedy = "give each installation its own FILMGATE_DATA_DIR" if shared else DECIDES
+            log.error("epoch.stopped", why=f"{CAUSES[cause]}{shared}", remedy=remedy)
+        await self._alarms.raise_alarm("epoch_stopped", f"{stopped_sentence(cause)}{shared}")
 
     def _warn(self, event: str, remedy: str) -> None:
         """Log once per process that this host could miss a store going back in time."""

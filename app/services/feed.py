@@ -73,7 +73,7 @@ class Feed:
             first = await self._first_frame(caller.team, cursor)
             yield first
             wanted = partial(_may_see, caller)
-            following = self.live.follow(follower, caller.team, first.cursor, wanted=wanted)
+            following = self.live.follow(follower, caller.team, first.cursor, wanted=wanted, begun=True)
             async with aclosing(following) as frames:
                 async for frame in frames:
                     yield frame

@@ -65,15 +65,17 @@ class Live:
         *,
         wanted: Callable[[Event | Notice], bool],
         job: str | None = None,
+        begun: bool = False,
     ) -> Frames:
         """The team's `wanted` events after `cursor`, until the follower's end; it is offered new ones already.
 
         1. read the events after the cursor; with `job`, only that job's
         2. then wait for new ones; read again when the follower has missed some
         3. a keep-alive after PING_S without an event; its cursor is past the events that are not wanted
-        4. an outage of the store shorter than OUTAGE_S does not end the stream, except at the first read
+        4. an outage of the store shorter than OUTAGE_S does not end the stream, except at the first read: its
+           caller gets a 503 then, unless a frame was sent before (`begun`)
         """
-        behind, outage_s = True, 0.0
+        behind, outage_s = True, OUTAGE_S if begun else 0.0
         self._restart(follower)
         try:
             while not follower.ended:

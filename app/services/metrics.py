@@ -210,8 +210,11 @@ def _of_workers(figures: Figures) -> dict[str, Rows]:
 
 
 def _of_store(figures: Figures) -> dict[str, Rows]:
-    store = figures.store
+    store, backup_ms = figures.store, figures.backup_ms
     return {
+        "filmgate_kept_bytes": {(): float(figures.kept_bytes)},
+        "filmgate_backup_age_seconds": {} if backup_ms is None else {(): _age_s(figures.now_ms, backup_ms)},
+        "filmgate_data_format": {(): float(figures.data_format)},
         "filmgate_store_memory_bytes": {(): float(store.memory)},
         "filmgate_store_memory_limit_bytes": {(): float(store.memory_limit)},
         "filmgate_store_clients": {(): float(store.clients)},

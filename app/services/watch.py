@@ -39,7 +39,8 @@ class Watch:
             present = await self.jobs.get(join_ref(job.team, job.id)) or job
             start = after if after is not None and await self._is_complete(job.team, after, newest) else None
             cursor, last = (newest, present.sequence) if start is None else (start, 0)
-            if start is None or (present.status.ended and not await self._has_more(job, start)):
+            is_shown = start is None or (present.status.ended and not await self._has_more(job, start))
+            if is_shown:
                 yield Frame(cursor, _present_state(present, cursor), reset=start != after)
                 if present.status.ended:
                     return
@@ -47,7 +48,7 @@ class Watch:
             def wanted(event: Event | Notice) -> bool:
                 return isinstance(event, Event) and event.job.id == job.id and event.sequence > last
 
-            following = self.live.follow(follower, job.team, cursor, wanted=wanted, job=job.id)
+            following = self.live.follow(follower, job.team, cursor, wanted=wanted, job=job.id, begun=is_shown)
             async with aclosing(following) as frames:
                 async for frame in frames:
                     yield frame

@@ -13,6 +13,7 @@ from app.store.replicas import unconfirmed
 from app.store.witness import WitnessRecord
 
 REFRESH_MS = 10_000
+KEEP_EARLIER = 100  # ids of earlier epochs, which a host that was away may still have in its witness
 GONE_BACK = (
     "The store has gone back in time; nothing is bought until it is known what was bought before, or an "
     "administrator says `filmgate epoch accept`."
@@ -76,6 +77,7 @@ class EpochStore:
                 given_cause="restored" if known.restored else "",
                 new_id=new_nonce(),
                 sentence=GONE_BACK,
+                keep_earlier=KEEP_EARLIER,
                 seen_every_ms=0 if self._redis.replicas else REFRESH_MS,
             )
         if not confirmed:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.domain.data_format import UNNUMBERED
 from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
@@ -48,7 +49,8 @@ class Figures:
     """One moment of the installation, at the store's time `now_ms`. Money is micro-dollars.
 
     `quarantined` are the times (ms) since when each step is there; `heartbeats` are by role the last heartbeat (ms)
-    of each worker process `host:pid` that is alive.
+    of each worker process `host:pid` that is alive. `kept_bytes` are those of all files in the storage, `backup_ms`
+    is when the newest backup there was made, None without one.
     """
 
     now_ms: int
@@ -58,6 +60,9 @@ class Figures:
     quarantined: Sequence[int]
     due: Mapping[str, DueFigures]
     heartbeats: Mapping[str, Mapping[str, int]]
+    kept_bytes: int
+    backup_ms: int | None
+    data_format: int
     store: StoreFigures
 
     @property
@@ -81,10 +86,13 @@ class FigureStore:
             pipe = self._redis.pipeline(transaction=False)
             pipe.hgetall(keys.QUARANTINE)
             pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
+            pipe.hgetall(keys.KEPT_BYTES)
+            pipe.hget(keys.BACKUPS, "at_ms")
+            pipe.hget(keys.DATA_FORMAT, "number")
             for step in keys.STEPS:
                 pipe.zcard(keys.due(step))
                 pipe.zrange(keys.due(step), 0, 0, withscores=True)
-            quarantined, workers, *due = await pipe.execute()
+            quarantined, workers, kept, backup_ms, data_format, *due = await pipe.execute()
             about = await self._redis.info("default")
         return Figures(
             now_ms=now_ms,
@@ -99,6 +107,9 @@ class FigureStore:
                 for step, count, first in zip(keys.STEPS, due[::2], due[1::2], strict=True)
             },
             heartbeats=_by_role(workers, now_ms),
+            kept_bytes=sum(map(int, kept.values())),
+            backup_ms=int(backup_ms) if backup_ms else None,
+            data_format=int(data_format or UNNUMBERED),
             store=_store(about),
         )
 

@@ -150,6 +150,7 @@ async def compare_epoch(
     given_cause: str,
     new_id: str,
     sentence: str,
+    keep_earlier: int,
     seen_every_ms: int,
 ) -> tuple[tuple[Literal["empty", "other", "forgotten", "restored", ""], str, int, int, int, str, int, str], bool]:
     """Compares the store with what a witness outside remembers; a store that has gone back in time may not buy."""

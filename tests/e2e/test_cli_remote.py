@@ -47,6 +47,10 @@ def _look_at(call: Command, jobs: list[str], user: str) -> None:
     assert call("jobs", "list", "--status", "held").out == "none\n"
     rows = call("jobs", "list").out.splitlines()[1:]
     assert all(re.search(rf"queued +{user} +1.40 ", row) for row in rows)
+    assert jobs[0] in call("jobs", "show", jobs[0][:12]).out
+    assert call("usage", "--group-by", "model", "--json").json["total"]["held_usd"] == "2.80"
+    assert call("usage", "--csv").out.startswith("team,")
+    assert "2.80" in call("usage").out.splitlines()[-1]
     nothing = "The job is queued, not held; there is nothing to decide."
     assert call("jobs", "resolve", jobs[0][:12], "resubmit").refused(1) == nothing
     assert [one["state"]["left"] for one in call("limits", "show", "--json").json] == [7]

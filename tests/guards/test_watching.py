@@ -11,9 +11,12 @@ RULES = (DEPLOYED / "rules.yml").read_text("utf-8")
 PAGE = (ROOT / "docs" / "runbook.md").read_text("utf-8")
 # For questions of the moment; every other metric is in a rule or on the dashboard.
 UNSHOWN = {
+    "filmgate_backup_age_seconds",
     "filmgate_build_info",
+    "filmgate_data_format",
     "filmgate_due",
     "filmgate_held_oldest_seconds",
+    "filmgate_kept_bytes",
     "filmgate_paused_teams",
     "filmgate_process_open_fds",
     "filmgate_quarantined_oldest_seconds",

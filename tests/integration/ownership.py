@@ -95,6 +95,12 @@ async def ended_job(stack: Stack, api: httpx.AsyncClient) -> str:
     return job_id
 
 
+async def a_wall(api: httpx.AsyncClient) -> str:
+    """A share of the clips of a period."""
+    span = {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}
+    return str((await api.post("/v1/shares", json=span)).json()["id"])
+
+
 async def the_team(stack: Stack) -> str:
     """The stack's own team, with a limit that can be raised."""
     await stack.gateway.limits.replace("test", stack.account.team.id, [_limit()])
@@ -178,6 +184,10 @@ ROUTES: dict[str, Entry] = {
     "POST /v1/jobs/{job_id}/video/link": Own(ended_job, 409, body={}),
     "GET /v1/clips/{team}/{job_id}/{title}": Public("an address that the job has signed: test_clip_addresses.py"),
     "GET /v1/jobs/{job_id}/events": Own(ended_job, 200),
+    "GET /v1/jobs/{job_id}/history": Own(ended_job, 200),
+    "GET /v1/jobs/{job_id}/shares": Own(ended_job, 200, browser=False),
+    "POST /v1/jobs/{job_id}/shares": Own(ended_job, 409, acts=True, browser=False, body={}),
+    "DELETE /v1/shares/{share_id}": Teams(a_wall, 204),
     "GET /v1/jobs/{job_id}/deliveries": Own(ended_job, 200, browser=False),
     "GET /v1/webhook-endpoints/{endpoint_id}/deliveries": Teams(an_endpoint, 200, acts=False),
     "GET /v1/deliveries/{delivery_id}": Own(a_delivery, 200, browser=False),
@@ -210,6 +220,7 @@ ROUTES: dict[str, Entry] = {
     "GET /v1/admin/teams/{team_id}": Admins(the_team),
     "PATCH /v1/admin/teams/{team_id}": Admins(the_team, body={"name": "new"}),
     "DELETE /v1/admin/teams/{team_id}": Admins(an_idle_team, 204),
+    "GET /v1/admin/teams/{team_id}/users": Admins(the_team),
     "GET /v1/admin/teams/{team_id}/limits": Admins(the_team),
     "PUT /v1/admin/teams/{team_id}/limits": Admins(the_team, body=[DAY]),
     "POST /v1/admin/teams/{team_id}/raises": Admins(the_team, 201, body=RAISE),
@@ -223,6 +234,7 @@ ROUTES: dict[str, Entry] = {
     "GET /v1/admin/keys/{key_id}": Admins(a_key),
     "DELETE /v1/admin/keys/{key_id}": Admins(a_key, 204),
     "DELETE /v1/admin/invitations/{invitation_id}": Admins(an_invitation, 204),
+    "GET /v1/admin/jobs/{job_id}": Admins(a_held_job),
     "POST /v1/admin/jobs/{job_id}/resolve": Admins(a_held_job, body={"action": "fail", "charged": False}),
     "POST /v1/admin/keys/{key_id}/rotate": Admins(a_key, 201, body={"overlap": 0}),
 }

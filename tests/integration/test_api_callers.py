@@ -10,7 +10,8 @@ from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
 
-KEYLESS = ("/v1/clips/", "/v1/about")  # the address is signed by its job (test_clip_addresses.py); says nothing
+# Signed addresses (test_clip_addresses.py), what a page asks first, and the ways to a session (test_sessions.py).
+KEYLESS = ("/v1/clips/", "/v1/about", "/v1/session", "/v1/invitations/")
 OPEN = {"/livez", "/readyz", "/problems/{slug}", "/docs", "/openapi.json"}
 
 

@@ -277,3 +277,28 @@ async def test_a_restored_mark_stops_even_the_newest_copy(stack: Stack) -> None:
         assert not state.witness.restored
     async with restarted(stack) as gateway:
         assert (await gateway.epoch.state()).stopped is None
+
+
+async def test_two_installations_with_one_data_directory_stop_and_say_so_once(
+    server: RedisServer, store: RedisServer, emulator: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each finds the other's store in the witness, second by second: what is remembered of it does not grow."""
+    shared = {"FILMGATE_DATA_DIR": str(tmp_path)}
+    async with open_stack(server, emulator, **shared) as one, open_stack(store, emulator, **shared) as other:
+        old = {f"before:{number}": number for number in range(150)}
+        for field, value in old.items():
+            await one.gateway.stores.redis.hset(keys.EPOCH, field, value)
+        assert await one.gateway.epoch.confirm()
+        capsys.readouterr()
+        for _ in range(3):
+            for stack in (other, one):
+                assert not await stack.gateway.epoch.confirm()
+        earlier = {
+            name for name in await one.gateway.stores.redis.hgetall(keys.EPOCH) if name.startswith("before:")
+        }
+        assert len(earlier) == 100
+        assert {f"before:{number}" for number in range(60, 150)} < earlier
+        assert capsys.readouterr().out.count("epoch.stopped") == 2
+        for stack in (one, other):
+            (alarm,) = await stack.gateway.stores.alarms.active()
+            assert alarm.message.endswith("too: give each its own FILMGATE_DATA_DIR.")

@@ -139,7 +139,7 @@ async def test_what_happens_to_jobs_is_on_the_page(stack: Stack, pipeline: Pipel
     assert value(samples, "filmgate_breaker", state="closed") == 1
     assert value(samples, "filmgate_answers_for_installation") == 1
     never = {"filmgate_lane_heartbeat_seconds", "filmgate_worker_heartbeat_seconds", "filmgate_generation_seconds"}
-    assert set(without_series(samples)) <= never, "no lane ran here"
+    assert set(without_series(samples)) <= {*never, "filmgate_backup_age_seconds"}, "no lane ran here"
     assert "a second lake" not in str(samples), "no label is what a caller sent"
 
 
@@ -152,6 +152,20 @@ async def test_a_difference_in_the_sums_is_shown(stack: Stack) -> None:
             assert value(await page(stack), "filmgate_ledger_drift_usd") == pytest.approx(0.01)
         finally:
             await redis.hincrby(keys.total("gateway"), "used:usd", -10_000)
+
+
+async def test_what_is_kept_the_newest_backup_and_the_data_format_are_shown(stack: Stack) -> None:
+    """Bytes of all teams together, because there may be many teams."""
+    stores = stack.gateway.stores
+    now_ms = await stores.clock.now_ms()
+    for field, size in {"team_1 used": 700, "team_1 held": 20, "team_2 used": 3}.items():
+        await stores.redis.hset(keys.KEPT_BYTES, field, size)
+    await stores.backup.note_success(now_ms - 60_000, "filmgate-1", 5)
+    samples = await page(stack)
+    assert value(samples, "filmgate_kept_bytes") == 723
+    assert 60 <= value(samples, "filmgate_backup_age_seconds") < 90
+    assert value(samples, "filmgate_data_format") == (await stores.data_format.state()).number
+    await stores.redis.delete(keys.KEPT_BYTES)
 
 
 async def test_one_process_answers_for_the_installation(stack: Stack) -> None:

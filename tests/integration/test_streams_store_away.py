@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,27 @@ async def test_a_quiet_stream_outlives_a_restart_of_the_store(outage: Outage) ->
     await asyncio.wait_for(asyncio.gather(*following), 30)
     assert ends == dict(zip(streams, ["job.canceled", "job.canceled", "COMPLETED"], strict=True))
     assert not outage.tracebacks()
+
+
+async def test_a_stream_outlives_an_outage_that_begins_right_after_its_first_frame(outage: Outage) -> None:
+    """Before it has read an event: the present state was sent, so its caller can get no 503 any more."""
+    gateway, redis = outage.stack.gateway, outage.stack.redis
+    caller = await gateway.accounts.authenticate(outage.stack.account.key)
+    job = await gateway.jobs.get(caller, (await outage.stack.submit())["id"])
+    for following in (gateway.watch.follow(job, after=None), gateway.feed.follow(caller, cursor=None)):
+        async with aclosing(following.frames) as frames:
+            await anext(frames)
+            redis.kill()
+            reading = asyncio.ensure_future(anext(frames))
+            await asyncio.sleep(0.7)  # it reads the store in vain
+            redis.start()
+
+            async def something_happens() -> bool:
+                await outage.stack.api.post("/v1/jobs", json=outage.stack.body())
+                return (await outage.stack.api.post(f"/v1/jobs/{job.id}/cancel")).status_code in {202, 409}
+
+            await wait_until(something_happens, "there is an event of the job, or of another one")
+            assert (await asyncio.wait_for(reading, 10)).event is not None
 
 
 async def test_a_stream_that_loses_the_store_ends_in_order(outage: Outage) -> None:

@@ -32,7 +32,7 @@ def test_ids_are_cut_where_they_still_differ() -> None:
     near = "job_" + "a" * 10 + "b" * 22
     assert set(shortened([one, near]).values()) == {"job_" + "a" * 12, "job_" + "a" * 10 + "bb"}
     assert shortened(["fal-ai/kling-video/v2/master/image-to-video"]) == {
-        "fal-ai/kling-video/v2/master/image-to-video": "v2/master/image-to-video"
+        "fal-ai/kling-video/v2/master/image-to-video": "v2/master"
     }
 
 

@@ -59,6 +59,6 @@ def test_an_output_shows_nothing_of_ours() -> None:
     assert shown["video"] == {"content_type": "video/mp4", "file_size": 7, "sha256": "ab", "duration": 5.04}
     signature = sign(owned, "video", 9)
     assert url == f"https://x/v1/clips/team_a/job_b/video.mp4?expires=9&signature={signature}"
-    assert is_signed(owned, "video", 9, signature)
-    assert not is_signed(owned, "audio", 9, signature)
-    assert not is_signed(job(output=output), "video", 9, signature)  # a job without a secret signs nothing
+    assert is_signed(owned, "video", "9", signature)
+    assert not is_signed(owned, "audio", "9", signature)
+    assert not is_signed(job(output=output), "video", "9", signature)  # a job without a secret signs nothing

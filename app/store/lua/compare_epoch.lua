@@ -5,7 +5,8 @@
 --    and admission?
 -- 2. a store without an id gets the new one
 -- 3. gone back: the new id begins a new epoch, earlier ids are kept, and claims stop until it is examined
--- 4. from time to time write down the time: in a restored copy it says when the copy was made
+-- 4. of the earlier ids the newest stay: two installations with one witness begin an epoch each second
+-- 5. from time to time write down the time: in a restored copy it says when the copy was made
 --
 -- USES clock epoch
 -- KEYS
@@ -22,6 +23,7 @@
 --   given_cause    str     why the store is not to be trusted in any case; "" for no reason
 --   new_id         str     the id of a new epoch
 --   sentence       str     for callers, while buying is stopped
+--   keep_earlier   int     how many earlier ids are kept
 --   seen_every_ms  int     how often the time is written down
 --
 -- CONFIRMED by the replicas that are expected
@@ -54,6 +56,12 @@ if cause ~= '' then
       redis.call('HSET', key.epoch, 'before:' .. earlier, digits(now))
     end
   end
+  local earlier, flat = {}, redis.call('HGETALL', key.epoch)
+  for i = 1, #flat, 2 do
+    if string.sub(flat[i], 1, 7) == 'before:' then earlier[#earlier + 1] = {flat[i], tonumber(flat[i + 1])} end
+  end
+  table.sort(earlier, function(a, b) return a[2] > b[2] end)
+  for i = tonumber(arg.keep_earlier) + 1, #earlier do redis.call('HDEL', key.epoch, earlier[i][1]) end
   redis.call('HSET', key.epoch, 'cause', cause, 'since_ms', digits(now), 'good_ms', digits(good_ms))
   redis.call('HSET', key.pauses, 'epoch', arg.sentence)
   stopped = true
