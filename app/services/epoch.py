@@ -85,10 +85,10 @@ class EpochService:
         is_shared = found.cause == "other" and record is not None and self._kept not in {"", record.id}
         self._kept = found.record.id
         if found.cause is not None:
-            await self._tell(found.cause, SHARED.format(self._witness.path) if is_shared else "")
+            await self._report(found.cause, SHARED.format(self._witness.path) if is_shared else "")
         return not found.stopped
 
-    async def _tell(self, cause: Cause, shared: str) -> None:
+    async def _report(self, cause: Cause, shared: str) -> None:
         if time.monotonic() - self._said_s >= SAY_EVERY_S:
             self._said_s = time.monotonic()
             remedy = "give each installation its own FILMGATE_DATA_DIR" if shared else DECIDES

@@ -87,6 +87,7 @@ MAY_READ_WHOLE = {
 }
 LUA_MAY_READ_WHOLE = {
     "agree_concurrency.lua HGETALL": "one row of a few bytes for each host that is alive",
+    "compare_epoch.lua HGETALL": "a hundred ids of earlier epochs; when one begins",
     "count_ends.lua HGETALL": "one count for each bin of ages",
     "erase_job.lua HKEYS": "one job",
     "erase_job.lua LRANGE": "one job's deliveries",

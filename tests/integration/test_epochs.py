@@ -286,7 +286,8 @@ async def test_two_installations_with_one_data_directory_stop_and_say_so_once(
     shared = {"FILMGATE_DATA_DIR": str(tmp_path)}
     async with open_stack(server, emulator, **shared) as one, open_stack(store, emulator, **shared) as other:
         old = {f"before:{number}": number for number in range(150)}
-        await one.gateway.stores.redis.hset(keys.EPOCH, mapping=old)
+        for field, value in old.items():
+            await one.gateway.stores.redis.hset(keys.EPOCH, field, value)
         assert await one.gateway.epoch.confirm()
         capsys.readouterr()
         for _ in range(3):

@@ -158,7 +158,8 @@ async def test_what_is_kept_the_newest_backup_and_the_data_format_are_shown(stac
     """Bytes of all teams together, because there may be many teams."""
     stores = stack.gateway.stores
     now_ms = await stores.clock.now_ms()
-    await stores.redis.hset(keys.KEPT_BYTES, mapping={"team_1 used": 700, "team_1 held": 20, "team_2 used": 3})
+    for field, size in {"team_1 used": 700, "team_1 held": 20, "team_2 used": 3}.items():
+        await stores.redis.hset(keys.KEPT_BYTES, field, size)
     await stores.backup.note_success(now_ms - 60_000, "filmgate-1", 5)
     samples = await page(stack)
     assert value(samples, "filmgate_kept_bytes") == 723

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.anyio
 
 MASTER = "fal-ai/kling-video/v2/master/image-to-video"
 PAGE = "https://app.example.com"
-# What takes no key in a header: an address that its job has signed, and what a browser signs in with.
-KEYLESS = ("/v1/clips/", "/v1/session", "/v1/invitations/")
+# What takes no key: a signed address, a share, what everybody may know, and what a browser signs in with.
+KEYLESS = ("/v1/clips/", "/v1/session", "/v1/invitations/", "/v1/about", "/v1/shares/current")
 
 
 # --- creating ----------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class Ended:
         assert (self.code, self.out) == (code, ""), self
         (line,) = self.err.splitlines()
         assert line.startswith("filmgate: ")
-        assert line.endswith(".")
+        assert line.endswith((".", "?"))
         return line.removeprefix("filmgate: ")
 
 

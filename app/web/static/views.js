@@ -2,6 +2,7 @@
 
 import { Jobs } from "./views/jobs/index.js";
 import { Playground } from "./views/playground/index.js";
+import { Shared } from "./views/share/index.js";
 import { Enter } from "./views/sign-in/enter.js";
 import { Invite } from "./views/sign-in/invite.js";
 
@@ -23,4 +24,5 @@ export const VIEWS = [
   },
   { name: "enter", paths: ["/enter"], who: "anybody", component: Enter },
   { name: "invite", paths: ["/invite"], who: "anybody", component: Invite },
+  { name: "share", paths: ["/share", "/wall"], who: "anybody", component: Shared },
 ];

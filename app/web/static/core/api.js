@@ -8,7 +8,10 @@ const SKEW_MS = 3000; // a header has whole seconds, and an answer takes its tim
 const TEMPORARY = new Set([0, 408, 429, 502, 503, 504]); // 0: no answer at all
 
 /** @typedef {{pointer: string, code: string, message: string}} Fault */
-/** @typedef {{signal?: AbortSignal | null, headers?: Record<string, string>}} Options */
+/**
+ * `bearer`: a secret that is sent instead of the visitor's own session, which has no part in the call.
+ * @typedef {{signal?: AbortSignal | null, headers?: Record<string, string>, bearer?: string}} Options
+ */
 
 /** A refusal, or no response (`status` 0). The message is a sentence for the visitor. */
 export class Refused extends Error {
@@ -83,6 +86,7 @@ async function call(path, method, body, options, patience) {
   const response = await send(path, {
     method,
     signal,
+    bearer: options.bearer,
     headers: { ...typed, ...options.headers },
     ...(body === undefined ? {} : { body: form ? body : JSON.stringify(body) }),
   });
@@ -94,16 +98,16 @@ async function call(path, method, body, options, patience) {
   }
 }
 
-/** @param {string} path @param {RequestInit & {headers?: Record<string, string>}} options @param {boolean} [again] @returns {Promise<Response>} */
-async function send(path, { headers = {}, ...options }, again = false) {
-  const sent = { ...credentials.headers(options.method ?? "GET"), ...headers };
+/** @param {string} path @param {RequestInit & {headers?: Record<string, string>, bearer?: string}} options @param {boolean} [again] @returns {Promise<Response>} */
+async function send(path, { headers = {}, bearer, ...options }, again = false) {
+  const own = bearer ? { Authorization: `Bearer ${bearer}` } : credentials.headers(options.method ?? "GET");
   let response;
   try {
     response = await fetch(new URL(path, ROOT), {
       ...options,
-      headers: sent,
+      headers: { ...own, ...headers },
       cache: "no-store",
-      credentials: credentials.cookies,
+      credentials: bearer ? "omit" : credentials.cookies,
       redirect: "error",
     });
   } catch (error) {
@@ -113,6 +117,7 @@ async function send(path, { headers = {}, ...options }, again = false) {
   if (told && Math.abs(told - Date.now() - skew) > SKEW_MS) skew = told - Date.now();
   if (response.ok) return response;
   const error = await refusal(response);
+  if (bearer) throw error; // it says nothing about the visitor's own session
   if (response.status === 401) credentials.refused(error);
   if (error.code === "csrf" && !again && (await credentials.renewed())) return send(path, { headers, ...options }, true);
   throw error;

@@ -14,6 +14,9 @@ export type Model = Omit<Schemas["ModelView"], "input"> & {
 };
 export type SessionReply = Schemas["SessionView"];
 export type Invited = Schemas["InvitedView"];
+export type Share = Schemas["ShareView"];
+export type SharedPage = Schemas["SharedPage"];
+export type SharedClip = Schemas["SharedClipView"];
 export type Quote = Schemas["QuoteView"];
 export type LimitState = Schemas["LimitStateView"];
 
@@ -28,6 +31,10 @@ export type Got<P extends string> = P extends "about"
       ? { data: Model[] }
       : P extends `jobs?${string}`
         ? JobPage
+        : P extends `shares/current?${string}`
+          ? SharedPage
+        : P extends `jobs/${string}/shares`
+          ? { data: Share[] }
         : P extends `jobs/${string}/${string}`
           ? any
           : P extends `jobs/${string}`
@@ -39,6 +46,8 @@ export type Posted<P extends string> = P extends "jobs" | `jobs/${string}/cancel
     ? Quote
     : P extends "session"
       ? SessionReply
+      : P extends `jobs/${string}/shares`
+        ? Share
       : P extends "invitations/read"
         ? Invited
         : any;

@@ -5,9 +5,10 @@ const rest = (/** @type {any} */ event) => event.currentTarget.pause();
 
 /**
  * A job's clip or sound, or why it cannot be played. `quiet`: without controls, playing while it is pointed at.
- * @param {{job: any, quiet?: boolean, poster?: string | null, autoplay?: boolean, label?: string, onSize?: (video: HTMLVideoElement) => void}} props
+ * `onBroken` is called when its address does not play.
+ * @param {{job: any, quiet?: boolean, poster?: string | null, autoplay?: boolean, label?: string, onSize?: (video: HTMLVideoElement) => void, onBroken?: () => void}} props
  */
-export function Clip({ job, quiet = false, poster, autoplay = false, label = "Clip", onSize }) {
+export function Clip({ job, quiet = false, poster, autoplay = false, label = "Clip", onSize, onBroken }) {
   const [broken, setBroken] = useState(false);
   const address = webAddress((job.output?.video ?? job.output?.audio)?.url ?? "");
   if (!address || broken) {
@@ -19,6 +20,6 @@ export function Clip({ job, quiet = false, poster, autoplay = false, label = "Cl
   const play = (/** @type {any} */ event) => !still && event.currentTarget.play().catch(() => {});
   const moves = quiet ? { onPointerEnter: play, onPointerLeave: rest, muted: true, tabindex: -1 } : { controls: true };
   return html`<video class="clip" src=${address} poster=${poster ?? undefined} loop playsinline preload=${quiet && poster ? "none" : "metadata"} aria-label=${label} autoplay=${autoplay && !still}
-    muted=${quiet || autoplay} ...${moves} onError=${() => setBroken(true)}
+    muted=${quiet || autoplay} ...${moves} onError=${() => (setBroken(true), onBroken?.())}
     onLoadedMetadata=${(/** @type {any} */ event) => onSize?.(event.currentTarget)}></video>`;
 }

@@ -7,6 +7,7 @@ import { Button } from "../../ui/Button.js";
 import { Confirm } from "../../ui/Confirm.js";
 import { copyText } from "../../ui/Copy.js";
 import { toast } from "../../ui/Toast.js";
+import { ShareDialog } from "../share/ShareDialog.js";
 import { models, reuse, setModels } from "../playground/state.js";
 
 const SHARED_S = 86_400;
@@ -29,10 +30,12 @@ export function Actions({ job, onChange }) {
   };
   return html`<div class="row job-actions">
     ${ready && file && html`<${Button} kind="main" icon="down" href=${file} download="${job.id}.mp4" target="_blank" rel="noopener noreferrer">Download</${Button}>`}
-    ${ready && job.output.video && html`<${Button} icon="link" onPress=${() => copyLink(job)}>Copy link</${Button}>`}
+    ${ready && job.output.video && html`<${Button} icon="link" onPress=${() => copyLink(job)}>Copy link</${Button}>
+      <${Button} icon="share" onPress=${() => setAsking("share")}>Share</${Button}>`}
     ${job.input && html`<${Button} kind=${job.status === "failed" ? "main" : "plain"} icon="again" onPress=${() => again(job)}>Again</${Button}>`}
     ${!over && !job.cancel_requested_at && html`<${Button} icon="close" onPress=${() => setAsking("cancel")}>Cancel</${Button}>`}
     ${over && job.input !== null && html`<${Button} kind="quiet" icon="trash" onPress=${() => setAsking("erase")}>Erase</${Button}>`}
+    ${asking === "share" && html`<${ShareDialog} job=${job} onClose=${() => setAsking("")} />`}
     ${asking === "cancel" && html`<${Confirm} title="Cancel this clip?" text=${cancelWarning(job.status)} action="Cancel the clip" onConfirm=${cancel} onClose=${() => setAsking("")} />`}
     ${asking === "erase" && html`<${Confirm} title="Erase this clip?" word="erase" action="Erase it" onConfirm=${erase} onClose=${() => setAsking("")}
       text="Its prompt, its pictures and its clip are erased for good, for everybody. What it cost stays in the ledger." />`}

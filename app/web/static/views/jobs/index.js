@@ -24,7 +24,7 @@ const LOOK = "filmgate.jobs-look";
 const LOOKS = [{ value: "gallery", label: "Gallery" }, { value: "table", label: "Table" }];
 
 let cameBack = false;
-addEventListener("popstate", () => (cameBack = true));
+addEventListener("popstate", () => (cameBack = location.pathname === "/jobs"));
 /** Where one was in the list. @type {{key: string, at: number}} */
 let left = { key: "", at: 0 };
 

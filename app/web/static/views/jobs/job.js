@@ -1,6 +1,6 @@
 // One job as its page shows it: read whole, kept up to date by events while it is open.
 
-import { Refused, get } from "../../core/api.js";
+import { Refused, get, serverNow } from "../../core/api.js";
 import { useEffect, useState } from "../../core/html.js";
 import { follow } from "../../core/live.js";
 import { persist, sleep } from "../../core/retry.js";
@@ -8,6 +8,7 @@ import { isAdministrator } from "../../core/session.js";
 import { ENDS } from "../../core/words.js";
 import { takeIn } from "./list.js";
 
+const SOON_MS = 60_000;
 const LOOK_MS = 3000; // fal's log lines, the place in line and webhooks are in no event
 
 /**
@@ -33,8 +34,10 @@ async function read(id, signal) {
   return { job: { user_name: history.user.name, ...job }, history, deliveries: sent?.data ?? null };
 }
 
-/** True while something about it may still change. @param {Whole} whole */
-const moves = ({ job, deliveries }) => !ENDS.has(job.status) || Boolean(deliveries?.some(({ status }) => status === "due")) || job.charged_usd === null;
+/** True while it may change at any moment: it has not ended, or a webhook is about to be sent. @param {Whole} whole */
+const moves = ({ job, deliveries }) =>
+  !ENDS.has(job.status) ||
+  Boolean(deliveries?.some(({ status, next_attempt_at: next }) => status === "due" && (!next || Date.parse(next) < serverNow() + SOON_MS)));
 
 /**
  * The job, or why it cannot be shown. `again()` reads it now.

@@ -14,6 +14,7 @@ import { toast } from "../../ui/Toast.js";
 import { viewOf } from "../../core/views.js";
 import { usualRuns } from "./quote.js";
 import { pictureOf } from "./schema.js";
+import { ShareDialog } from "../share/ShareDialog.js";
 import { compare, compared, models, promptOf, reuse, takeJob } from "./state.js";
 
 const LOOK_MS = 3000;
@@ -35,6 +36,7 @@ function logged({ logs }) {
 export function Take({ job, many, onClose }) {
   useLooks(job);
   const [asking, setAsking] = useState(false);
+  const [sharing, setSharing] = useState(false);
   const title = models.value?.find(({ id }) => id === job.model)?.title ?? job.model;
   const live = !ENDS.has(job.status);
   const page = `/jobs/${job.id}`;
@@ -53,6 +55,7 @@ export function Take({ job, many, onClose }) {
       <div class="row take-tools">
         ${job.status === "succeeded" && html`<${Download} job=${job} />
           <${Button} kind="quiet" icon="link" onPress=${() => copyLink(job)}>Copy link</${Button}>
+          ${job.output?.video && html`<${Button} kind="quiet" icon="share" onPress=${() => setSharing(true)}>Share</${Button}>`}
           <${Button} kind="quiet" icon="compare" aria-pressed=${compared.value.includes(job.id)} onPress=${() => compare(job.id)}>Compare</${Button}>`}
         ${job.input && html`<${Button} kind="quiet" icon="again" onPress=${() => again(job)}>Again with changes</${Button}>`}
         ${live && !job.cancel_requested_at && html`<${Button} kind="quiet" icon="close" onPress=${() => setAsking(true)}>Cancel</${Button}>`}
@@ -60,6 +63,7 @@ export function Take({ job, many, onClose }) {
         ${many && !live && html`<${Button} kind="quiet" icon="close" label="Take it off the stage" onPress=${onClose} />`}
       </div>
     </div>
+    ${sharing && html`<${ShareDialog} job=${job} onClose=${() => setSharing(false)} />`}
     ${asking && html`<${Confirm} title="Cancel this clip?" text=${cancelWarning(job.status)} action="Cancel the clip" onConfirm=${cancel} onClose=${() => setAsking(false)} />`}
   </article>`;
 }
