@@ -34,6 +34,8 @@ class Snapshot:
 
     Attributes:
         now_ms: the store's time.
+        latest_ms: the latest time that its clock has shown. It may have been set back since: sums that ended before
+            this may be gone.
         teams: the ids of all teams, deleted ones too.
         tails: by requested team, the entries after the last one that was known.
         hashes: sums and reservations by key, as text; empty where there are none.
@@ -42,6 +44,7 @@ class Snapshot:
     """
 
     now_ms: int
+    latest_ms: int
     teams: frozenset[str]
     tails: dict[str, list[Entry]]
     hashes: dict[str, dict[str, str]]
@@ -160,6 +163,7 @@ class LedgerStore:
         with store_errors():
             pipe = self._redis.pipeline(transaction=True)
             pipe.time()
+            pipe.hget(keys.EPOCH, "seen_ms")
             pipe.smembers(keys.TEAMS)
             for team, entry_id in after.items():
                 pipe.xrange(keys.ledger(team), min=f"({entry_id}")
@@ -169,11 +173,12 @@ class LedgerStore:
                 pipe.smembers(name)
             for ref in jobs:
                 pipe.hmget(keys.job(ref), "status", "user")
-            (seconds, micro), teams, *rest = await pipe.execute()
-            found = iter(rest)
+            time, seen, teams, *rest = await pipe.execute()
+            found, now_ms = iter(rest), milliseconds(*time)
             tails = await read_entries(self._redis, {team: next(found) for team in after})  # entries never change
         return Snapshot(
-            now_ms=milliseconds(seconds, micro),
+            now_ms=now_ms,
+            latest_ms=max(now_ms, int(seen or 0)),
             teams=frozenset(teams),
             tails=tails,
             hashes={name: next(found) for name in hashes},

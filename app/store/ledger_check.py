@@ -90,7 +90,7 @@ class LedgerChecks:
             _add(progress, team, entry, snapshot.now_ms)
         found: list[Difference] = []
         for name in known:
-            if snapshot.now_ms < progress.until[name]:
+            if snapshot.latest_ms < progress.until[name]:
                 found += counter_differences(name, snapshot.hashes[name], progress.sums[name])
         reserved = snapshot.hashes[keys.reservations(team)]
         held = {"held:jobs": len(reserved), "held:usd": sum(map(int, reserved.values()))}

@@ -182,8 +182,9 @@ def _differences(rebuilt: RebuiltLedger, snapshot: Snapshot) -> Iterator[Differe
     yield from rebuilt.faults
     yield from rebuilt.usage.differences(snapshot)
     for name, counter in sorted(rebuilt.counters.items()):
-        stored = snapshot.hashes.get(name)
-        if stored or (stored is not None and snapshot.now_ms < rebuilt.until_ms.get(name, 0)):
+        stored, until_ms = snapshot.hashes.get(name), rebuilt.until_ms.get(name, 0)
+        may_be_lost = snapshot.now_ms < until_ms <= snapshot.latest_ms  # the store's clock was ahead for a while
+        if not may_be_lost and (stored or (stored is not None and snapshot.now_ms < until_ms)):
             yield from counter_differences(name, stored, counter)
     for team in snapshot.tails:
         name = keys.reservations(team)

@@ -79,3 +79,27 @@ async def test_a_sum_that_was_changed_is_an_alarm_until_it_is_right(pipeline: Pi
     assert await compared(pipeline) == {}
     await pipeline.gateway.alarm_watch.run_all()
     assert await pipeline.gateway.stores.alarms.active() == []
+
+
+async def test_sums_that_ended_while_the_stores_clock_was_ahead_are_no_difference(pipeline: Pipeline) -> None:
+    """A clock that jumps ahead and back: the sums of the last minutes expired, whose time is not over yet."""
+    await pipeline.ended()
+    gateway, redis = pipeline.gateway, pipeline.redis
+    minutes = [name async for name in redis.scan_iter(match="fg:period:minute:*")]
+    for name in minutes:
+        await redis.rename(name, f"rq:{name}")
+    differing = {one.key for one in (await gateway.ledger.verify()).differences}
+    assert differing == set(minutes), "without a jump they are missed"
+    assert set(await compared(pipeline)) == {pipeline.team}
+    ahead_ms = await gateway.stores.clock.now_ms() + 1_200_000  # as the store has noted it meanwhile
+    await redis.hset(keys.EPOCH, "seen_ms", ahead_ms)
+    try:
+        assert (await gateway.ledger.verify()).differences == []
+        assert await compared(pipeline) == {}
+        await redis.hincrby(keys.total(pipeline.team), "used:usd", 7)
+        assert pipeline.team in await compared(pipeline), "totals are compared as ever"
+    finally:
+        await redis.hincrby(keys.total(pipeline.team), "used:usd", -7)
+        await redis.hdel(keys.EPOCH, "seen_ms")
+        for name in minutes:
+            await redis.rename(f"rq:{name}", name)
