@@ -102,11 +102,19 @@ class Shares:
         return share, secret
 
     async def remove(self, caller: Caller, id_: str) -> None:
-        """End a share: of the caller's own, with `team:admin` any of the team; NotFound."""
+        """End a share: of the caller's own job, or with `team:admin` any of the team.
+
+        Without sight of the team every other id is Forbidden, whether there is such a share or not.
+        """
         require_key(caller)
-        require_scope(caller, Scope.JOBS_WRITE)
         share = await self.store.get(id_)
-        if share is None or share.team != caller.team or not (caller.acts_for_team or share.user == caller.user):
+        if share is not None and share.team != caller.team:
+            share = None
+        if share is not None and share.job and share.user == caller.user:
+            require_scope(caller, Scope.JOBS_WRITE)
+        elif share is not None or not caller.sees_team:
+            require_scope(caller, Scope.TEAM_ADMIN)
+        if share is None:
             raise NotFound("There is no share with this id.")
         await self.store.remove(share)
 

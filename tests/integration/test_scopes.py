@@ -46,7 +46,7 @@ NEEDS: dict[str, tuple[frozenset[Scope], Any]] = {
     "POST /v1/jobs/{job_id}/shares": (BOTH, {}),
     "GET /v1/shares": (ADMIN, None),
     "POST /v1/shares": (ADMIN, {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}),
-    "DELETE /v1/shares/{share_id}": (WRITE, None),
+    "DELETE /v1/shares/{share_id}": (ADMIN, None),  # of one's own job: jobs:write
     "GET /v1/jobs/{job_id}/deliveries": (READ, None),
     "GET /v1/events": (READ, None),
     "GET /v1/usage": (READ, None),
@@ -112,6 +112,7 @@ NO_SCOPE = (
     "/v1/about",
     "/v1/session",
     "/v1/invitations/",
+    "/v1/shares/current",
 )
 MODEL_ID = MODEL
 

@@ -74,7 +74,7 @@ async def test_a_share_ends_when_it_should(pipeline: Pipeline) -> None:
     first, second = (await pipeline.ended()).id, (await pipeline.ended()).id
     removed, timed, erased = [await shared(stack.api, f"/v1/jobs/{first}/shares", expires_in=60) for _ in range(3)]
     assert (await stack.api.delete(f"/v1/shares/{removed['id']}")).status_code == 204
-    assert_problem(await stack.api.delete(f"/v1/shares/{removed['id']}"), 404, "not_found")
+    assert_problem(await stack.api.delete(f"/v1/shares/{removed['id']}"), 403, "forbidden")
     assert 0 < await pipeline.redis.pttl(keys.share(timed["id"])) <= 60_000
     await pipeline.redis.delete(keys.share(timed["id"]))  # as its expiry does
     for ended in (removed, timed):
@@ -99,7 +99,7 @@ async def test_only_whoever_may_act_on_a_job_shares_it(pipeline: Pipeline) -> No
     reader = await colleague(stack, scopes=USER_SCOPES | {Scope.TEAM_READ})
     async with calling(stack, reader.key) as api:
         assert_problem(await api.post(f"/v1/jobs/{job}/shares", json={}), 403, "forbidden")
-        assert_problem(await api.delete(f"/v1/shares/{share['id']}"), 404, "not_found")
+        assert_problem(await api.delete(f"/v1/shares/{share['id']}"), 403, "forbidden")
         assert_problem(await api.get("/v1/shares"), 403, "forbidden")
         wall = {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}
         assert_problem(await api.post("/v1/shares", json=wall), 403, "forbidden")

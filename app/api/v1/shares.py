@@ -96,5 +96,5 @@ async def read_share(
 
 @router.delete("/shares/{share_id}", **NO_CONTENT, responses=refusals(404), summary="End a share")
 async def end_share(share_id: str, caller: CurrentCaller, gateway: TheGateway) -> None:
-    """The link stops working at once."""
+    """The link stops working at once: of one's own job, with `team:admin` any of the team."""
     await gateway.shares.remove(caller, share_id)
