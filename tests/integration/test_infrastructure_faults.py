@@ -1,4 +1,4 @@
-"""Faults around Filmgate (docs/reliability.md, I1 to I25), where no other file tests them."""
+"""Faults around Filmgate (docs/reliability.md, I1 to I26), where no other file tests them."""
 
 import asyncio
 import contextlib
