@@ -1385,7 +1385,7 @@ export interface paths {
         post?: never;
         /**
          * End a share
-         * @description The link stops working at once.
+         * @description The link stops working at once: of one's own job, with `team:admin` any of the team.
          */
         delete: operations["end_share"];
         options?: never;
