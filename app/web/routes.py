@@ -114,7 +114,8 @@ async def app_page(request: Request) -> Response:
 
 
 for address in ADDRESSES:
-    router.add_api_route(address, app_page, methods=["GET", "HEAD"])
+    # The tag: its script reads the query (app/api/query.py).
+    router.add_api_route(address, app_page, methods=["GET", "HEAD"], tags=["page"])
 
 
 @reference.api_route("/docs", methods=["GET", "HEAD"])

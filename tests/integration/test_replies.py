@@ -194,6 +194,14 @@ async def test_an_unknown_parameter_is_refused_by_its_name(stack: Stack, address
         assert all(name in reply.json()["detail"] for name in UNKNOWN[address])
 
 
+@pytest.mark.parametrize("address", ["/jobs?status=failed&metadata.scene=7", "/money?period=7&group=user"])
+async def test_a_link_to_the_page_keeps_its_filters(stack: Stack, address: str) -> None:
+    """The page's script reads them, so the address is not refused: one can reload it, or pass it on."""
+    reply = await stack.api.get(address)
+    assert reply.status_code == 200, reply.text
+    assert reply.headers["content-type"].startswith("text/html")
+
+
 async def test_a_parameter_that_is_given_twice_is_refused_by_its_name(stack: Stack) -> None:
     """Its name and the remedy; also the parameters that the route does not know, and those that it knows."""
     reply = await stack.api.get("/v1/models?page=1&b=2")

@@ -17,7 +17,7 @@ from tests.support.repo import ROOT, project_files
 pytestmark = pytest.mark.anyio
 
 ROOM = ROOT / "app" / "web"
-PAGES = ["/", "/jobs/job_1", "/admin/teams", "/docs"]
+PAGES = ["/", "/jobs/job_1", "/money", "/admin/teams", "/docs"]
 OURS = sorted(
     path
     for path in project_files()

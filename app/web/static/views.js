@@ -1,6 +1,7 @@
 // Every view: its addresses, who may see it, its place in the rail, and the component that shows it.
 
 import { Jobs } from "./views/jobs/index.js";
+import { Money } from "./views/money/index.js";
 import { Playground } from "./views/playground/index.js";
 import { Shared } from "./views/share/index.js";
 import { Enter } from "./views/sign-in/enter.js";
@@ -21,6 +22,13 @@ export const VIEWS = [
     who: "signed-in",
     rail: { label: "Jobs", icon: "jobs", path: "/jobs", key: "j" },
     component: Jobs,
+  },
+  {
+    name: "money",
+    paths: ["/money"],
+    who: "signed-in",
+    rail: { label: "Money", icon: "money", path: "/money", key: "m" },
+    component: Money,
   },
   { name: "enter", paths: ["/enter"], who: "anybody", component: Enter },
   { name: "invite", paths: ["/invite"], who: "anybody", component: Invite },

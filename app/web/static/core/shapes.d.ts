@@ -18,6 +18,9 @@ export type Share = Schemas["ShareView"];
 export type SharedPage = Schemas["SharedPage"];
 export type SharedClip = Schemas["SharedClipView"];
 export type Quote = Schemas["QuoteView"];
+export type UserLimits = Schemas["UserLimitsView"];
+export type UsageReport = Schemas["UsageReport"];
+export type UsageRow = Schemas["UsageRow"];
 export type LimitState = Schemas["LimitStateView"];
 
 /** What a GET of this path is answered with; `any` for paths that are not named here. */

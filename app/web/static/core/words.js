@@ -71,11 +71,12 @@ export function fileSize(bytes) {
 const WINDOWS = { minute: "a minute", hour: "an hour", day: "a day", week: "a week", month: "a month", total: "in all", concurrent: "at once", queued: "waiting" };
 /** @type {Record<string, string>} */
 const LEFT_IN = { minute: "this minute", hour: "this hour", day: "today", week: "this week", month: "this month", total: "in all", concurrent: "at once", queued: "waiting" };
-/** @type {Record<string, string>} */
-const UNITS = { jobs: "clips", video_seconds: "seconds of video", submits: "orders" };
+/** One and many. @type {Record<string, [string, string]>} */
+const UNITS = { jobs: ["clip", "clips"], video_seconds: ["second of video", "seconds of video"], submits: ["order", "orders"] };
 
 /** An amount with its unit: `$2.00`, `3 clips`. @param {string} unit @param {string | number} amount */
-export const amountWords = (unit, amount) => (unit === "usd" ? dollars(`${amount}`) : `${amount} ${UNITS[unit] ?? unit}`);
+export const amountWords = (unit, amount) =>
+  unit === "usd" ? dollars(`${amount}`) : `${amount} ${UNITS[unit]?.[Number(amount) === 1 ? 0 : 1] ?? unit}`;
 
 /** `$2.00 a month`. @param {{unit: string, window: string, amount: string | number}} limit */
 export const limitWords = ({ unit, window, amount }) => `${amountWords(unit, amount)} ${WINDOWS[window] ?? window}`;
@@ -95,17 +96,6 @@ export function ownerWords(owner) {
 export function share({ amount, left }) {
   const whole = Number(amount);
   return whole > 0 ? Math.min(1, Math.max(0, 1 - Number(left) / whole)) : 1;
-}
-
-/** The limit of which least is left; null without limits. @param {import("./shapes.js").LimitState[]} limits */
-export function tightest(limits) {
-  /** @type {Record<string, number>} */
-  const order = { usd: 0, video_seconds: 1, jobs: 2, submits: 3 };
-  const lasting = limits.filter(({ window }) => !["concurrent", "queued", "minute"].includes(window));
-  const ranked = (lasting.length ? lasting : limits).toSorted(
-    (one, other) => share(other) - share(one) || order[one.unit] - order[other.unit],
-  );
-  return ranked[0] ?? null;
 }
 
 /** What a job failed of, with fal's own reason. @param {any} error */

@@ -2,7 +2,7 @@ import { html } from "../core/html.js";
 import { place } from "../core/router.js";
 import { isAdministrator, me, session, signOut } from "../core/session.js";
 import { mayOpen, viewOf, views } from "../core/views.js";
-import { amountWords, limitWords, ownerWords, share, tightest, windowWords } from "../core/words.js";
+import { amountWords, limitWords, ownerWords, share, windowWords } from "../core/words.js";
 import { Bar } from "../ui/Bar.js";
 import { Button } from "../ui/Button.js";
 import { Icon } from "../ui/Icon.js";
@@ -24,17 +24,17 @@ export function Rail() {
   </header>`;
 }
 
-/** The caller's tightest limit, with whose it is. */
+/** The limit that refuses first, with whose it is. It leads to all of them. */
 function Limit() {
-  const limit = me.value && tightest(me.value.limits);
+  const limit = me.value?.tightest;
   if (!limit) return null;
   const held = Number(limit.amount) > 0 ? Number(limit.held) / Number(limit.amount) : 0;
   const whose = ownerWords(limit.owner);
-  return html`<div class="limit numbers">
+  return html`<a class="limit numbers" href="/money">
     <b>${amountWords(limit.unit, limit.left)} left ${windowWords(limit.window)}</b>
     <${Bar} used=${Math.max(0, share(limit) - held)} held=${held} label="${Math.round(share(limit) * 100)} % of ${whose} limit is used" />
     <span>of ${whose} ${limitWords(limit)}</span>
-  </div>`;
+  </a>`;
 }
 
 const leave = () => signOut().catch((/** @type {Error} */ error) => toast(`You are still signed in. ${error.message}`, { tone: "bad" }));

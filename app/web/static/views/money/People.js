@@ -1,0 +1,59 @@
+import { get } from "../../core/api.js";
+import { html, useEffect, useRef, useState } from "../../core/html.js";
+import { persist } from "../../core/retry.js";
+import { amountWords, limitWords, windowWords } from "../../core/words.js";
+import { Button } from "../../ui/Button.js";
+import { Notice } from "../../ui/Notice.js";
+import { Spinner } from "../../ui/Spinner.js";
+import { LimitBar } from "./Budgets.js";
+import { byTightness } from "./report.js";
+
+const PAGE = 20;
+
+/** @typedef {import("../../core/shapes.js").UserLimits} UserLimits */
+/** @type {{people: UserLimits[], cursor: string | null, whole: boolean, busy: boolean, fault: string}} */
+const NOTHING = { people: [], cursor: null, whole: false, busy: true, fault: "" };
+
+/** The team's users with their own limits, a page at a time. */
+export function People() {
+  const [found, setFound] = useState(NOTHING);
+  const shown = useRef(/** @type {AbortController | null} */ (null));
+  /** @param {typeof NOTHING} now */
+  const read = async (now) => {
+    const { signal } = shown.current ?? new AbortController();
+    setFound({ ...now, busy: true, fault: "" });
+    const path = `team/users?limit=${PAGE}${now.cursor ? `&cursor=${encodeURIComponent(now.cursor)}` : ""}`;
+    try {
+      const page = await persist(() => get(path, { signal }), signal);
+      if (page) setFound({ people: [...now.people, ...page.data], cursor: page.next_cursor, whole: !page.has_more, busy: false, fault: "" });
+    } catch (error) {
+      if (!signal.aborted) setFound({ ...now, busy: false, fault: error instanceof Error ? error.message : `${error}` });
+    }
+  };
+  useEffect(() => {
+    const mine = new AbortController();
+    shown.current = mine;
+    read(NOTHING);
+    return () => mine.abort();
+  }, []);
+  const { people, whole, busy, fault } = found;
+  return html`<section aria-label="The team's users" class="stack">
+    <h2>The team's users</h2>
+    ${people.length > 0 && html`<ul class="panel people numbers">${people.map((user) => html`<${Person} key=${user.id} user=${user} />`)}</ul>`}
+    ${fault && html`<${Notice} tone="bad" actions=${html`<${Button} onPress=${() => read(found)}>Try again</${Button}>`}>${fault}</${Notice}>`}
+    ${busy && !people.length && html`<div class="money-wait"><${Spinner} label="Reading the users" /></div>`}
+    ${!whole && !fault && people.length > 0 && html`<div class="row"><${Button} busy=${busy} onPress=${() => read(found)}>Show more users</${Button}></div>`}
+  </section>`;
+}
+
+/** @param {{user: UserLimits}} props */
+const Person = ({ user: { name, limits } }) => html`<li>
+  <h3>${name}</h3>
+  ${limits.length === 0
+    ? html`<p class="note">No limits of their own; the team's apply.</p>`
+    : html`<ul>${byTightness(limits).map(
+        (limit) => html`<li key=${`${limit.unit} ${limit.window}`}>
+          <p><b>${amountWords(limit.unit, limit.left)}</b> left ${windowWords(limit.window)}<span class="note"> of ${limitWords(limit)}</span></p>
+          <${LimitBar} limit=${limit} whose="${name}'s" /></li>`,
+      )}</ul>`}
+</li>`;
