@@ -95,10 +95,16 @@ async def ended_job(stack: Stack, api: httpx.AsyncClient) -> str:
     return job_id
 
 
-async def a_wall(api: httpx.AsyncClient) -> str:
-    """A share of the clips of a period."""
+async def new_wall(api: httpx.AsyncClient) -> dict[str, str]:
+    """A share of the clips of a period, with its URL."""
     span = {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}
-    return str((await api.post("/v1/shares", json=span)).json()["id"])
+    made: dict[str, str] = (await api.post("/v1/shares", json=span)).json()
+    return made
+
+
+async def a_wall(api: httpx.AsyncClient) -> str:
+    """Its id."""
+    return (await new_wall(api))["id"]
 
 
 async def the_team(stack: Stack) -> str:
@@ -215,6 +221,10 @@ ROUTES: dict[str, Entry] = {
     "GET /problems/{slug}": Public("an error's code"),
     "GET /docs/guide/{path}": Public("the documentation"),
     "HEAD /docs/guide/{path}": Public("the documentation"),
+    "GET /jobs/{job_id}": Public("the page, whose script asks the API"),
+    "HEAD /jobs/{job_id}": Public("the page, whose script asks the API"),
+    "GET /admin/{view}": Public("the page, whose script asks the API"),
+    "HEAD /admin/{view}": Public("the page, whose script asks the API"),
     "GET /static/{path}": Public("the pages' own files"),
     "HEAD /static/{path}": Public("the pages' own files"),
     "GET /v1/admin/teams/{team_id}": Admins(the_team),

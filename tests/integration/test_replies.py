@@ -6,10 +6,12 @@ import re
 import httpx
 import pytest
 
+from app.domain.accounts import Scope
+from app.web.routes import ADDRESSES
 from tests.integration.admin import administrator
-from tests.integration.ownership import routes_of
+from tests.integration.ownership import new_wall, routes_of
 from tests.integration.refusals import assert_problem, nothing_changes
-from tests.support.callers import calling
+from tests.support.callers import another_key, calling
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.server import EventReader, running_server
@@ -18,7 +20,6 @@ from tests.support.stack import ADMIN_KEY, Stack, open_stack
 pytestmark = pytest.mark.anyio
 
 KEPT = (
-    "/",
     "/docs",
     "/static/",
     "/.well-known/",
@@ -69,7 +70,8 @@ async def test_no_reply_is_sniffed_and_none_of_the_api_is_kept(stack: Stack) -> 
         kept = reply.headers.get_list("cache-control")
         assert len(kept) == 1, where
         stream = reply.headers.get("content-type", "").startswith("text/event-stream")
-        if not stream and not any(where[1] == one or (one != "/" and where[1].startswith(one)) for one in KEPT):
+        page = any(re.fullmatch(PARAMETER.sub("[^/]+", one), where[1]) for one in ADDRESSES)
+        if not stream and not page and not where[1].startswith(KEPT):
             assert kept == ["no-store"], where
 
 
@@ -140,14 +142,22 @@ PARTS = re.compile(r"{[^}]+}")
 
 
 async def test_every_route_refuses_a_parameter_that_it_does_not_know(stack: Stack) -> None:
-    """Probes, pages and documents too: 422 with its name. Fal's routes are in test_fal_dropped.py."""
+    """Probes and documents too: 422 with its name. Fal's routes are in test_fal_dropped.py."""
     app = stack.api._transport.app  # type: ignore[attr-defined]  # httpx types the transport as its base class
     routes = [route.split(" ", 1) for route in sorted(routes_of(app))]
-    native = [(method, path) for method, path in routes if not path.startswith("/fal/") or path == FALS_DOCUMENT]
+    native = [
+        (method, path)
+        for method, path in routes
+        if path not in ADDRESSES and (not path.startswith("/fal/") or path == FALS_DOCUMENT)
+    ]
     misses = []
-    async with calling(stack, ADMIN_KEY) as admin, nothing_changes(stack):
+    chief = await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
+    async with calling(stack, chief.key) as api:
+        secret = (await new_wall(api))["url"].partition("#")[2]
+    async with calling(stack, ADMIN_KEY) as admin, calling(stack, secret) as visitor, nothing_changes(stack):
         for method, path in native:
             api = admin if path.startswith("/v1/admin/") or path == "/metrics" else stack.api
+            api = visitor if path == "/v1/shares/current" else api
             reply = await api.request(method, PARTS.sub("x", path), params={"no_such": "1"})
             if reply.status_code != 422 or (method != "HEAD" and "parameter no_such" not in reply.text):
                 misses.append(f"{method} {path}: {reply.status_code} {reply.text[:100]}")

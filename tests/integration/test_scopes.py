@@ -9,6 +9,7 @@ import pytest
 from app.domain.accounts import Scope
 from app.main import create_app
 from app.settings import load_settings
+from app.web.routes import ADDRESSES
 from tests.integration.fal_queue import MODEL, given
 from tests.integration.ownership import FIXED, ROUTES, Own, Teams, routes_of
 from tests.integration.uploads import bearing, initiated, picture, upload_token, without_key
@@ -93,7 +94,6 @@ NEEDS: dict[str, tuple[frozenset[Scope], Any]] = {
 }
 # No scope applies to these: public pages, signed URLs, and the administrator's routes.
 NO_SCOPE = (
-    "/",
     "/docs",
     "/openapi.json",
     "/fal/openapi.json",
@@ -120,7 +120,7 @@ MODEL_ID = MODEL
 def has_scope(route: str) -> bool:
     """True for a route that needs a key's scope. HEAD is treated as GET."""
     method, path = route.split(" ")
-    public = any(path == prefix or (prefix != "/" and path.startswith(prefix)) for prefix in NO_SCOPE)
+    public = path in ADDRESSES or any(path == prefix or path.startswith(prefix) for prefix in NO_SCOPE)
     return method != "HEAD" and not public
 
 
