@@ -1,5 +1,6 @@
 // Every view: its addresses, who may see it, its place in the rail, and the component that shows it.
 
+import { Administration } from "./views/admin/index.js";
 import { Jobs } from "./views/jobs/index.js";
 import { Playground } from "./views/playground/index.js";
 import { Shared } from "./views/share/index.js";
@@ -21,6 +22,13 @@ export const VIEWS = [
     who: "signed-in",
     rail: { label: "Jobs", icon: "jobs", path: "/jobs", key: "j" },
     component: Jobs,
+  },
+  {
+    name: "admin",
+    paths: ["/admin", "/admin/:view"],
+    who: "administrator",
+    rail: { label: "Administration", icon: "admin", path: "/admin", key: "a" },
+    component: Administration,
   },
   { name: "enter", paths: ["/enter"], who: "anybody", component: Enter },
   { name: "invite", paths: ["/invite"], who: "anybody", component: Invite },

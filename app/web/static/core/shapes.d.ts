@@ -18,6 +18,12 @@ export type Share = Schemas["ShareView"];
 export type SharedPage = Schemas["SharedPage"];
 export type SharedClip = Schemas["SharedClipView"];
 export type Quote = Schemas["QuoteView"];
+export type Team = Schemas["TeamView"];
+export type UserLimits = Schemas["UserLimitsView"];
+export type Key = Schemas["KeyView"];
+export type Invitation = Schemas["InvitationView"];
+export type Overview = Schemas["OverviewView"];
+export type Act = Schemas["ActView"];
 export type LimitState = Schemas["LimitStateView"];
 
 /** What a GET of this path is answered with; `any` for paths that are not named here. */
