@@ -15,6 +15,7 @@ from app.domain.errors import MAX_NAME_CHARS, Unprocessable, Violation, pointer
 TWICE = "given more than once; give it once."
 MAX_SHOWN = 20  # parameters that one refusal names
 LENIENT = "/fal/"  # here unknown parameters are dropped with a warning, as at fal: app/api/fal_dropped.py
+PAGE = "app_page"  # its script reads the address: a list's filters, and whatever a mail program adds to a link
 _declared_by_endpoint: dict[Any, dict[str, bool]] = {}  # a cache of _declared
 
 
@@ -27,7 +28,9 @@ def given_query(request: Request) -> Mapping[str, str]:
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """For every route, probes and pages included; routes with a key check it first, and the parameters after it."""
+    """For every route but the page, probes included; routes with a key check it first, and the parameters after it."""
+    if request.scope["route"].name == PAGE:
+        return
     if request.scope["query_string"] and not any(read.key for read in read_by(request.scope["route"].dependant)):
         require_known_parameters(request)
 

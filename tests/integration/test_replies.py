@@ -6,6 +6,7 @@ import re
 import httpx
 import pytest
 
+from app.web.routes import ADDRESSES
 from tests.integration.admin import administrator
 from tests.integration.ownership import routes_of
 from tests.integration.refusals import assert_problem, nothing_changes
@@ -136,14 +137,16 @@ async def test_a_reference_that_is_switched_off_is_not_there(redis_server: Redis
 # --- the query ---------------------------------------------------------------------------------------------------
 
 FALS_DOCUMENT = "/fal/openapi.json"  # below fal's prefix, but not a route of fal's
+BY_SECRET = "/v1/shares/current"  # a share's secret opens it, which is checked first
 PARTS = re.compile(r"{[^}]+}")
 
 
 async def test_every_route_refuses_a_parameter_that_it_does_not_know(stack: Stack) -> None:
-    """Probes, pages and documents too: 422 with its name. Fal's routes are in test_fal_dropped.py."""
+    """Probes and documents too: 422 with its name. Fal's routes are in test_fal_dropped.py; the page takes any."""
     app = stack.api._transport.app  # type: ignore[attr-defined]  # httpx types the transport as its base class
     routes = [route.split(" ", 1) for route in sorted(routes_of(app))]
     native = [(method, path) for method, path in routes if not path.startswith("/fal/") or path == FALS_DOCUMENT]
+    native = [(method, path) for method, path in native if path not in {*ADDRESSES, BY_SECRET}]
     misses = []
     async with calling(stack, ADMIN_KEY) as admin, nothing_changes(stack):
         for method, path in native:
@@ -153,6 +156,13 @@ async def test_every_route_refuses_a_parameter_that_it_does_not_know(stack: Stac
                 misses.append(f"{method} {path}: {reply.status_code} {reply.text[:100]}")
     assert misses == []
     assert len(native) > 60
+
+
+async def test_the_page_opens_at_an_address_with_a_query(stack: Stack) -> None:
+    """Its filters are there, so that a list can be loaded again and passed on; mail programs add their own."""
+    for path in ADDRESSES:
+        reply = await stack.api.get(PARTS.sub("x", path), params={"status": "failed", "utm_source": "mail"})
+        assert reply.status_code == 200, path
 
 
 UNKNOWN = {
