@@ -1,6 +1,6 @@
 import { get } from "../../core/api.js";
 import { html, useEffect, useRef, useState } from "../../core/html.js";
-import { plural } from "../../core/words.js";
+import { limitWords, plural } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
 import { Empty } from "../../ui/Empty.js";
 import { Notice } from "../../ui/Notice.js";
@@ -35,17 +35,23 @@ export function Audit() {
     <${Check} />
     ${acts.length > 0 && html`<section class="panel" aria-label="The audit log"><div class="table-scroll" tabindex="0"><table class="table acts"><thead>
       <tr><th scope="col" class="number">No.</th><th scope="col">When</th><th scope="col">Who</th><th scope="col">What</th><th scope="col">To what</th><th scope="col">Details</th></tr></thead>
-      <tbody>${acts.map((act) => html`<tr key=${act.number}><td class="number soft">${act.number}</td><td><${Time} at=${act.at} /></td><td>${act.actor}</td>
-        <td><code>${act.action}</code></td><td><code>${act.target}</code></td><td>${wordsOf(act.details)}</td></tr>`)}</tbody></table></div></section>`}
+      <tbody>${acts.map((act) => html`<tr key=${act.number}><td class="number soft">${act.number}</td><td><${Time} at=${act.at} /></td><td class="who">${act.actor}</td>
+        <td><code>${act.action}</code></td><td class="who"><code>${act.target}</code></td><td>${wordsOf(act.details)}</td></tr>`)}</tbody></table></div></section>`}
     ${!acts.length && next === null && html`<${Empty} icon="admin" title="Nothing was done yet" text="Each administrative act is written here: who, what, when, and to whom."><${Button} href="/admin/people">People and keys</${Button}></${Empty}>`}
     ${(fault || (!acts.length && next !== null)) && html`<${Unread} fault=${fault} again=${more} label="Reading the audit log" />`}
     ${!fault && acts.length > 0 && next !== null && html`<div class="row"><${Button} onPress=${more}>Show older ones</${Button}></div>`}
   </div>`;
 }
 
+/** A detail in words: limits as one says them, lists with commas. @param {any} value @returns {string} */
+function said(value) {
+  if (Array.isArray(value)) return value.map(said).join(", ");
+  if (value?.unit && value.window) return limitWords(value);
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
 /** @param {Record<string, unknown>} details */
-const wordsOf = (details) =>
-  Object.entries(details).map(([name, value]) => `${name.replaceAll("_", " ")}: ${typeof value === "string" ? value : JSON.stringify(value)}`).join(", ");
+const wordsOf = (details) => Object.entries(details).map(([name, value]) => `${name.replaceAll("_", " ")}: ${said(value)}`).join("; ");
 
 /** Whether the log is as it was written: each line carries the hash of the one before. */
 function Check() {

@@ -13,6 +13,8 @@ import { Unread, useReading } from "./reading.js";
 
 const EVERY_MS = 4000;
 const PAST = 8;
+/** @type {Record<string, string>} */
+const ROLES = { work: "Workers at jobs", lanes: "Lanes to fal", deliveries: "Senders of webhooks", storage: "Keepers of clips", supervisor: "Supervisors" };
 
 /** @typedef {import("../../core/shapes.js").Overview} Overview */
 /** @typedef {Overview["pauses"][number]} Pause */
@@ -46,12 +48,12 @@ export function Status() {
         : html`<p class="note">None waits for a decision.</p>`}
       ${aside.count > 0 && html`<p class="note">${plural(aside.count, "step")} set aside after many failures, the oldest <${Time} at=${aside.oldest_at} />.</p>`}
     </${Tile}>
-    <${Queue} line=${value.line} />
     <${Tile} title="Workers">
       ${Object.keys(value.workers).length
-        ? html`<dl class="pairs">${Object.entries(value.workers).map(([lane, count]) => html`<div key=${lane}><dt>${lane}</dt><dd>${count}</dd></div>`)}</dl>`
+        ? html`<dl class="pairs">${Object.entries(value.workers).map(([lane, count]) => html`<div key=${lane}><dt>${ROLES[lane] ?? lane}</dt><dd>${count}</dd></div>`)}</dl>`
         : html`<${Notice} tone="bad">No worker is alive: jobs wait. Start <code>filmgate worker</code>.</${Notice}>`}
     </${Tile}>
+    <${Queue} line=${value.line} />
     <${Alarms} status=${value} alerts=${alerts} />
   </div>`;
 }
@@ -68,7 +70,7 @@ function Buying({ status, onChange }) {
   };
   return html`<section class="panel stack whole buying ${whole ? "paused" : ""}" aria-label="Buying">
     <div class="row"><h2>${whole ? "Buying is paused" : pauses.length ? "Buying, but not for everybody" : "Buying"}</h2>
-      <span class="push"><${Button} onPress=${() => setPausing(true)}>Pause …</${Button}></span></div>
+      ${!whole && html`<span class="push"><${Button} onPress=${() => setPausing(true)}>Pause …</${Button}></span>`}</div>
     ${!pauses.length && html`<p class="note">Clips are ordered at fal as their turn comes.</p>`}
     ${pauses.length > 0 && html`<ul class="things">${pauses.map((pause) => html`<li key=${`${pause.team}-${pause.reason}`}>
       <div><b>${pause.team ? pause.name ?? pause.team : "The whole gateway"}</b><p>${pause.reason}</p></div>
