@@ -28,7 +28,7 @@ def given_query(request: Request) -> Mapping[str, str]:
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """For every route but the page, probes included; routes with a key check it first, and the parameters after it."""
+    """For every route but the page, probes too; routes with a key check that first, and the parameters after it."""
     if request.scope["route"].name == PAGE:
         return
     if request.scope["query_string"] and not any(read.key for read in read_by(request.scope["route"].dependant)):
