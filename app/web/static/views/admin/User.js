@@ -1,4 +1,4 @@
-import { post, remove } from "../../core/api.js";
+import { post, remove, serverNow } from "../../core/api.js";
 import { html, useState } from "../../core/html.js";
 import { plural } from "../../core/words.js";
 import { Badge } from "../../ui/Badge.js";
@@ -21,9 +21,9 @@ const DAY_S = 86_400;
 /** A user: limits, keys, and open invitations. @param {{user: Person, keys: Key[], invitations: import("../../core/shapes.js").Invitation[], onChange: () => any}} props */
 export function User({ user, keys, invitations, onChange }) {
   const [asked, setAsked] = useState(/** @type {Asked | null} */ (null));
-  const working = keys.filter(({ revoked_at: revoked }) => !revoked);
+  const working = keys.filter(({ revoked_at: revoked, expires_at: ends }) => !revoked && !(ends && Date.parse(ends) <= serverNow()));
   return html`<section class="panel stack user" aria-label=${user.name}>
-    <div class="row"><div class="team-name"><h3>${user.name}</h3><p class="note">${working.length ? plural(working.length, "key") : "no key yet"}</p></div>
+    <div class="row"><div class="team-name"><h3>${user.name}</h3><p class="note">${working.length ? plural(working.length, "key") : "no key that works"}</p></div>
       <span class="push row"><${Button} onPress=${() => setAsked({ kind: "limits" })}>Limits</${Button}>
       <${Button} onPress=${() => setAsked({ kind: "key" })}>Make a key</${Button}>
       <${Button} icon="link" onPress=${() => setAsked({ kind: "invite" })}>Invite</${Button}></span></div>
