@@ -52,7 +52,7 @@ function Ask({ asked, user, onNext, onChange }) {
   if (asked.kind === "limits") return html`<${ChangeLimits} path="admin/users/${user.id}/limits" name=${user.name} onDone=${onChange} onClose=${close} />`;
   if (asked.kind === "once") return html`<${Once} ...${asked} onClose=${close} />`;
   if (asked.kind === "revoke") {
-    return html`<${Confirm} title="Revoke this key?" text="Whoever uses ${asked.key.shown_as} is refused from now on. Clips that are ordered are still made. To change a key without a gap, replace it instead."
+    return html`<${Confirm} title="Revoke this key?" text="Whoever uses ${asked.key.shown_as} is refused from now on, within a second. Clips that are ordered are still made. To change a key without a gap, replace it instead."
       action="Revoke it" onConfirm=${end(`admin/keys/${asked.key.id}`, "The key is revoked.")} onClose=${close} />`;
   }
   if (asked.kind === "withdraw") {
