@@ -1,5 +1,6 @@
 // Every view: its addresses, who may see it, its place in the rail, and the component that shows it.
 
+import { Administration } from "./views/admin/index.js";
 import { Jobs } from "./views/jobs/index.js";
 import { Money } from "./views/money/index.js";
 import { Playground } from "./views/playground/index.js";
@@ -29,6 +30,13 @@ export const VIEWS = [
     who: "signed-in",
     rail: { label: "Money", icon: "money", path: "/money", key: "m" },
     component: Money,
+  },
+  {
+    name: "admin",
+    paths: ["/admin", "/admin/:view"],
+    who: "administrator",
+    rail: { label: "Administration", icon: "admin", path: "/admin", key: "a" },
+    component: Administration,
   },
   { name: "enter", paths: ["/enter"], who: "anybody", component: Enter },
   { name: "invite", paths: ["/invite"], who: "anybody", component: Invite },

@@ -21,6 +21,11 @@ export type Quote = Schemas["QuoteView"];
 export type UserLimits = Schemas["UserLimitsView"];
 export type UsageReport = Schemas["UsageReport"];
 export type UsageRow = Schemas["UsageRow"];
+export type Team = Schemas["TeamView"];
+export type Key = Schemas["KeyView"];
+export type Invitation = Schemas["InvitationView"];
+export type Overview = Schemas["OverviewView"];
+export type Act = Schemas["ActView"];
 export type LimitState = Schemas["LimitStateView"];
 
 /** What a GET of this path is answered with; `any` for paths that are not named here. */

@@ -1,0 +1,66 @@
+import { get, put } from "../../core/api.js";
+import { html, useState } from "../../core/html.js";
+import { amountWords, limitWords, windowWords } from "../../core/words.js";
+import { Bar } from "../../ui/Bar.js";
+import { Button } from "../../ui/Button.js";
+import { Field } from "../../ui/Field.js";
+import { Select } from "../../ui/Select.js";
+import { Time } from "../../ui/Time.js";
+import { Form } from "./Form.js";
+import { UNITS, bodyOf, meaning, windowsOf } from "./kinds.js";
+import { Unread, useReading } from "./reading.js";
+
+/** Limits with what is used, held and left. @param {{limits: import("./kinds.js").Present[], none: string}} props */
+export function LimitList({ limits, none }) {
+  if (!limits.length) return html`<p class="note">${none}</p>`;
+  return html`<ul class="limit-list numbers">${limits.map((limit) => {
+    const { unit, window, amount, used, held, left, resets_at: resets } = limit;
+    const whole = Number(amount);
+    const part = (/** @type {string | number} */ one) => (whole > 0 ? Number(one) / whole : 1);
+    return html`<li key="${unit}-${window}">
+      <div class="row"><b>${limitWords(limit)}</b><span class="push">${amountWords(unit, left)} left ${windowWords(window)}</span></div>
+      <${Bar} used=${part(used)} held=${part(held)} label="${amountWords(unit, used)} used, ${amountWords(unit, held)} held" />
+      <p class="note">${amountWords(unit, used)} used, ${amountWords(unit, held)} held${resets && html`; begins anew <${Time} at=${resets} />`}</p>
+    </li>`;
+  })}</ul>`;
+}
+
+/** Rows of limits that can be changed. @param {{rows: import("./kinds.js").Row[], onChange: (rows: import("./kinds.js").Row[]) => void}} props */
+export function LimitRows({ rows, onChange }) {
+  /** @param {number} at @param {Partial<import("./kinds.js").Row>} part */
+  const change = (at, part) => onChange(rows.map((row, index) => {
+    if (index !== at) return row;
+    const next = { ...row, ...part };
+    const windows = windowsOf(next.unit);
+    return windows.some(({ value }) => value === next.window) ? next : { ...next, window: windows[0].value };
+  }));
+  return html`<fieldset class="stack limit-rows"><legend>Limits</legend>
+    ${!rows.length && html`<p class="note">No limit of its own: only those above it count, of the team and of the whole gateway.</p>`}
+    ${rows.map((row, at) => html`<div class="limit-row" key=${at}>
+      <${Field} label="Amount">${(/** @type {any} */ ids) => html`<input ...${ids} type="text" inputmode="decimal" autocomplete="off" value=${row.amount}
+        onInput=${(/** @type {any} */ event) => change(at, { amount: event.target.value })} />`}</${Field}>
+      <${Select} label="Of what" options=${UNITS} value=${row.unit} onChange=${(/** @type {string} */ unit) => change(at, { unit })} />
+      <${Select} label="In which time" options=${windowsOf(row.unit)} value=${row.window} onChange=${(/** @type {string} */ window) => change(at, { window })} />
+      <${Button} kind="quiet" icon="trash" label="Take this limit away" onPress=${() => onChange(rows.filter((_, index) => index !== at))} />
+      <p class="note">${meaning(row)}</p>
+    </div>`)}
+    <div class="row"><${Button} icon="plus" onPress=${() => onChange([...rows, { unit: "usd", window: "month", amount: "" }])}>Add a limit</${Button}></div>
+  </fieldset>`;
+}
+
+/** Changes the limits at `path`, such as `admin/users/ID/limits`. @param {{path: string, name: string, onDone: () => any, onClose: () => void}} props */
+export function ChangeLimits({ path, name, onDone, onClose }) {
+  const [rows, setRows] = useState(/** @type {import("./kinds.js").Row[] | null} */ (null));
+  const { value, fault, again } = useReading((signal) => get(path, { signal }), [path]);
+  const present = rows ?? value?.data.map((/** @type {any} */ one) => ({ unit: one.unit, window: one.window, amount: `${one.amount}` }));
+  const send = async () => {
+    if (!present) return onClose();
+    await put(path, bodyOf(present));
+    await onDone();
+    onClose();
+  };
+  return html`<${Form} title="Limits of ${name}" action="Set these limits" onSend=${send} onClose=${onClose}>
+    <p class="note">A clip needs room under every limit: the user's, the team's and the gateway's. What is used already stays counted.</p>
+    ${present ? html`<${LimitRows} rows=${present} onChange=${setRows} />` : html`<${Unread} fault=${fault} again=${again} label="Reading the limits" />`}
+  </${Form}>`;
+}

@@ -1,0 +1,29 @@
+import { html } from "../../core/html.js";
+import { Empty } from "../../ui/Empty.js";
+import { Button } from "../../ui/Button.js";
+import { useTitle } from "../../core/title.js";
+import { Audit } from "./Audit.js";
+import { People } from "./People.js";
+import { Status } from "./Status.js";
+
+/** @type {{name: string, label: string, component: any}[]} */
+const PARTS = [
+  { name: "people", label: "People and keys", component: People },
+  { name: "status", label: "Status", component: Status },
+  { name: "audit", label: "Audit log", component: Audit },
+];
+
+/** @param {{params: Record<string, string>, query: URLSearchParams}} props */
+export function Administration({ params, query }) {
+  const part = PARTS.find(({ name }) => name === (params.view ?? PARTS[0].name));
+  useTitle(part ? `${part.label} · Administration` : "Not found");
+  return html`<div class="page admin">
+    <div class="page-head"><h1>Administration</h1></div>
+    <nav class="tabs" aria-label="Parts of the administration">${PARTS.map(
+      ({ name, label }) => html`<a key=${name} href="/admin/${name}" aria-current=${part?.name === name ? "page" : undefined}>${label}</a>`,
+    )}</nav>
+    ${part
+      ? html`<${part.component} key=${part.name} query=${query} />`
+      : html`<${Empty} icon="info" title="Nothing here" text="The administration has no such part."><${Button} href="/admin/people">People and keys</${Button}></${Empty}>`}
+  </div>`;
+}
