@@ -6,7 +6,7 @@ end is the expiry of its hash, so that whoever prolongs it cannot bring back one
 
 from dataclasses import dataclass
 
-from app.domain.accounts import Credential, Key
+from app.domain.accounts import Caller, Credential
 from app.store import keys, scripts
 from app.store.accounts import read_credential_reply
 from app.store.client import Client, Row
@@ -107,10 +107,10 @@ class SessionStore:
 
 
 def session_fields(
-    session_id: str, *, remembered: bool, until_ms: int, key: Key | None, key_digest: str, proof: str
+    session_id: str, *, remembered: bool, until_ms: int, caller: Caller | None, proof: str
 ) -> dict[str, str | int]:
     """The hash of a session; `find_revoked.lua` and `read_credential.lua` read `id`, `team` and `parent`."""
     common: dict[str, str | int] = {"id": session_id, "remembered": int(remembered), "until_ms": until_ms}
-    if key is None:
+    if caller is None:
         return {**common, "proof": proof}
-    return {**common, "team": key.team, "parent": key_digest, "parent_id": key.id}
+    return {**common, "team": caller.team, "parent": caller.digest, "parent_id": caller.key}
