@@ -23,7 +23,6 @@ class Session:
     """A browser that is signed in. Its secret is in the browser's cookie only.
 
     Attributes:
-        id: its id.
         digest: SHA-256 of its secret; the store finds it by this.
         csrf: what a request that changes something must show (`csrf_of`).
         caller: whom its key makes the caller; None for the administrator's.
@@ -31,7 +30,6 @@ class Session:
         expires_ms: when it ends unless it is used, by the store's clock.
     """
 
-    id: str
     digest: str = field(repr=False)
     csrf: str = field(repr=False)
     caller: Caller | None

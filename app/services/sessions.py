@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from app.domain.access import require_key
 from app.domain.accounts import Caller, Key, Team, User, digest, has_form, new_key
 from app.domain.errors import NotFound, StoreUnavailable, Unauthenticated, UnknownLink
-from app.domain.ids import new_id
 from app.domain.sessions import (
     CODE_MS,
     CODE_PREFIX,
@@ -84,9 +83,8 @@ class Sessions:
         secret, now_ms = new_key(SESSION_PREFIX), await self._clock.now_ms()
         until_ms = min(now_ms + LONGEST_MS, (caller and caller.expires_ms) or 2**53)
         expires_ms = until_ms if remembered else min(until_ms, now_ms + IDLE_MS)
-        session = Session(new_id("ses"), digest(secret), csrf_of(secret), caller, remembered, expires_ms)
+        session = Session(digest(secret), csrf_of(secret), caller, remembered, expires_ms)
         fields = session_fields(
-            session.id,
             remembered=remembered,
             until_ms=until_ms,
             caller=caller,
@@ -169,7 +167,7 @@ class Sessions:
         elif not secrets.compare_digest(found.proof, self._proof(secret)):
             raise Unauthenticated("The administrator's key was changed. Sign in again.")
         expires_ms = await self._prolong(session_digest, found)
-        return Session(found.id, session_digest, csrf_of(secret), caller, found.remembered, expires_ms)
+        return Session(session_digest, csrf_of(secret), caller, found.remembered, expires_ms)
 
     async def _prolong(self, session_digest: str, found: StoredSession) -> int:
         """Write when it ends from now on, at most once a minute; a store that takes no writes signs nobody out."""
