@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain.access import require_control, require_key, require_scope
-from app.domain.accounts import Caller, Scope, has_form, new_key
+from app.domain.accounts import Caller, Scope, digest, has_form, id_of, new_key
 from app.domain.clips import shown_output, signed_address
 from app.domain.errors import Conflict, NotFound, Unauthenticated, Unprocessable
 from app.domain.jobs import Job, Status
 from app.domain.prompts import prompts_of
-from app.domain.shares import MAX_WALL_MS, MOST_OF_JOB, MOST_WALLS, SHARE_PREFIX, Share, digest_of, share_id
+from app.domain.shares import MAX_WALL_MS, MOST_OF_JOB, MOST_WALLS, SHARE_PREFIX, Share
 from app.registry.catalog import Catalog
 from app.services.clips import file_of
 from app.services.listing import JobListing
@@ -84,13 +84,12 @@ class Shares:
         self, caller: Caller, most: int, *, seconds: int, prompt: bool, **shared: Any
     ) -> tuple[Share, str]:
         secret, now_ms = new_key(SHARE_PREFIX), await self.clock.now_ms()
-        digest = digest_of(secret)
         share = Share(
-            id=share_id(digest),
+            id=id_of("share", secret),
             team=caller.team,
             user=caller.user,
             key=caller.key,
-            digest=digest,
+            digest=digest(secret),
             created_ms=now_ms,
             expires_ms=now_ms + seconds * 1000,
             prompt=prompt,
@@ -124,9 +123,8 @@ class Shares:
             raise Unauthenticated(
                 "There is no share in the request. Send it as `Authorization: Bearer fg_share_…`."
             )
-        digest = digest_of(secret)
-        share = await self.store.get(share_id(digest))
-        if share is None or not secrets.compare_digest(share.digest, digest):
+        share = await self.store.get(id_of("share", secret))
+        if share is None or not secrets.compare_digest(share.digest, digest(secret)):
             raise Unauthenticated(ENDED)
         found = await self.accounts.key(share.key)
         team, user = await self.accounts.names(share.team, share.user)
