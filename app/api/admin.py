@@ -228,8 +228,7 @@ async def read_ledger(
     limit: PageSize = 50,
 ) -> LedgerPage:
     """Every movement of a team's money, newest first; a deleted team's too."""
-    if await gateway.accounts.team(team) is None:
-        raise NotFound("There is no team with this id.")
+    await gateway.accounts.any_team(team)
     entries = await gateway.ledger.page(team, before=before, count=limit + 1)
     return {"data": [entry_view(entry) for entry in entries[:limit]], "next_cursor": id_after(entries, limit)}
 

@@ -8,8 +8,8 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from app.domain.access import require_key, require_scope
-from app.domain.accounts import NO_TEAM, Caller, Scope, Team
-from app.domain.errors import NotFound, invalid_at
+from app.domain.accounts import Caller, Scope, Team
+from app.domain.errors import invalid_at
 from app.domain.limits import DAY_MS, Window, periods
 from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
@@ -192,10 +192,7 @@ class Usage:
     async def _teams(self, team_id: str | None) -> list[Team]:
         if team_id is None:
             return await self.accounts.teams(deleted=True)
-        team = await self.accounts.team(team_id)
-        if team is None:
-            raise NotFound(NO_TEAM)
-        return [team]
+        return [await self.accounts.any_team(team_id)]
 
     async def _names(self, team: Team, group_by: Grouping) -> dict[str, str] | None:
         """The names of a team's users or keys, or its own, by id; None for groups without names."""

@@ -74,10 +74,17 @@ class AccountStore:
         (row,) = await read_hashes(self._redis, [keys.team(team_id)])
         return read_record(Team, row) if row else None
 
+    async def any_team(self, team_id: str) -> Team:
+        """The team, a deleted one too; NotFound."""
+        team = await self.team(team_id)
+        if team is None:
+            raise NotFound(NO_TEAM)
+        return team
+
     async def require_team(self, team_id: str) -> Team:
         """The team; NotFound when there is none, or it was deleted."""
-        team = await self.team(team_id)
-        if team is None or team.deleted_ms is not None:
+        team = await self.any_team(team_id)
+        if team.deleted_ms is not None:
             raise NotFound(NO_TEAM)
         return team
 
