@@ -63,7 +63,7 @@ class Shares:
         return await self.store.of(caller.team, now_ms=await self.clock.now_ms(), most=MOST_WALLS)
 
     async def share_job(self, caller: Caller, job: Job, *, seconds: int, prompt: bool) -> tuple[Share, str]:
-        """A new share of a job that has a clip, and its secret; Conflict for any other job, or for too many."""
+        """A new share of a job that has a clip, and its address; Conflict for any other job, or for too many."""
         require_key(caller)
         require_control(caller, job)
         file_of(job, "video")
@@ -72,7 +72,7 @@ class Shares:
     async def share_span(
         self, caller: Caller, *, from_ms: int, to_ms: int, seconds: int, prompt: bool, title: str
     ) -> tuple[Share, str]:
-        """A new wall of the team's clips of a span, and its secret; Unprocessable for a span that cannot be."""
+        """A new wall of the team's clips of a span, and its address; Unprocessable for a span that cannot be."""
         require_key(caller)
         require_scope(caller, Scope.TEAM_ADMIN)
         if not 0 < to_ms - from_ms <= MAX_WALL_MS:
@@ -98,7 +98,8 @@ class Shares:
         if len(await self.store.of(share.subject, now_ms=now_ms, most=most)) >= most:
             raise Conflict(f"There are {most} shares of this; end some that are not needed.")
         await self.store.add(share)
-        return share, secret
+        page = "share" if share.kind == "job" else "wall"
+        return share, f"{self.base_url}/{page}#{secret}"  # in the fragment, which no server sees
 
     async def remove(self, caller: Caller, id_: str) -> None:
         """End a share: of the caller's own job, or with `team:admin` any of the team.
