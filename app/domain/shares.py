@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from app.domain.ids import join_ref
+
 SHARE_PREFIX = "fg_share_"
 SHORTEST_SHARE_S, USUAL_SHARE_S, LONGEST_SHARE_S = 60, 7 * 86_400, 30 * 86_400
 MAX_WALL_MS = 366 * 86_400_000
@@ -42,4 +44,4 @@ class Share:
     @property
     def subject(self) -> str:
         """Under which it is listed: the team, or the ref of the job."""
-        return f"{self.team}/{self.job}" if self.job else self.team
+        return join_ref(self.team, self.job) if self.job else self.team

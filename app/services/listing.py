@@ -1,7 +1,7 @@
 """Lists of jobs: newest first, by pages, with filters."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
 
@@ -150,8 +150,7 @@ class JobListing:
 
     async def _named(self, page: JobList) -> JobList:
         """The page with names: one call for all of them."""
-        names = await self.accounts.names_of({(job.team, job.user) for job in page.jobs})
-        return JobList(page.jobs, page.next_cursor, page.scanned, names)
+        return replace(page, names=await self.accounts.names_of({(job.team, job.user) for job in page.jobs}))
 
 
 def _before(cursor: str | None, to_ms: int | None) -> Position | None:

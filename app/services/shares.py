@@ -8,6 +8,7 @@ from app.domain.access import require_control, require_key, require_scope
 from app.domain.accounts import Caller, Scope, digest, has_form, id_of, new_key
 from app.domain.clips import shown_output, signed_address
 from app.domain.errors import Conflict, NotFound, Unauthenticated, Unprocessable
+from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.domain.prompts import prompts_of
 from app.domain.shares import MAX_WALL_MS, MOST_OF_JOB, MOST_WALLS, SHARE_PREFIX, Share
@@ -54,7 +55,7 @@ class Shares:
     async def of_job(self, caller: Caller, job: Job) -> list[Share]:
         """The shares of a job."""
         require_key(caller)
-        return await self.store.of(f"{job.team}/{job.id}", now_ms=await self.clock.now_ms(), most=MOST_OF_JOB)
+        return await self.store.of(join_ref(job.team, job.id), now_ms=await self.clock.now_ms(), most=MOST_OF_JOB)
 
     async def walls(self, caller: Caller) -> list[Share]:
         """The team's walls."""
