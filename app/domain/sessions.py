@@ -14,6 +14,7 @@ LONGEST_MS = 30 * 86_400_000  # no session lasts longer; a remembered one lasts 
 CODE_MS = 15 * 60_000
 MIN_INVITATION_S, DEFAULT_INVITATION_S, MAX_INVITATION_S = 60, 86_400, 30 * 86_400
 INVITATION_KEPT_MS = 30 * 86_400_000  # after its end, so that whoever comes late reads why it opens nothing
+ADMINISTRATOR = "administrator"  # as the audit log names them; the owner of sessions without a key of a user's
 
 InvitationStatus: TypeAlias = Literal["open", "accepted", "revoked", "expired"]
 

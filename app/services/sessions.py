@@ -9,6 +9,7 @@ from app.domain.access import require_key
 from app.domain.accounts import Caller, Key, Team, User, digest, has_form, new_key
 from app.domain.errors import NotFound, StoreUnavailable, Unauthenticated, UnknownLink
 from app.domain.sessions import (
+    ADMINISTRATOR,
     CODE_MS,
     CODE_PREFIX,
     IDLE_MS,
@@ -23,7 +24,6 @@ from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.sessions import SessionStore, StoredSession, session_fields
 
-ADMINISTRATOR = "administrator"  # the owner of sessions without a key of a user's
 PROLONG_EVERY_S = 60.0
 ENDED = "You are not signed in any more: the session has ended. Sign in again."
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from app.api.accept import prefers
 from app.api.deps import CurrentCaller, TheGateway
 from app.api.document_responses import Answers
+from app.api.moments import LONGEST_TIME
 from app.domain.times import iso
 from app.services.usage import Grouping, Report, Sums
 from app.views.usage import UsageReport, report_view, row_view, sums_view
@@ -17,7 +18,6 @@ from app.views.usage import UsageReport, report_view, row_view, sums_view
 CSV = "text/csv"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets run a cell that begins so (OWASP, CSV injection)
 HEADERS = {"Vary": "Accept"}
-LONGEST_TIME = 40  # characters
 router = APIRouter(prefix="/v1", tags=["account"])
 
 
