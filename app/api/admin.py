@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from app.api.admin_bodies import (
-    LONGEST_ID,
     CreditBody,
     KeyBody,
     RotateBody,
@@ -18,6 +17,7 @@ from app.api.body import json_body
 from app.api.deps import EVENT_ID, Administrator, TheGateway, existing_team
 from app.api.document_responses import NO_CONTENT, refusals
 from app.api.paging import PageSize, id_after
+from app.api.strict_body import LONGEST_ID
 from app.domain.accounts import USER_SCOPES
 from app.domain.errors import Code, Malformed, NotFound, Unprocessable, Violation
 from app.domain.money import format_usd
@@ -228,8 +228,7 @@ async def read_ledger(
     limit: PageSize = 50,
 ) -> LedgerPage:
     """Every movement of a team's money, newest first; a deleted team's too."""
-    if await gateway.accounts.team(team) is None:
-        raise NotFound("There is no team with this id.")
+    await gateway.accounts.any_team(team)
     entries = await gateway.ledger.page(team, before=before, count=limit + 1)
     return {"data": [entry_view(entry) for entry in entries[:limit]], "next_cursor": id_after(entries, limit)}
 

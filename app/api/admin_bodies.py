@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.api.strict_body import ModelIds, StrictBody, distinct, web_origin
+from app.api.strict_body import LONGEST_ID, ModelIds, StrictBody, distinct, web_origin
 from app.domain.accounts import (
     AS_GATEWAY,
     MAX_RETENTION_DAYS,
@@ -41,7 +41,6 @@ DAY_S = 86_400
 TEN_YEARS_S = 3653 * DAY_S
 LONGEST_RAISE_S = 366 * DAY_S
 MAX_OVERLAP_S = 7 * DAY_S
-LONGEST_ID = 64
 LONGEST_LIST = 100
 MEMBERS_OF_ACTION = {"adopt": {"upstream_request_id"}, "resubmit": set[str](), "fail": {"charged"}}
 

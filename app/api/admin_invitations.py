@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
-from app.api.admin_bodies import LONGEST_ID, Id, Name, Scopes
+from app.api.admin_bodies import Id, Name, Scopes
 from app.api.body import json_body
 from app.api.deps import Administrator, TheGateway
 from app.api.document_responses import NO_CONTENT, refusals
-from app.api.strict_body import StrictBody
+from app.api.strict_body import LONGEST_ID, StrictBody
 from app.domain.accounts import USER_SCOPES
 from app.domain.sessions import DEFAULT_INVITATION_S, MAX_INVITATION_S, MIN_INVITATION_S
 from app.views.sessions import InvitationList, NewInvitationView, invitation_view

@@ -5,12 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from app.api.admin_bodies import LONGEST_ID
 from app.api.deps import Administrator, TheGateway
 from app.api.document_responses import refusals
+from app.api.strict_body import LONGEST_ID
 from app.api.v1.usage import AS_CSV, Daily, End, Start, usage_reply
-from app.domain.accounts import NO_TEAM
-from app.domain.errors import NotFound
 from app.services.usage import Grouping
 from app.views.usage import UsageReport
 
@@ -39,10 +37,8 @@ async def read_usage_of_all(
 
     Dates in `from` and `to` are the named team's, and UTC's for all teams.
     """
-    found = None if team is None else await gateway.accounts.team(team)
-    if team is not None and found is None:
-        raise NotFound(NO_TEAM)
-    span = await gateway.usage.span(start, end, zone="UTC" if found is None else found.time_zone)
+    zone = "UTC" if team is None else (await gateway.accounts.any_team(team)).time_zone
+    span = await gateway.usage.span(start, end, zone=zone)
     report = await gateway.usage.report(
         team, from_ms=span.from_ms, to_ms=span.to_ms, group_by=group_by, daily=daily
     )

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 from starlette.types import Scope
 
+from app.api.overload import SAFE_METHODS
 from app.domain.errors import Code, Forbidden
 from app.domain.sessions import LONGEST_MS, SESSION_PREFIX, Session
 
 COOKIE = "fg_session"
 PATH = "/v1"
 BELOW = "/v1/"
-SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 CSRF_HEADER = "X-CSRF-Token"
 ANOTHER_PAGE = (
     "The request comes from another web page than this gateway's own; the cookie of a session is for that."

@@ -19,14 +19,13 @@ from app.domain.access import require_scope
 from app.domain.accounts import Caller, Scope, well_formed
 from app.domain.errors import Code, Forbidden, Malformed, Unauthenticated
 from app.domain.jobs import Job
-from app.domain.sessions import Session
+from app.domain.sessions import ADMINISTRATOR, Session
 from app.gateway import Gateway
 from app.telemetry import note
 
 SCHEMES = ("bearer", "key")
 HEADER_NAMES = {b"authorization": "Authorization", b"x-api-key": "X-API-Key"}
 PLAIN_READS = {"GET", "HEAD"}
-ADMINISTRATOR = "administrator"
 ONLY_ADMINISTRATOR = "Only the administrator's key (FILMGATE_ADMIN_KEY) may do this."
 GATEWAY = "gateway"  # of the state that the server shares with the application
 IDEMPOTENCY_LENGTH = 255

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
-from app.api.moments import Moment
+from app.api.moments import Moment, require_order
 from app.api.reads import Reads, query, reads
+from app.api.strict_body import LONGEST_ID
 from app.domain.errors import Unprocessable
 from app.domain.jobs import Status
 from app.domain.prompts import words_of
@@ -14,7 +15,6 @@ from app.services.listing import Filter
 
 METADATA = "metadata."
 BY_METADATA = query("metadata.NAME", "Only jobs with this value under NAME; one such filter")
-LONGEST_ID = 64
 Statuses = Annotated[
     list[Status] | None, Query(description="Only jobs in one of these; may be given more than once")
 ]
@@ -52,8 +52,7 @@ async def _job_filter(
     end: To = None,
 ) -> Filter:
     """The filter; Unprocessable for a range of time that ends before it begins."""
-    if start is not None and end is not None and start >= end:
-        raise Unprocessable("The range of time ends before it begins.")
+    require_order(start, end)
     return Filter(
         statuses=frozenset(status or ()), model=model, metadata=metadata, user=user, from_ms=start, to_ms=end
     )

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from app.domain.errors import Unprocessable
+
 LONGEST_TIME = 40  # characters
 
 
@@ -21,3 +23,9 @@ def _milliseconds(text: object) -> object:
 
 _TIME = WithJsonSchema({"type": "string", "format": "date-time"})
 Moment = Annotated[int, BeforeValidator(_milliseconds), _TIME]
+
+
+def require_order(start: int | None, end: int | None) -> None:
+    """Unprocessable for a range of time that ends before it begins."""
+    if start is not None and end is not None and start >= end:
+        raise Unprocessable("The range of time ends before it begins.")

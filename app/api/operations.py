@@ -4,12 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from app.api.admin_bodies import LONGEST_ID, PauseBody, ResolveBody, ResumeBody
+from app.api.admin_bodies import PauseBody, ResolveBody, ResumeBody
 from app.api.body import json_body
 from app.api.deps import Administrator, TheGateway
 from app.api.document_responses import refusals
 from app.api.job_filters import JobFilter
 from app.api.paging import PageCursor, PageSize
+from app.api.strict_body import LONGEST_ID
 from app.views.history import OperatedJobDetails, operated_job_details
 from app.views.operations import (
     AlertTestView,

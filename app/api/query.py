@@ -29,9 +29,10 @@ def given_query(request: Request) -> Mapping[str, str]:
 
 async def refuse_unknown_parameters(request: Request) -> None:
     """For every route but the page's own; routes with a key check it first, and the parameters after it."""
-    if PAGE in request.scope["route"].tags:
+    if not request.scope["query_string"]:
         return
-    if request.scope["query_string"] and not any(read.key for read in read_by(request.scope["route"].dependant)):
+    route = request.scope["route"]
+    if PAGE not in route.tags and not any(read.key for read in read_by(route.dependant)):
         require_known_parameters(request)
 
 

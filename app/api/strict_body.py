@@ -11,6 +11,7 @@ from app.domain.addresses import read_origin
 
 STRICT = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 NULL = {"type": "null"}
+LONGEST_ID = 64  # characters; of queries too
 
 
 def distinct(values: list[Any]) -> list[Any]:

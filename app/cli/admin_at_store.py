@@ -20,7 +20,7 @@ from app.views.ledger import act_view, entry_view, verdict_view
 from app.views.limits import limit_view, limits_view, present_limit_view
 from app.views.operations import alert_test_view, attempt_view, buying_view, overview_view
 from app.views.sessions import invitation_view
-from app.views.usage import report_view
+from app.views.usage import csv_text, report_view
 
 if TYPE_CHECKING:
     from app.gateway import Gateway  # slow to load: see store_command
@@ -135,8 +135,6 @@ class AdminAtStore:
         return report_view(await self._report(query))
 
     async def usage_csv(self, query: Mapping[str, str | None]) -> str:
-        from app.api.v1.usage import csv_text  # noqa: PLC0415  imports FastAPI, which takes half a second
-
         return csv_text(await self._report(query))
 
     # --- operation -----------------------------------------------------------------------------------------------

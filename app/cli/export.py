@@ -20,7 +20,7 @@ from app.domain.accounts import NO_TEAM
 from app.domain.counting import counted
 from app.domain.errors import FilmgateError, NotFound
 from app.domain.export_range import ExportRange
-from app.services.usage import read_moment
+from app.domain.moments import read_moment
 from app.views.ledger import ActView, EntryView, exported_act, exported_entry
 
 if TYPE_CHECKING:

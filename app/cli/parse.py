@@ -10,8 +10,8 @@ import typer
 from app.domain.errors import FilmgateError
 from app.domain.events import EVENT_TYPES
 from app.domain.limits import UNITS, Limit, Unit, Window
+from app.domain.moments import read_moment
 from app.domain.money import parse_usd
-from app.services.usage import read_moment
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 DURATION = re.compile(r"([0-9]{1,10})([smhd]?)")

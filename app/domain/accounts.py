@@ -13,6 +13,7 @@ KEY_PREFIX = "fg_live_"
 TOKEN_PREFIX = "fg_tok_"  # noqa: S105  a prefix, not a secret
 SECRET_LENGTH = 43  # base-62 digits that hold 256 bits
 CHECK_LENGTH = 6  # base-62 digits that hold a CRC32
+ID_DIGITS = 32  # of a secret's SHA-256: enough that nobody finds another secret for the id
 AS_GATEWAY = 0  # a team's days of retention
 UNLIMITED = -1  # a team's storage limit
 MIN_RETENTION_DAYS, MAX_RETENTION_DAYS = 8, 3650  # an idempotency key works for 7
@@ -210,3 +211,8 @@ def mask_key(key: str) -> str:
 def digest(key: str) -> str:
     """The stored form of a key: its SHA-256. 256 random bits need no slow hash."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def id_of(kind: str, secret: str) -> str:
+    """The id of what a secret opens: the beginning of its digest, so that the secret finds it."""
+    return f"{kind}_{digest(secret)[:ID_DIGITS]}"

@@ -179,7 +179,6 @@ class Job(Order):
     expires_ms: int | None = None
     upstream_request_id: str | None = None
     upstream_status: str | None = None
-    told_failed: bool = False  # fal's webhook reported a failure; the result decides
     polled_ms: int | None = None  # when its last poll began
     upstream_done_ms: int | None = None  # when a poll first found the generation completed
     misses: int = 0  # polls or result reads in a row without a usable answer

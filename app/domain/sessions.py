@@ -14,6 +14,7 @@ LONGEST_MS = 30 * 86_400_000  # no session lasts longer; a remembered one lasts 
 CODE_MS = 15 * 60_000
 MIN_INVITATION_S, DEFAULT_INVITATION_S, MAX_INVITATION_S = 60, 86_400, 30 * 86_400
 INVITATION_KEPT_MS = 30 * 86_400_000  # after its end, so that whoever comes late reads why it opens nothing
+ADMINISTRATOR = "administrator"  # as the audit log names them; the owner of sessions without a key of a user's
 
 InvitationStatus: TypeAlias = Literal["open", "accepted", "revoked", "expired"]
 
@@ -23,7 +24,6 @@ class Session:
     """A browser that is signed in. Its secret is in the browser's cookie only.
 
     Attributes:
-        id: its id.
         digest: SHA-256 of its secret; the store finds it by this.
         csrf: what a request that changes something must show (`csrf_of`).
         caller: whom its key makes the caller; None for the administrator's.
@@ -31,7 +31,6 @@ class Session:
         expires_ms: when it ends unless it is used, by the store's clock.
     """
 
-    id: str
     digest: str = field(repr=False)
     csrf: str = field(repr=False)
     caller: Caller | None

@@ -1,14 +1,14 @@
 """Shares: links under which people without a key see one clip, or a wall of the clips of a period."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Literal
+
+from app.domain.ids import join_ref
 
 SHARE_PREFIX = "fg_share_"
 SHORTEST_SHARE_S, USUAL_SHARE_S, LONGEST_SHARE_S = 60, 7 * 86_400, 30 * 86_400
 MAX_WALL_MS = 366 * 86_400_000
 MOST_OF_JOB, MOST_WALLS = 20, 100
-ID_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +44,4 @@ class Share:
     @property
     def subject(self) -> str:
         """Under which it is listed: the team, or the ref of the job."""
-        return f"{self.team}/{self.job}" if self.job else self.team
-
-
-def digest_of(secret: str) -> str:
-    """The stored form of a secret."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def share_id(digest: str) -> str:
-    """The id is the beginning of the digest, so that the secret finds its share."""
-    return f"share_{digest[:ID_DIGITS]}"
+        return join_ref(self.team, self.job) if self.job else self.team

@@ -131,6 +131,10 @@ class Accounts:
         """The team, a deleted one too, or None."""
         return await self._accounts.team(team_id)
 
+    async def any_team(self, team_id: str) -> Team:
+        """The team, a deleted one too; NotFound."""
+        return await self._accounts.any_team(team_id)
+
     async def _read_caller(self, key_digest: str, *, token: bool, batched: bool = False) -> Caller:
         closed = batched and await self._batch.is_closed(key_digest, token=token)
         return await self.admit(

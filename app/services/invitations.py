@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.domain.accounts import USER_SCOPES, Key, Scope, Team, User, digest, has_form, mask_key, new_key
+from app.domain.accounts import USER_SCOPES, Key, Scope, Team, User, digest, has_form, id_of, mask_key, new_key
 from app.domain.errors import LinkEnded
 from app.domain.ids import new_id
 from app.domain.sessions import DEFAULT_INVITATION_S, INVITATION_PREFIX, Invitation
@@ -10,8 +10,6 @@ from app.services.administration import NewKey
 from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.invitations import NOBODY, InvitationStore, require_open
-
-ID_DIGITS = 32  # of the code's SHA-256: enough that nobody finds another code for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class Invitations:
         now_ms = await self.clock.now_ms()
         code = new_key(INVITATION_PREFIX)
         invitation = Invitation(
-            id=_id_of(code),
+            id=id_of("inv", code),
             team=holder.team,
             user=user,
             scopes=scopes,
@@ -78,7 +76,7 @@ class Invitations:
 
     async def read(self, code: str) -> Invited:
         """Who is invited to what, without using it up; LinkEnded when it cannot be used any more."""
-        found = await self.store.get(_id_of(code)) if has_form(code, INVITATION_PREFIX) else None
+        found = await self.store.get(id_of("inv", code)) if has_form(code, INVITATION_PREFIX) else None
         invitation = require_open(found, await self.clock.now_ms())
         team, user = await self.accounts.names(invitation.team, invitation.user)
         if team is None or user is None or user.deleted_ms is not None or team.deleted_ms is not None:
@@ -100,7 +98,3 @@ class Invitations:
         )
         await self.store.accept(invitation, digest(key), record)
         return NewKey(record, key)
-
-
-def _id_of(code: str) -> str:
-    return f"inv_{digest(code)[:ID_DIGITS]}"

@@ -51,10 +51,8 @@ class Limits:
     async def present(self, owner: str) -> list[tuple[Limit, LimitState]]:
         """The owner's limits in the order of their names, each with what is used, held and left of it; NotFound."""
         team_id = await self._team_of(owner)
-        team = None if team_id is None else await self.accounts.team(team_id)
         user = "" if owner in {GATEWAY, team_id} else owner
-        zone = "UTC" if team is None else team.time_zone
-        asked = Caller(team=team_id or "", user=user, key="", scopes=frozenset(), zone=zone)
+        asked = Caller(team=team_id or "", user=user, key="", scopes=frozenset())  # `states` corrects its time zone
         kind = Owner.GATEWAY if team_id is None else Owner.USER if user else Owner.TEAM
         states = {(one.unit, one.window): one for one in await self.limits.states(asked) if one.owner is kind}
         set_now = (await self.of_each([owner]))[owner]

@@ -1,14 +1,13 @@
 """Lists of jobs: newest first, by pages, with filters."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
 
 from app.domain.access import require_scope, visibility_filter
-from app.domain.accounts import NO_TEAM, Caller, Scope
+from app.domain.accounts import Caller, Scope
 from app.domain.cursors import read_cursor, write_cursor
-from app.domain.errors import NotFound
 from app.domain.ids import split_ref
 from app.domain.jobs import Job, Status
 from app.domain.prompts import has_words
@@ -98,8 +97,8 @@ class JobListing:
 
     async def page_of_all(self, wanted: Filter, *, team: str | None, limit: int, cursor: str | None) -> JobList:
         """Up to `limit` jobs of one team or of all, deleted ones too, older than the cursor; NotFound."""
-        if team is not None and await self.accounts.team(team) is None:
-            raise NotFound(NO_TEAM)
+        if team is not None:
+            await self.accounts.any_team(team)
         if wanted.statuses == {Status.HELD}:
             return await self._named(await self._held(wanted, team, limit=limit, cursor=cursor))
         teams = [team] if team is not None else await self._teams_with(wanted.user)
@@ -151,8 +150,7 @@ class JobListing:
 
     async def _named(self, page: JobList) -> JobList:
         """The page with names: one call for all of them."""
-        names = await self.accounts.names_of({(job.team, job.user) for job in page.jobs})
-        return JobList(page.jobs, page.next_cursor, page.scanned, names)
+        return replace(page, names=await self.accounts.names_of({(job.team, job.user) for job in page.jobs}))
 
 
 def _before(cursor: str | None, to_ms: int | None) -> Position | None:

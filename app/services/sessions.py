@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from app.domain.access import require_key
 from app.domain.accounts import Caller, Key, Team, User, digest, has_form, new_key
 from app.domain.errors import NotFound, StoreUnavailable, Unauthenticated, UnknownLink
-from app.domain.ids import new_id
 from app.domain.sessions import (
+    ADMINISTRATOR,
     CODE_MS,
     CODE_PREFIX,
     IDLE_MS,
@@ -24,7 +24,6 @@ from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.sessions import SessionStore, StoredSession, session_fields
 
-ADMINISTRATOR = "administrator"  # the owner of sessions without a key of a user's
 PROLONG_EVERY_S = 60.0
 ENDED = "You are not signed in any more: the session has ended. Sign in again."
 
@@ -74,27 +73,21 @@ class Sessions:
     async def begin(self, caller: Caller, *, remembered: bool) -> NewSession:
         """Sign in the holder of a key; Forbidden with a browser token. It ends with the key."""
         require_key(caller)
-        secret = new_key(SESSION_PREFIX)
-        found = await self._records.key(caller.key)
-        if found is None:
-            raise Unauthenticated("The key is unknown, or it was revoked.")
-        return await self._begin(secret, caller, remembered=remembered, key=found[1])
+        return await self._begin(caller, remembered=remembered)
 
     async def begin_administrators(self, *, remembered: bool) -> NewSession:
         """Sign in the administrator, whose key the caller has checked. It ends when another key is set."""
-        return await self._begin(new_key(SESSION_PREFIX), None, remembered=remembered, key=None)
+        return await self._begin(None, remembered=remembered)
 
-    async def _begin(self, secret: str, caller: Caller | None, *, remembered: bool, key: Key | None) -> NewSession:
-        now_ms = await self._clock.now_ms()
-        until_ms = min(now_ms + LONGEST_MS, (key and key.expires_ms) or 2**53)
+    async def _begin(self, caller: Caller | None, *, remembered: bool) -> NewSession:
+        secret, now_ms = new_key(SESSION_PREFIX), await self._clock.now_ms()
+        until_ms = min(now_ms + LONGEST_MS, (caller and caller.expires_ms) or 2**53)
         expires_ms = until_ms if remembered else min(until_ms, now_ms + IDLE_MS)
-        session = Session(new_id("ses"), digest(secret), csrf_of(secret), caller, remembered, expires_ms)
+        session = Session(digest(secret), csrf_of(secret), caller, remembered, expires_ms)
         fields = session_fields(
-            session.id,
             remembered=remembered,
             until_ms=until_ms,
-            key=key,
-            key_digest=caller.digest if caller else "",
+            caller=caller,
             proof="" if caller else self._proof(secret),
         )
         owner = _owner(session)
@@ -174,7 +167,7 @@ class Sessions:
         elif not secrets.compare_digest(found.proof, self._proof(secret)):
             raise Unauthenticated("The administrator's key was changed. Sign in again.")
         expires_ms = await self._prolong(session_digest, found)
-        return Session(found.id, session_digest, csrf_of(secret), caller, found.remembered, expires_ms)
+        return Session(session_digest, csrf_of(secret), caller, found.remembered, expires_ms)
 
     async def _prolong(self, session_digest: str, found: StoredSession) -> int:
         """Write when it ends from now on, at most once a minute; a store that takes no writes signs nobody out."""

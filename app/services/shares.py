@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain.access import require_control, require_key, require_scope
-from app.domain.accounts import Caller, Scope, has_form, new_key
+from app.domain.accounts import Caller, Scope, digest, has_form, id_of, new_key
 from app.domain.clips import shown_output, signed_address
 from app.domain.errors import Conflict, NotFound, Unauthenticated, Unprocessable
+from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.domain.prompts import prompts_of
-from app.domain.shares import MAX_WALL_MS, MOST_OF_JOB, MOST_WALLS, SHARE_PREFIX, Share, digest_of, share_id
+from app.domain.shares import MAX_WALL_MS, MOST_OF_JOB, MOST_WALLS, SHARE_PREFIX, Share
 from app.registry.catalog import Catalog
 from app.services.clips import file_of
 from app.services.listing import JobListing
@@ -54,7 +55,7 @@ class Shares:
     async def of_job(self, caller: Caller, job: Job) -> list[Share]:
         """The shares of a job."""
         require_key(caller)
-        return await self.store.of(f"{job.team}/{job.id}", now_ms=await self.clock.now_ms(), most=MOST_OF_JOB)
+        return await self.store.of(join_ref(job.team, job.id), now_ms=await self.clock.now_ms(), most=MOST_OF_JOB)
 
     async def walls(self, caller: Caller) -> list[Share]:
         """The team's walls."""
@@ -63,7 +64,7 @@ class Shares:
         return await self.store.of(caller.team, now_ms=await self.clock.now_ms(), most=MOST_WALLS)
 
     async def share_job(self, caller: Caller, job: Job, *, seconds: int, prompt: bool) -> tuple[Share, str]:
-        """A new share of a job that has a clip, and its secret; Conflict for any other job, or for too many."""
+        """A new share of a job that has a clip, and its address; Conflict for any other job, or for too many."""
         require_key(caller)
         require_control(caller, job)
         file_of(job, "video")
@@ -72,7 +73,7 @@ class Shares:
     async def share_span(
         self, caller: Caller, *, from_ms: int, to_ms: int, seconds: int, prompt: bool, title: str
     ) -> tuple[Share, str]:
-        """A new wall of the team's clips of a span, and its secret; Unprocessable for a span that cannot be."""
+        """A new wall of the team's clips of a span, and its address; Unprocessable for a span that cannot be."""
         require_key(caller)
         require_scope(caller, Scope.TEAM_ADMIN)
         if not 0 < to_ms - from_ms <= MAX_WALL_MS:
@@ -84,13 +85,12 @@ class Shares:
         self, caller: Caller, most: int, *, seconds: int, prompt: bool, **shared: Any
     ) -> tuple[Share, str]:
         secret, now_ms = new_key(SHARE_PREFIX), await self.clock.now_ms()
-        digest = digest_of(secret)
         share = Share(
-            id=share_id(digest),
+            id=id_of("share", secret),
             team=caller.team,
             user=caller.user,
             key=caller.key,
-            digest=digest,
+            digest=digest(secret),
             created_ms=now_ms,
             expires_ms=now_ms + seconds * 1000,
             prompt=prompt,
@@ -99,7 +99,8 @@ class Shares:
         if len(await self.store.of(share.subject, now_ms=now_ms, most=most)) >= most:
             raise Conflict(f"There are {most} shares of this; end some that are not needed.")
         await self.store.add(share)
-        return share, secret
+        page = "share" if share.kind == "job" else "wall"
+        return share, f"{self.base_url}/{page}#{secret}"  # in the fragment, which no server sees
 
     async def remove(self, caller: Caller, id_: str) -> None:
         """End a share: of the caller's own job, or with `team:admin` any of the team.
@@ -124,9 +125,8 @@ class Shares:
             raise Unauthenticated(
                 "There is no share in the request. Send it as `Authorization: Bearer fg_share_…`."
             )
-        digest = digest_of(secret)
-        share = await self.store.get(share_id(digest))
-        if share is None or not secrets.compare_digest(share.digest, digest):
+        share = await self.store.get(id_of("share", secret))
+        if share is None or not secrets.compare_digest(share.digest, digest(secret)):
             raise Unauthenticated(ENDED)
         found = await self.accounts.key(share.key)
         team, user = await self.accounts.names(share.team, share.user)

@@ -1,16 +1,16 @@
 """Usage reports: jobs, seconds of video and dollars, from the ledger's sums by day and hour."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from app.domain.access import require_key, require_scope
-from app.domain.accounts import NO_TEAM, Caller, Scope, Team
-from app.domain.errors import NotFound, invalid_at
+from app.domain.accounts import Caller, Scope, Team
+from app.domain.errors import invalid_at
 from app.domain.limits import DAY_MS, Window, periods
+from app.domain.moments import read_moment
 from app.store.accounts import AccountStore
 from app.store.clock import StoreClock
 from app.store.usage import HOUR_MS, HOURS_KEPT_MS, Tally, UsageStore
@@ -21,8 +21,6 @@ MAX_DAY_MS = DAY_MS + HOUR_MS  # the day on which summer time ends
 MAX_TEAM_DAYS = 20_000  # days of all teams that one report reads: a few seconds
 MAX_ROWS = 20_000  # of one report
 NOON_MS = 12 * HOUR_MS
-LAST_MS = 8000 * 365 * DAY_MS  # in the year 9964; calendars end with 9999
-UNCODED_OFFSET = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)")  # a plus sign that was not percent-encoded
 
 
 class Grouping(StrEnum):
@@ -192,10 +190,7 @@ class Usage:
     async def _teams(self, team_id: str | None) -> list[Team]:
         if team_id is None:
             return await self.accounts.teams(deleted=True)
-        team = await self.accounts.team(team_id)
-        if team is None:
-            raise NotFound(NO_TEAM)
-        return [team]
+        return [await self.accounts.any_team(team_id)]
 
     async def _names(self, team: Team, group_by: Grouping) -> dict[str, str] | None:
         """The names of a team's users or keys, or its own, by id; None for groups without names."""
@@ -243,22 +238,3 @@ def _report(
             rows.append(UsageGroup(own, own_name, day or None, group, name, sums))
             total.add(sums.jobs, sums.video_seconds, sums.spent, sums.held)
     return Report(groups.group_by, groups.daily, span, zone, rows, total, groups.credits)
-
-
-def read_moment(name: str, text: str, zone: str) -> int:
-    """The time (ms) of a date in `zone`, or of a time with its offset."""
-    try:
-        if len(text) <= len("2026-11-22"):
-            day = date.fromisoformat(text)
-            moment = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))
-        else:
-            moment = datetime.fromisoformat(UNCODED_OFFSET.sub("+", text))
-        if moment.utcoffset() is not None:
-            at_ms = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-            if 0 <= at_ms <= LAST_MS:
-                return at_ms
-    except (ValueError, OverflowError):  # no such day, or one beyond the calendar
-        pass
-    raise invalid_at(
-        f"/query/{name}", "not_a_time", "Send a date such as 2026-11-22, or a time such as 2026-11-22T12:00:00Z."
-    )

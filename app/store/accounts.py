@@ -3,10 +3,11 @@
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from app.domain.accounts import NO_TEAM, NO_USER, Credential, Key, Reposts, Scope, Team, User
 from app.domain.errors import NotFound
+from app.domain.sessions import Invitation
 from app.store import keys, scripts
 from app.store.client import Client, Row
 from app.store.commands import Command
@@ -16,10 +17,11 @@ from app.store.reads import pairs, read_hashes
 
 NUMBERS = frozenset({"weight", "retention_days", "storage_bytes"})
 
-RecordT = TypeVar("RecordT", Team, User, Key)
+Record: TypeAlias = Team | User | Key | Invitation
+RecordT = TypeVar("RecordT", Team, User, Key, Invitation)
 
 
-def fields_of(record: Team | User | Key) -> list[str | int]:
+def fields_of(record: Record) -> list[str | int]:
     """`field, value, …` of a record's hash: None is left out, tuples are JSON, scopes are separated by spaces."""
     flat: list[str | int] = []
     for name in record.__slots__:
@@ -34,7 +36,7 @@ def fields_of(record: Team | User | Key) -> list[str | int]:
     return flat
 
 
-def _read(kind: type[RecordT], row: Row) -> RecordT:
+def read_record(kind: type[RecordT], row: Row) -> RecordT:
     """The record in a hash. Fields of newer versions are ignored; older keys have no name."""
     fields: dict[str, str] = {"name": "", **row}
     return kind(**{name: _value(name, fields[name]) for name in kind.__slots__ if name in fields})
@@ -70,12 +72,19 @@ class AccountStore:
     async def team(self, team_id: str) -> Team | None:
         """The team, a deleted one too, or None."""
         (row,) = await read_hashes(self._redis, [keys.team(team_id)])
-        return _read(Team, row) if row else None
+        return read_record(Team, row) if row else None
+
+    async def any_team(self, team_id: str) -> Team:
+        """The team, a deleted one too; NotFound."""
+        team = await self.team(team_id)
+        if team is None:
+            raise NotFound(NO_TEAM)
+        return team
 
     async def require_team(self, team_id: str) -> Team:
         """The team; NotFound when there is none, or it was deleted."""
-        team = await self.team(team_id)
-        if team is None or team.deleted_ms is not None:
+        team = await self.any_team(team_id)
+        if team.deleted_ms is not None:
             raise NotFound(NO_TEAM)
         return team
 
@@ -84,7 +93,7 @@ class AccountStore:
         with store_errors():
             ids = await self._redis.smembers(keys.TEAMS)
         rows = await read_hashes(self._redis, map(keys.team, ids))
-        teams = [_read(Team, row) for row in rows if row]
+        teams = [read_record(Team, row) for row in rows if row]
         return sorted((team for team in teams if deleted or team.deleted_ms is None), key=_age)
 
     async def user(self, user_id: str) -> User | None:
@@ -94,7 +103,7 @@ class AccountStore:
         if team is None:
             return None
         (row,) = await read_hashes(self._redis, [keys.user(team, user_id)])
-        return _read(User, row) if row else None
+        return read_record(User, row) if row else None
 
     async def require_user(self, user_id: str) -> User:
         """The user; NotFound when there is none, or it was deleted."""
@@ -108,13 +117,13 @@ class AccountStore:
         with store_errors():
             ids = await self._redis.smembers(keys.team_users(team_id))
         rows = await read_hashes(self._redis, (keys.user(team_id, user_id) for user_id in ids))
-        users = [_read(User, row) for row in rows if row]
+        users = [read_record(User, row) for row in rows if row]
         return sorted((user for user in users if deleted or user.deleted_ms is None), key=_age)
 
     async def names(self, team_id: str, user_id: str) -> tuple[Team | None, User | None]:
         """A team and one of its users, in one round trip."""
         team, user = await read_hashes(self._redis, [keys.team(team_id), keys.user(team_id, user_id)])
-        return (_read(Team, team) if team else None, _read(User, user) if user else None)
+        return (read_record(Team, team) if team else None, read_record(User, user) if user else None)
 
     async def names_of(self, users: Collection[tuple[str, str]]) -> AccountNames:
         """The names of these users, each given with its team, and of their teams, in one round trip."""
@@ -139,7 +148,7 @@ class AccountStore:
         if digest is None:
             return None
         (row,) = await read_hashes(self._redis, [keys.key(digest)])
-        return (digest, _read(Key, row)) if row else None
+        return (digest, read_record(Key, row)) if row else None
 
     async def keys_of(self, user_ids: Iterable[str]) -> list[tuple[str, Key]]:
         """Digest and record of every key of these users, revoked ones too, the oldest first."""
@@ -150,7 +159,7 @@ class AccountStore:
             ids = [key_id for found in await pipe.execute() for key_id in found]
             digests = list(filter(None, await self._redis.hmget(keys.KEYS, ids))) if ids else []
         rows = await read_hashes(self._redis, map(keys.key, digests))
-        found = [(digest, _read(Key, row)) for digest, row in zip(digests, rows, strict=True) if row]
+        found = [(digest, read_record(Key, row)) for digest, row in zip(digests, rows, strict=True) if row]
         return sorted(found, key=lambda pair: _age(pair[1]))
 
     async def last_used(self, key_ids: Sequence[str]) -> dict[str, int]:
@@ -213,7 +222,7 @@ def read_credential_reply(
     now_ms: int, record: Sequence[str], parent: Sequence[str], zone: str | None, reposts: str | None
 ) -> Credential:
     """What `read_credential.lua` returns, read."""
-    key, parent_key = _read(Key, pairs(record)), _read(Key, pairs(parent)) if parent else None
+    key, parent_key = read_record(Key, pairs(record)), read_record(Key, pairs(parent)) if parent else None
     return Credential(key, parent_key, zone or "UTC", Reposts(reposts or Reposts.ANSWERED), now_ms)
 
 
@@ -221,6 +230,6 @@ def _age(record: Team | User | Key) -> tuple[int, str]:
     return record.created_ms, record.id
 
 
-def put_record(name: str, record: Team | User | Key) -> Command:
+def put_record(name: str, record: Record) -> Command:
     """The write of a record under this key."""
     return ("HSET", name, *fields_of(record))

@@ -157,7 +157,6 @@ def _packed_anew(flat: Sequence[str]) -> tuple[bytes, list[str]] | None:
         before,
         start_timeout_ms=None,
         cancel_sent_ms=None,
-        told_failed=False,
         misses=0,
         polled_ms=None,
         pending_output=None,

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from app.domain.accounts import Key, Scope
+from app.domain.accounts import Key
 from app.domain.errors import FilmgateError, LinkEnded, NotFound, UnknownLink
 from app.domain.sessions import INVITATION_KEPT_MS, Invitation
 from app.domain.times import iso
 from app.store import keys
+from app.store.accounts import put_record, read_record
 from app.store.administration import put_key
 from app.store.audit import AuditStore
-from app.store.client import Client, Row
+from app.store.client import Client
 from app.store.commands import Command, Require, team_exists, user_exists
 from app.store.connection import store_errors
 from app.store.reads import read_hashes
@@ -39,7 +40,7 @@ class InvitationStore:
             "expires": iso(invitation.expires_ms),
         }
         writes: list[Command] = [
-            ("HSET", name, *_fields(invitation)),
+            put_record(name, invitation),
             ("PEXPIREAT", name, forgotten_ms),
             ("ZREMRANGEBYSCORE", keys.INVITATIONS, "-inf", invitation.created_ms),
             ("ZADD", keys.INVITATIONS, forgotten_ms, invitation.id),
@@ -77,7 +78,7 @@ class InvitationStore:
     async def get(self, invitation_id: str) -> Invitation | None:
         """The invitation, an ended one too; None when there is none."""
         (row,) = await read_hashes(self._redis, [keys.invitation(invitation_id)])
-        return _read(row) if row else None
+        return read_record(Invitation, row) if row else None
 
     async def require(self, invitation_id: str) -> Invitation:
         """The invitation; NotFound."""
@@ -91,7 +92,8 @@ class InvitationStore:
         with store_errors():
             ids: Sequence[str] = await self._redis.zrange(keys.INVITATIONS, 0, -1)
         rows = await read_hashes(self._redis, map(keys.invitation, ids))
-        return sorted((_read(row) for row in rows if row), key=lambda one: (one.created_ms, one.id), reverse=True)
+        found = [read_record(Invitation, row) for row in rows if row]
+        return sorted(found, key=lambda one: (one.created_ms, one.id), reverse=True)
 
 
 def require_open(invitation: Invitation | None, now_ms: int) -> Invitation:
@@ -110,26 +112,3 @@ def _is_there(invitation: Invitation) -> Require:
 
 def _or(required: Require, error: FilmgateError) -> Require:
     return Require(required.condition, error)
-
-
-def _fields(invitation: Invitation) -> list[str | int]:
-    return [
-        *("id", invitation.id, "team", invitation.team, "user", invitation.user),
-        *("scopes", " ".join(sorted(invitation.scopes)), "key_name", invitation.key_name),
-        *("created_ms", invitation.created_ms, "expires_ms", invitation.expires_ms),
-    ]
-
-
-def _read(row: Row) -> Invitation:
-    return Invitation(
-        id=row["id"],
-        team=row["team"],
-        user=row["user"],
-        scopes=frozenset(map(Scope, row["scopes"].split())),
-        key_name=row["key_name"],
-        created_ms=int(row["created_ms"]),
-        expires_ms=int(row["expires_ms"]),
-        accepted_ms=int(row["accepted_ms"]) if "accepted_ms" in row else None,
-        revoked_ms=int(row["revoked_ms"]) if "revoked_ms" in row else None,
-        key=row.get("key"),
-    )

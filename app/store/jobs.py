@@ -39,7 +39,6 @@ REQUEST_REMEMBERED_MS = 2 * DAY_MS
 PAGE = 1000  # records read at once
 BILLING_MS = 60_000  # fal's billing events come a little late
 
-TOLD_FAILED = "told_failed"  # what the end's script returns for a success that fal's webhook has called a failure
 NOW = "@now"  # in a field: the store's time (ms)
 UNTIL = "@until"  # in a field of an end: when the record is deleted (ms), by the team's days
 
@@ -210,7 +209,7 @@ class JobStore:
             fields={"error": error, **{name: getattr(made, name) for name in MADE_FIELDS}},
             keep=made.clip_secret is not None and not is_kept(made.output),
         )
-        return "" if reached is None else "told_failed" if reached == TOLD_FAILED else "ended"
+        return "" if reached is None else "told_failed" if reached == "told_failed" else "ended"
 
     async def _advance(self, job: Job, from_states: tuple[Status, ...], status: Status, **change: Any) -> bool:
         return await self._move(job, from_states, status, **change) is not None
@@ -263,7 +262,7 @@ class JobStore:
                 rest=write_fields(fields or {}),
             )
         if reached is not None:
-            now = Status.SUCCEEDED if reached == TOLD_FAILED else Status(reached)
+            now = Status.SUCCEEDED if reached == "told_failed" else Status(reached)
             _note(job, now, charge if status.ended else Charge.RELEASE, fields or {})
         return reached
 

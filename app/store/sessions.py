@@ -6,7 +6,8 @@ end is the expiry of its hash, so that whoever prolongs it cannot bring back one
 
 from dataclasses import dataclass
 
-from app.domain.accounts import Credential, Key
+from app.domain.accounts import Caller, Credential
+from app.domain.ids import new_id
 from app.store import keys, scripts
 from app.store.accounts import read_credential_reply
 from app.store.client import Client, Row
@@ -24,7 +25,6 @@ class StoredSession:
     session, which has a `proof` instead.
     """
 
-    id: str
     remembered: bool
     until_ms: int
     now_ms: int
@@ -67,7 +67,6 @@ class SessionStore:
             return None
         credential = read_credential_reply(now_ms, parent, [], zone, reposts) if parent else None
         return StoredSession(
-            id=row["id"],
             remembered=row["remembered"] == "1",
             until_ms=int(row["until_ms"]),
             now_ms=now_ms,
@@ -106,11 +105,9 @@ class SessionStore:
         return key_digest
 
 
-def session_fields(
-    session_id: str, *, remembered: bool, until_ms: int, key: Key | None, key_digest: str, proof: str
-) -> dict[str, str | int]:
+def session_fields(*, remembered: bool, until_ms: int, caller: Caller | None, proof: str) -> dict[str, str | int]:
     """The hash of a session; `find_revoked.lua` and `read_credential.lua` read `id`, `team` and `parent`."""
-    common: dict[str, str | int] = {"id": session_id, "remembered": int(remembered), "until_ms": until_ms}
-    if key is None:
+    common: dict[str, str | int] = {"id": new_id("ses"), "remembered": int(remembered), "until_ms": until_ms}
+    if caller is None:
         return {**common, "proof": proof}
-    return {**common, "team": key.team, "parent": key_digest, "parent_id": key.id}
+    return {**common, "team": caller.team, "parent": caller.digest}

@@ -1,14 +1,16 @@
 """Limits as they are set, and their present state."""
 
 from collections.abc import Sequence
-from typing import NotRequired
+from typing import TYPE_CHECKING, NotRequired
 
 from typing_extensions import TypedDict
 
 from app.domain.limits import Limit, LimitState, Owner, Unit, Window, format_amount, tightest
 from app.domain.times import iso
-from app.services.limits import UserLimits
 from app.views.fields import Time
+
+if TYPE_CHECKING:
+    from app.services.limits import UserLimits  # loads the store's client, which no command at a server needs
 
 Amount = str | int  # dollars as a decimal string, other units as an integer
 
@@ -95,7 +97,7 @@ def limits_view(limits: Sequence[Limit]) -> list[LimitView]:
     return [limit_view(limit) for limit in sorted(limits, key=lambda limit: limit.name)]
 
 
-def user_limits_page(users: Sequence[UserLimits], next_cursor: str | None) -> UserLimitsPage:
+def user_limits_page(users: Sequence["UserLimits"], next_cursor: str | None) -> UserLimitsPage:
     """A page of users."""
     return {
         "data": [

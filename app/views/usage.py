@@ -1,5 +1,7 @@
-"""Usage: jobs, seconds of video and dollars."""
+"""Usage: jobs, seconds of video and dollars; as JSON, and as CSV."""
 
+import csv
+import io
 from typing import NotRequired, cast
 
 from typing_extensions import TypedDict
@@ -8,6 +10,8 @@ from app.domain.money import format_usd
 from app.domain.times import iso
 from app.services.usage import Grouping, Report, Sums, UsageGroup
 from app.views.fields import Time, Usd
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets run a cell that begins so (OWASP, CSV injection)
 
 
 class SumsView(TypedDict):
@@ -83,3 +87,30 @@ def report_view(report: Report) -> UsageReport:
         "total": sums_view(report.total),
         "credits_usd": format_usd(report.credits),
     }
+
+
+def csv_text(report: Report) -> str:
+    """The rows as CSV with a header line (RFC 4180)."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([*_columns(report), *sums_view(Sums())])
+    for row in report.rows:
+        numbers = sums_view(row.sums)
+        view = row_view(row, report.group_by)
+        texts = [_harmless(str(text)) for column, text in view.items() if column not in numbers]
+        writer.writerow([*texts, *numbers.values()])
+    return out.getvalue()
+
+
+def _columns(report: Report) -> list[str]:
+    """The columns before the numbers, in the order of a row's members."""
+    of_teams, by = ["team", "team_name"], report.group_by
+    before = [*(of_teams if report.time_zone is None else []), *(["day"] if report.daily else [])]
+    own = of_teams if by is Grouping.TEAM else [by.value]
+    named = ["name"] if by in {Grouping.USER, Grouping.KEY} else []
+    return list(dict.fromkeys([*before, *own, *named]))
+
+
+def _harmless(text: str) -> str:
+    """Text that a spreadsheet shows instead of running it."""
+    return f"'{text}" if text.startswith(FORMULA) else text

@@ -10,13 +10,12 @@ from pydantic import Field
 from app.api.body import json_body
 from app.api.deps import CurrentCaller, OwnJob, TheGateway
 from app.api.document_responses import refusals
-from app.api.moments import Moment
+from app.api.moments import Moment, require_order
 from app.api.paging import PageCursor, PageSize, link_to_next
 from app.api.strict_body import StrictBody
 from app.api.v1.webhook_bodies import EventType, EventTypes
 from app.domain.accounts import Caller
 from app.domain.deliveries import MAX_REPLAYED_PER_REQUEST, DeliveryStatus, LogFilter
-from app.domain.errors import Unprocessable
 from app.gateway import Gateway
 from app.services.delivery_log import DeliveryPage
 from app.views.webhooks import DeliveryList, DeliveryView, ReplayedView, delivery_list, delivery_view, replayed_view
@@ -122,8 +121,7 @@ async def replay_deliveries(caller: CurrentCaller, body: ReadReplay, gateway: Th
 def _filter(
     status: DeliveryStatus | None, events: list[str] | None, start: int | None, end: int | None
 ) -> LogFilter:
-    if start is not None and end is not None and start >= end:
-        raise Unprocessable("The range of time ends before it begins.")
+    require_order(start, end)
     statuses = None if status is None else frozenset({status})
     return LogFilter(None, statuses, None if events is None else frozenset(events), start, end)
 

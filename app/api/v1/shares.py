@@ -56,8 +56,7 @@ OpenShare = Annotated[Share, Depends(share_reader)]
 @router.post("/jobs/{job_id}/shares", status_code=201, responses=refusals(409), summary="Share a clip")
 async def share_job(job: OwnJob, caller: CurrentCaller, body: ReadShare, gateway: TheGateway) -> ShareView:
     """A link to a page with the clip, for people without a key; `url` is shown once."""
-    share, secret = await gateway.shares.share_job(caller, job, seconds=body.expires_in, prompt=body.prompt)
-    return share_view(share, f"{gateway.settings.base_url}/share#{secret}")
+    return share_view(*await gateway.shares.share_job(caller, job, seconds=body.expires_in, prompt=body.prompt))
 
 
 @router.get("/jobs/{job_id}/shares", summary="Who may see a clip")
@@ -69,7 +68,7 @@ async def list_job_shares(job: OwnJob, caller: CurrentCaller, gateway: TheGatewa
 @router.post("/shares", status_code=201, responses=refusals(409), summary="Share a wall of clips")
 async def share_span(caller: CurrentCaller, body: ReadWall, gateway: TheGateway) -> ShareView:
     """A link to a page with all clips of the team from a period; for `team:admin`. `url` is shown once."""
-    share, secret = await gateway.shares.share_span(
+    share, url = await gateway.shares.share_span(
         caller,
         from_ms=body.start,
         to_ms=body.end,
@@ -77,7 +76,7 @@ async def share_span(caller: CurrentCaller, body: ReadWall, gateway: TheGateway)
         prompt=body.prompt,
         title=body.title.strip(),
     )
-    return share_view(share, f"{gateway.settings.base_url}/wall#{secret}")
+    return share_view(share, url)
 
 
 @router.get("/shares", summary="The team's walls")

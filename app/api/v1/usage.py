@@ -1,7 +1,5 @@
 """Usage over HTTP, as JSON or CSV."""
 
-import csv
-import io
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -10,14 +8,13 @@ from fastapi.responses import JSONResponse, Response
 from app.api.accept import prefers
 from app.api.deps import CurrentCaller, TheGateway
 from app.api.document_responses import Answers
+from app.api.moments import LONGEST_TIME
 from app.domain.times import iso
-from app.services.usage import Grouping, Report, Sums
-from app.views.usage import UsageReport, report_view, row_view, sums_view
+from app.services.usage import Grouping, Report
+from app.views.usage import UsageReport, csv_text, report_view
 
 CSV = "text/csv"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets run a cell that begins so (OWASP, CSV injection)
 HEADERS = {"Vary": "Accept"}
-LONGEST_TIME = 40  # characters
 router = APIRouter(prefix="/v1", tags=["account"])
 
 
@@ -56,30 +53,3 @@ def usage_reply(request: Request, report: Report) -> Response:
     name = f"usage-{iso(report.span.from_ms)[:10]}-by-{report.group_by.value}{daily}.csv"
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(csv_text(report), headers=headers, media_type=CSV)
-
-
-def csv_text(report: Report) -> str:
-    """The rows as CSV with a header line (RFC 4180)."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([*_columns(report), *sums_view(Sums())])
-    for row in report.rows:
-        numbers = sums_view(row.sums)
-        view = row_view(row, report.group_by)
-        texts = [_harmless(str(text)) for column, text in view.items() if column not in numbers]
-        writer.writerow([*texts, *numbers.values()])
-    return out.getvalue()
-
-
-def _columns(report: Report) -> list[str]:
-    """The columns before the numbers, in the order of a row's members."""
-    of_teams, by = ["team", "team_name"], report.group_by
-    before = [*(of_teams if report.time_zone is None else []), *(["day"] if report.daily else [])]
-    own = of_teams if by is Grouping.TEAM else [by.value]
-    named = ["name"] if by in {Grouping.USER, Grouping.KEY} else []
-    return list(dict.fromkeys([*before, *own, *named]))
-
-
-def _harmless(text: str) -> str:
-    """Text that a spreadsheet shows instead of running it."""
-    return f"'{text}" if text.startswith(FORMULA) else text
