@@ -6,7 +6,6 @@ import { follow } from "../../core/live.js";
 import { persist } from "../../core/retry.js";
 import { refreshMe } from "../../core/session.js";
 import { useTitle } from "../../core/title.js";
-import { viewOf } from "../../core/views.js";
 import { ENDS, STATES, webAddress } from "../../core/words.js";
 import { State } from "../../ui/Badge.js";
 import { Button } from "../../ui/Button.js";
@@ -80,7 +79,7 @@ export function Stage() {
     ${takes.length > 0
       ? html`<div class="takes many-${Math.min(takes.length, 4)}">${takes.map((job) => html`<${Take} key=${job.id} job=${job} many=${takes.length > 1} onClose=${() => (onStage.value = onStage.value.filter((id) => id !== job.id))} />`)}</div>`
       : html`<${First} />`}
-    ${earlier.length > 0 && html`<div class="earlier"><div class="row"><h2>Earlier</h2>${viewOf("/jobs") && html`<a class="push small" href="/jobs">All clips</a>`}</div>
+    ${earlier.length > 0 && html`<div class="earlier"><div class="row"><h2>Earlier</h2><a class="push small" href="/jobs">All clips</a></div>
       <ul class="strip">${earlier.map((id) => html`<li key=${id}><${Thumb} job=${jobs.value[id]} /></li>`)}</ul></div>`}
     ${compared.value.length > 0 && html`<${CompareBar} />`}
   </section>`;

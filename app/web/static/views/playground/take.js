@@ -11,7 +11,6 @@ import { copyText } from "../../ui/Copy.js";
 import { Icon } from "../../ui/Icon.js";
 import { Time } from "../../ui/Time.js";
 import { toast } from "../../ui/Toast.js";
-import { viewOf } from "../../core/views.js";
 import { usualRuns } from "./quote.js";
 import { pictureOf } from "./schema.js";
 import { ShareDialog } from "../share/ShareDialog.js";
@@ -39,7 +38,6 @@ export function Take({ job, many, onClose }) {
   const [sharing, setSharing] = useState(false);
   const title = models.value?.find(({ id }) => id === job.model)?.title ?? job.model;
   const live = !ENDS.has(job.status);
-  const page = `/jobs/${job.id}`;
   const cancel = async () => takeJob(await post(`jobs/${job.id}/cancel`));
   return html`<article class="take ${job.status}" aria-label="Take: ${promptOf(job).slice(0, 60)}" data-status=${job.status}>
     <div class="take-picture">
@@ -59,7 +57,7 @@ export function Take({ job, many, onClose }) {
           <${Button} kind="quiet" icon="compare" aria-pressed=${compared.value.includes(job.id)} onPress=${() => compare(job.id)}>Compare</${Button}>`}
         ${job.input && html`<${Button} kind="quiet" icon="again" onPress=${() => again(job)}>Again with changes</${Button}>`}
         ${live && !job.cancel_requested_at && html`<${Button} kind="quiet" icon="close" onPress=${() => setAsking(true)}>Cancel</${Button}>`}
-        ${viewOf(page) && html`<a class="button quiet" href=${page}>Details</a>`}
+        <a class="button quiet" href="/jobs/${job.id}">Details</a>
         ${many && !live && html`<${Button} kind="quiet" icon="close" label="Take it off the stage" onPress=${onClose} />`}
       </div>
     </div>
