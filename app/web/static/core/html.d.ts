@@ -25,7 +25,7 @@ export function useCallback<T extends (...given: any[]) => unknown>(call: T, on:
 export function useEffect(act: () => Cleanup, on?: readonly unknown[]): void;
 export function useLayoutEffect(act: () => Cleanup, on?: readonly unknown[]): void;
 
-export function signal<T>(first: T): Signal<T>;
+export function signal<T>(first: T, calls?: { watched?: () => void; unwatched?: () => void }): Signal<T>;
 export function computed<T>(make: () => T): Reading<T>;
 export function effect(act: () => Cleanup): () => void;
 export function batch<T>(act: () => T): T;

@@ -1,7 +1,8 @@
 // One take: how far it is, then the clip.
 
-import { get, post, serverNow } from "../../core/api.js";
-import { html, signal, useEffect, useState } from "../../core/html.js";
+import { get, post } from "../../core/api.js";
+import { nowBySeconds } from "../../core/clock.js";
+import { html, useEffect, useState } from "../../core/html.js";
 import { ENDS, cancelWarning, clock, cost, explain, plural, roughly, webAddress, whyFailed } from "../../core/words.js";
 import { State } from "../../ui/Badge.js";
 import { Button } from "../../ui/Button.js";
@@ -18,9 +19,6 @@ import { compare, compared, models, promptOf, reuse, takeJob } from "./state.js"
 
 const LOOK_MS = 3000;
 const SHARED_S = 86_400;
-
-const now = signal(Date.now());
-setInterval(() => (now.value = Date.now()), 1000);
 
 /** The steps that a job goes through, in words. @type {[string, string][]} */
 const STAGES = [["queued", "In line"], ["submitting", "Handed over"], ["running", "Being made"], ["finalizing", "Being fetched"], ["succeeded", "Ready"]];
@@ -79,14 +77,14 @@ function useLooks(job) {
 /** The source picture with what is going on above it. @param {{job: any}} props */
 function Waiting({ job }) {
   const picture = webAddress(pictureOf(job.input));
+  if (ENDS.has(job.status)) return html`<div class="waiting over">${picture && html`<img src=${picture} alt="" />`}</div>`;
   const running = job.status === "running" || job.status === "finalizing";
   const since = running && job.submitted_at ? job.submitted_at : job.created_at;
-  const elapsed = (serverNow(now.value) - Date.parse(since)) / 1000;
+  const elapsed = (nowBySeconds() - Date.parse(since)) / 1000;
   const usual = usualRuns.get(job.model);
   const share = logged(job) ?? (running && usual ? Math.min(0.95, elapsed / usual) : null);
   const step = STAGES.findIndex(([status]) => status === job.status);
   const last = (job.logs ?? []).at(-1)?.message;
-  if (ENDS.has(job.status)) return html`<div class="waiting over">${picture && html`<img src=${picture} alt="" />`}</div>`;
   return html`<div class="waiting">
     ${picture && html`<img src=${picture} alt="The picture that the clip begins with" />`}
     <div class="waiting-words">
