@@ -3,6 +3,7 @@
 import { html, useState } from "../../core/html.js";
 import { isAdministrator } from "../../core/session.js";
 import { useTitle } from "../../core/title.js";
+import { whyOf } from "../../core/why.js";
 import { ENDS, STATES, cost, explain } from "../../core/words.js";
 import { State } from "../../ui/Badge.js";
 import { Button } from "../../ui/Button.js";
@@ -22,7 +23,6 @@ import { AtFal, Inputs, Metadata } from "./Inputs.js";
 import { Resolve } from "./Resolve.js";
 import { useJob } from "./job.js";
 import { safeMedia } from "./media.js";
-import { whyOf } from "./words.js";
 
 const TITLE = 60;
 

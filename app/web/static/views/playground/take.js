@@ -3,7 +3,8 @@
 import { get, post } from "../../core/api.js";
 import { nowBySeconds } from "../../core/clock.js";
 import { html, useEffect, useState } from "../../core/html.js";
-import { ENDS, cancelWarning, clock, cost, explain, plural, roughly, webAddress, whyFailed } from "../../core/words.js";
+import { whyOf } from "../../core/why.js";
+import { ENDS, cancelWarning, clock, cost, explain, plural, roughly, webAddress } from "../../core/words.js";
 import { State } from "../../ui/Badge.js";
 import { Button } from "../../ui/Button.js";
 import { Clip } from "../../ui/Clip.js";
@@ -99,10 +100,10 @@ function Waiting({ job }) {
 /** Why it waits, is held or has failed, with fal's own words. @param {{job: any}} props */
 function Reason({ job }) {
   if (job.status !== "failed" || !job.error) return explain(job) ? html`<p class="note explain" role="status">${explain(job)}</p>` : null;
-  const { sentence, reason, link, next } = whyFailed(job.error);
+  const { sentence, reasons, next } = whyOf(job.error);
   return html`<div class="failed-why" role="status"><p><b>${sentence}</b> ${next}</p>
-    ${reason && html`<p>fal says: ${reason}</p>`}
-    ${link && html`<p><a href=${link} target="_blank" rel="noopener noreferrer">What fal says about this error</a></p>`}</div>`;
+    ${reasons.map(({ message, type, link }) => html`<p>fal says: ${message || type}</p>
+      ${link && html`<p><a href=${link} target="_blank" rel="noopener noreferrer">What fal says about this error</a></p>`}`)}</div>`;
 }
 
 /** @param {{job: any}} props */
