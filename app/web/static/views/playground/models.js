@@ -1,13 +1,14 @@
 // The choice of a model: what each takes, what the usual clip costs, and why one cannot be had.
 
 import { html, useState } from "../../core/html.js";
+import { models } from "../../core/models.js";
 import { dollars } from "../../core/words.js";
 import { Badge } from "../../ui/Badge.js";
 import { Dialog } from "../../ui/Dialog.js";
 import { Icon } from "../../ui/Icon.js";
 import { Segments } from "../../ui/Segments.js";
 import { mediaKind } from "./schema.js";
-import { chooseModel, model, models } from "./state.js";
+import { chooseModel, model } from "./state.js";
 
 /** @type {Record<string, string>} */
 const KINDS = {

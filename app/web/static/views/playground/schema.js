@@ -163,12 +163,3 @@ function cleanObject(schema, value) {
 /** True while a file of these values is being uploaded. @param {any} values @returns {boolean} */
 export const isUploading = (values) =>
   Boolean(values) && typeof values === "object" && (values.uploading === true || Object.values(values).some(isUploading));
-
-/** The picture that a job begins with, as an address, or "". @param {Record<string, any> | null} input */
-export function pictureOf(input) {
-  for (const name of ["start_image_url", "image_url", "image_urls", "input_image_urls", "end_image_url", "tail_image_url"]) {
-    const value = Array.isArray(input?.[name]) ? input[name][0] : input?.[name];
-    if (value) return typeof value === "string" ? value : (value.url ?? "");
-  }
-  return "";
-}

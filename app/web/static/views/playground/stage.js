@@ -2,6 +2,7 @@
 
 import { get } from "../../core/api.js";
 import { html, useEffect } from "../../core/html.js";
+import { fileOf, pictureOf, promptOf } from "../../core/job.js";
 import { follow } from "../../core/live.js";
 import { persist } from "../../core/retry.js";
 import { refreshMe } from "../../core/session.js";
@@ -15,7 +16,7 @@ import { Spinner } from "../../ui/Spinner.js";
 import { say, toast } from "../../ui/Toast.js";
 import { CompareDialog } from "./compare.js";
 import { canSample, takeSample } from "./sample.js";
-import { compare, compared, jobs, model, onStage, pictureOf, promptOf, recent, takeJob } from "./state.js";
+import { compare, compared, jobs, model, onStage, recent, takeJob } from "./state.js";
 import { Take } from "./take.js";
 
 const RECENT = 12;
@@ -98,7 +99,7 @@ function First() {
 function Thumb({ job }) {
   const picture = webAddress(pictureOf(job.input));
   const words = promptOf(job);
-  const playable = job.status === "succeeded" && (job.output?.video || job.output?.audio);
+  const playable = job.status === "succeeded" && fileOf(job);
   return html`<div class="thumb">
     <button type="button" class="thumb-picture" aria-label="Show: ${words.slice(0, 80)}" onClick=${() => (onStage.value = [job.id])}>
       ${playable && job.output.video ? html`<${Clip} job=${job} quiet poster=${picture} label="" />` : picture ? html`<img src=${picture} alt="" loading="lazy" />` : html`<span class="thumb-words">${words}</span>`}
