@@ -7,20 +7,12 @@ from typing_extensions import TypedDict
 
 from app.domain.errors import Code
 from app.domain.remedies import JOB_ERRORS, REMEDIES
+from app.views.page_head import PAGE_HEAD
 
 CODE_SPAN = re.compile(r"`([^`]+)`")
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title} · Filmgate</title>
-<link rel="icon" href="../static/icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="../static/guide.css">
-</head>
-<body>
-<header class="bar"><a href="../">Filmgate</a></header>
+PAGE = (
+    PAGE_HEAD
+    + """<header class="bar"><a href="{root}">Filmgate</a></header>
 <main class="page" id="main">
 <p class="kind">{kind}</p>
 <h1>{title}</h1>
@@ -32,6 +24,7 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
+)
 
 
 class CodeView(TypedDict):
@@ -60,6 +53,7 @@ def code_page(view: CodeView) -> str:
     """The same as HTML."""
     kind = "A job's error" if view["status"] is None else f"Error {view['status']}"
     return PAGE.format(
+        root="../",
         code=view["code"],
         kind=kind,
         title=html.escape(view["title"]),

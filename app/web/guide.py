@@ -11,24 +11,17 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
+from app.views.page_head import PAGE_HEAD
+
 ROOM = Path(__file__).parent
 PICTURES = {".png", ".svg"}
 DECISIONS = "decisions"
 GROUP = re.compile(r"^## (?P<group>.+)$|^- \[(?P<title>.+?)\]\((?P<name>.+?)\)", re.MULTILINE)
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 SHORT_PAGE = 3  # with fewer headings than this, a list of them does not help
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title} · Filmgate</title>
-<link rel="icon" href="{root}static/icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="{root}static/guide.css">
-</head>
-<body>
-<a class="skip" href="#main">To the content</a>
+PAGE = (
+    PAGE_HEAD
+    + """<a class="skip" href="#main">To the content</a>
 <header class="bar">
 <a href="{root}">Filmgate</a><a class="to-pages" href="#pages">All pages</a><a href="{root}docs">API</a>
 </header>
@@ -43,6 +36,7 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
+)
 
 
 def folder() -> Path:

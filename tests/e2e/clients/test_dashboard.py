@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Route, expect
 
 from app.domain.limits import Limit, Unit, Window
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
+from tests.e2e.clients.visitors import give_key, sign_in, trusting
 from tests.support.pictures import encoded
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
@@ -17,17 +18,10 @@ SHOWN = "all => all.map(one => one.complete && one.naturalWidth > 0)"
 DOLLARS = 1_000_000
 
 
-async def sign_in(page: Page, customers: Customers, key: str) -> None:
-    """Open the page, and give the key."""
-    await page.goto(f"{customers.installation.serve.url}/")
-    await page.fill("#key", key)
-    await page.press("#key", "Enter")
-
-
 async def test_from_the_first_visit_to_a_clip_that_plays(customers: Customers) -> None:
     """The price comes before the order; takes show how far they are, and play when they are ready."""
     prompt = customers.prompt().strip()
-    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+    async with new_page(trusting(customers)) as page:
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text) if "Policy" in message.text else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -37,8 +31,7 @@ async def test_from_the_first_visit_to_a_clip_that_plays(customers: Customers) -
         await page.get_by_text("Where do I get a key?").click()
         await page.get_by_text("prints one when it starts").wait_for()
 
-        await page.fill("#key", customers.key)
-        await page.press("#key", "Enter")
+        await give_key(page, customers.key)
         await page.get_by_text("nothing costs money").wait_for()
         await page.get_by_role("button", name="Try a sample").first.click()
         await expect(page.locator(".preview img")).to_have_count(1)
@@ -81,7 +74,7 @@ async def test_from_the_first_visit_to_a_clip_that_plays(customers: Customers) -
 async def test_what_cannot_be_ordered_says_so_before_anybody_presses(customers: Customers) -> None:
     """Whose limit it is, what is left of it, and when it begins anew; the button is off."""
     key = await customers.limited(Limit(Unit.USD, Window.MONTH, 2 * DOLLARS))
-    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+    async with new_page(trusting(customers)) as page:
         await sign_in(page, customers, key)
         await page.get_by_role("button", name="Try a sample").first.click()
         await expect(page.locator("#order-facts")).to_contain_text(
@@ -106,7 +99,7 @@ async def test_a_lost_answer_is_asked_for_again_and_buys_nothing_twice(customers
         await customers.web.post("/v1/jobs", json=order, headers={"Idempotency-Key": key})
         return await route.abort()
 
-    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+    async with new_page(trusting(customers)) as page:
         await sign_in(page, customers, customers.key)
         await page.get_by_role("button", name="Try a sample").first.click()
         await page.fill("#input-prompt", prompt)
@@ -130,7 +123,7 @@ async def test_what_the_page_has_never_seen_is_text_and_a_field_for_json(custome
             model["input"]["properties"]["hologram"] = {"type": "tensor", "description": "<b>What</b> glows."}
         await route.fulfill(json=models)
 
-    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+    async with new_page(trusting(customers)) as page:
         await page.route("**/v1/models", with_news)
         await sign_in(page, customers, customers.key)
         await expect(page.locator("#model b")).to_have_text("<img src=x onerror=alert(1)>")
@@ -147,7 +140,7 @@ async def test_a_phones_photograph_is_taken_by_the_page(customers: Customers, tm
     """The file is offered and uploaded; its note names both kinds, and no broken picture is shown."""
     photo = tmp_path / "IMG_0001.HEIC"
     photo.write_bytes(encoded("HEIF"))
-    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+    async with new_page(trusting(customers)) as page:
         await sign_in(page, customers, customers.key)
         choose = page.locator("#input-image_url-file")
         assert ".heic" in str(await choose.get_attribute("accept"))

@@ -6,7 +6,7 @@ from playwright.async_api import Page, expect
 from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
-from tests.e2e.clients.test_dashboard import sign_in
+from tests.e2e.clients.visitors import sign_in, trusting
 from tests.support.stack import ADMIN_KEY
 from tests.support.waiting import wait_until
 
@@ -14,11 +14,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 TEAM, COLLEAGUE = "Trailers", "Grace"
 REASON = "The invoice is being checked."
-
-
-def trusting(customers: Customers) -> str:
-    """Chromium's option for this installation's certificate."""
-    return f"--ignore-certificate-errors-spki-list={customers.certificates.pin}"
 
 
 async def add_colleague(page: Page) -> str:

@@ -9,13 +9,12 @@ from playwright.async_api import Page, expect
 
 from app.domain.accounts import USER_SCOPES, Scope
 from app.domain.ids import new_id
-from app.gateway import Gateway, open_gateway
-from app.settings import load_settings
+from app.gateway import Gateway
 from app.store import keys
 from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
-from tests.e2e.clients.test_dashboard import sign_in
+from tests.e2e.clients.visitors import give_key, own_gateway, sign_in, trusting
 from tests.support.receiver import Receiver
 from tests.support.stack import ADMIN_KEY
 
@@ -61,13 +60,6 @@ PAYLOADS = (
 )
 
 
-@asynccontextmanager
-async def own_gateway(customers: Customers) -> AsyncIterator[Gateway]:
-    """The installation's gateway in this process."""
-    async with open_gateway(load_settings(customers.installation.settings), process="test") as gateway:
-        yield gateway
-
-
 async def open_jobs(page: Page, customers: Customers, key: str) -> None:
     """Sign in, and open the list."""
     await sign_in(page, customers, key)
@@ -80,7 +72,7 @@ async def test_why_a_job_failed_is_three_presses_away_and_its_webhook_is_sent_ag
     prompt = customers.prompt("422_content_policy")
     async with (
         Receiver() as receiver,
-        new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page,
+        new_page(trusting(customers)) as page,
     ):
         receiver.answers([500])
         job = await customers.installation.submit(prompt, webhook_url=receiver.url, metadata={"scene": "7"})
@@ -152,7 +144,7 @@ async def test_an_administrator_ends_a_held_job_where_it_is_explained(customers:
     """What to look for at fal; a word has to be typed; the adopted job has its clip, which its user can erase."""
     prompt = customers.prompt("submit_502_accepted")
     job = await customers.installation.submit(prompt)
-    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+    async with new_page(trusting(customers)) as page:
         await open_jobs(page, customers, ADMIN_KEY)
         await page.locator(".filter-main label", has_text="Held").click()
         line = page.locator(f"[data-job={job['id']}]")
@@ -172,8 +164,7 @@ async def test_an_administrator_ends_a_held_job_where_it_is_explained(customers:
         await page.locator(".job-page[data-status=succeeded]").wait_for(timeout=30_000)
         await page.get_by_role("button", name="Sign out").click()
 
-        await page.fill("#key", customers.key)
-        await page.press("#key", "Enter")
+        await give_key(page, customers.key)
         await page.get_by_role("button", name="Erase").wait_for()
         assert await page.get_by_role("link", name="Download").get_attribute("href")
         await page.get_by_role("button", name="Erase").click()
@@ -202,7 +193,7 @@ async def test_whatever_a_prompt_a_name_or_metadata_has_is_shown_as_text(custome
         pairs = {f"p{number}": text for number, text in enumerate(PAYLOADS[-MOST_PAIRS:])}
         made.append(await submit("\n".join(PAYLOADS), PAYLOADS[1], pairs))
         key = made[0][0]["Authorization"].removeprefix("Bearer ")
-        async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+        async with new_page(trusting(customers)) as page:
             dialogs: list[str] = []
             page.on("dialog", lambda dialog: dialogs.append(dialog.message))
             await page.add_init_script(WATCH)
@@ -238,7 +229,7 @@ async def test_ten_thousand_jobs_scroll_with_a_few_dozen_in_the_document(custome
     async with (
         own_gateway(customers) as gateway,
         many_jobs(customers, gateway) as key,
-        new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page,
+        new_page(trusting(customers)) as page,
     ):
         await open_jobs(page, customers, key)
         await page.locator("label", has_text="Table").click()

@@ -5,6 +5,7 @@ from playwright.async_api import Page, expect
 
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
+from tests.e2e.clients.visitors import sign_in, trusting
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
@@ -18,10 +19,8 @@ async def choose(page: Page, model: str) -> None:
 
 async def test_the_form_makes_a_clip_of_a_newer_model_and_shows_a_ceiling(customers: Customers) -> None:
     """A length as a number, a price at most and why, a voice without a prompt, a storyboard with its sum."""
-    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
-        await page.goto(f"{customers.installation.serve.url}/")
-        await page.fill("#key", customers.key)
-        await page.press("#key", "Enter")
+    async with new_page(trusting(customers)) as page:
+        await sign_in(page, customers, customers.key)
         await page.click("#model")
         groups = await page.locator("dialog .segments label").all_inner_texts()
         assert groups[0] == "From a picture"

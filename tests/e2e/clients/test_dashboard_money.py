@@ -16,8 +16,8 @@ from app.domain.times import iso
 from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
-from tests.e2e.clients.test_dashboard import DOLLARS, sign_in
-from tests.e2e.clients.test_dashboard_jobs import own_gateway
+from tests.e2e.clients.test_dashboard import DOLLARS
+from tests.e2e.clients.visitors import give_key, own_gateway, sign_in, trusting
 from tests.support.stack import ADMIN_KEY
 from tests.support.waiting import wait_until
 
@@ -64,7 +64,7 @@ async def test_money_shows_what_is_left_what_was_spent_on_which_day_and_by_whom(
     """A limit of $50 a month, one clip of $1.40: budget, chart, table, CSV; the team's users; all teams."""
     team_name = new_id("money")
     key, today = await new_team(customers, team_name)
-    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+    async with new_page(trusting(customers)) as page:
         await sign_in(page, customers, key)
         await open_money(page)
         usage = page.get_by_role("region", name="Usage", exact=True)
@@ -99,8 +99,7 @@ async def test_money_shows_what_is_left_what_was_spent_on_which_day_and_by_whom(
         await expect(others.filter(has_text="Ada")).to_contain_text("$48.60 left this month of $50.00 a month")
         await page.get_by_role("button", name="Sign out").click()
 
-        await page.fill("#key", ADMIN_KEY)
-        await page.press("#key", "Enter")
+        await give_key(page, ADMIN_KEY)
         await usage.get_by_role("radio", name="Team").check()
         await expect(usage.locator("tbody tr", has_text=team_name)).to_contain_text("$1.40")
         assert await page.get_by_role("region", name="Budgets").count() == 0
@@ -112,7 +111,7 @@ async def test_a_key_that_may_not_read_usage_sees_why_and_its_limits_all_the_sam
         account = await gateway.administration.first_account(team_name=new_id("money"), user_name="one")
         scopes = frozenset({Scope.JOBS_WRITE})
         key = (await gateway.administration.add_key("test", user=account.user.id, scopes=scopes)).key
-    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+    async with new_page(trusting(customers)) as page:
         await sign_in(page, customers, key)
         await open_money(page)
         usage = page.get_by_role("region", name="Usage", exact=True)

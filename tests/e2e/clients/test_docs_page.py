@@ -11,6 +11,7 @@ from playwright.async_api import Page, Response
 
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers, picture
+from tests.e2e.clients.visitors import trusting
 from tests.support.stack import ADMIN_KEY
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]  # every route, with --full
@@ -70,7 +71,7 @@ async def test_an_example_is_answered_as_documented(customers: Customers, tmp_pa
     faults: dict[str, str] = {}
     done: set[str] = set()
     try:
-        async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+        async with new_page(trusting(customers)) as page:
             await page.goto(f"{customers.installation.serve.url}/docs")
             for path, methods in document["paths"].items():
                 await page.evaluate(USE_KEY, ADMIN_KEY if "/admin/" in path else customers.key)

@@ -7,11 +7,10 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from app.domain.accounts import USER_SCOPES, Scope
-from app.gateway import open_gateway
-from app.settings import load_settings
 from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
+from tests.e2e.clients.visitors import own_gateway, sign_in, trusting
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
@@ -52,11 +51,9 @@ async def assert_ended(page: Page) -> None:
 
 async def test_a_colleague_sees_a_shared_clip_until_the_link_is_ended(customers: Customers) -> None:
     """A link from the Playground's dialog plays without a key, and without a session of the visitor's own."""
-    prompt, trusting = customers.prompt(), f"--ignore-certificate-errors-spki-list={customers.certificates.pin}"
-    async with new_page(trusting) as owner, new_page(trusting) as colleague:
-        await owner.goto(f"{customers.installation.serve.url}/")
-        await owner.fill("#key", customers.key)
-        await owner.press("#key", "Enter")
+    prompt = customers.prompt()
+    async with new_page(trusting(customers)) as owner, new_page(trusting(customers)) as colleague:
+        await sign_in(owner, customers, customers.key)
         await owner.get_by_role("button", name="Try a sample").first.click()
         await owner.fill("#input-prompt", prompt)
         await expect(owner.locator("#order")).to_have_text("Make clip for $1.40")
@@ -104,7 +101,7 @@ async def test_a_wall_shows_the_clips_of_its_period(customers: Customers) -> Non
     """Two clips, one after the other on pages of one; an erased clip leaves the wall, and its own link says so."""
     jobs = [await ready_clip(customers, customers.prompt()) for _ in range(2)]
     me = (await customers.web.get("/v1/me")).json()["user"]["id"]
-    async with open_gateway(load_settings(customers.installation.settings), process="test") as gateway:
+    async with own_gateway(customers) as gateway:
         scopes = USER_SCOPES | {Scope.TEAM_ADMIN}
         key = (await gateway.administration.add_key("test", user=me, scopes=scopes)).key
     until = datetime.fromisoformat(jobs[1]["created_at"]) + timedelta(milliseconds=1)
@@ -118,7 +115,7 @@ async def test_a_wall_shows_the_clips_of_its_period(customers: Customers) -> Non
     async def by_one(route: Route) -> None:
         await route.continue_(url=route.request.url.replace("limit=24", "limit=1"))
 
-    async with new_page(f"--ignore-certificate-errors-spki-list={customers.certificates.pin}") as page:
+    async with new_page(trusting(customers)) as page:
         await page.route(READ, by_one)
         await page.goto(wall)
         await page.get_by_role("heading", name="Lakes", level=1).wait_for()

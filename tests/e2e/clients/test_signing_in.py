@@ -4,20 +4,14 @@ import httpx
 import pytest
 from playwright.async_api import Page, expect
 
-from app.gateway import open_gateway
-from app.settings import load_settings
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
+from tests.e2e.clients.visitors import own_gateway, trusting
 from tests.support.stack import ADMIN_KEY
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 KEPT = "() => JSON.stringify([{...sessionStorage}, {...localStorage}, document.cookie])"
-
-
-def trusting(customers: Customers) -> str:
-    """Chromium's option for this installation's certificate."""
-    return f"--ignore-certificate-errors-spki-list={customers.certificates.pin}"
 
 
 async def signed_in(page: Page) -> None:
@@ -58,7 +52,7 @@ async def test_a_key_is_given_once_and_kept_by_no_script(customers: Customers) -
 async def test_a_link_signs_in_once(customers: Customers) -> None:
     """The code leaves the address; the second visitor reads why, and what to do."""
     url = customers.installation.serve.url
-    async with open_gateway(load_settings(customers.installation.settings), process="test") as gateway:
+    async with own_gateway(customers) as gateway:
         code = await gateway.sessions.add_code(customers.key)
     async with new_page(trusting(customers)) as page:
         await page.goto(f"{url}/enter#{code}")

@@ -17,15 +17,14 @@ const TEMPORARY = new Set([0, 408, 429, 502, 503, 504]); // 0: no answer at all
 export class Refused extends Error {
   /**
    * @param {string} message
-   * @param {{status: number, code?: string, retryAfter?: number | null, faults?: Fault[], problem?: Record<string, any>}} facts
+   * @param {{status: number, code?: string, retryAfter?: number | null, faults?: Fault[]}} facts
    */
-  constructor(message, { status, code = "", retryAfter = null, faults = [], problem = {} }) {
+  constructor(message, { status, code = "", retryAfter = null, faults = [] }) {
     super(message);
     this.status = status;
     this.code = code;
     this.retryAfter = retryAfter; // seconds
     this.faults = faults;
-    this.problem = problem;
   }
 
   /** True when the same request may succeed later. */
@@ -57,8 +56,6 @@ export const get = (path, options = {}) => call(path, "GET", undefined, options,
 export const post = (path, body, options = {}) => call(path, "POST", body, options, WRITE_MS);
 /** @param {string} path @param {unknown} [body] @param {Options} [options] @returns {Promise<any>} */
 export const put = (path, body, options = {}) => call(path, "PUT", body, options, WRITE_MS);
-/** @param {string} path @param {unknown} [body] @param {Options} [options] @returns {Promise<any>} */
-export const patch = (path, body, options = {}) => call(path, "PATCH", body, options, WRITE_MS);
 /** @param {string} path @param {Options} [options] @returns {Promise<any>} */
 export const remove = (path, options = {}) => call(path, "DELETE", undefined, options, WRITE_MS);
 
@@ -149,6 +146,5 @@ async function refusal(response) {
     code: problem.code ?? "",
     retryAfter: Number.isNaN(wait) ? null : wait,
     faults: Array.isArray(problem.errors) ? problem.errors : [],
-    problem,
   });
 }

@@ -14,9 +14,7 @@ export interface Ref<T> {
 }
 export type Cleanup = void | undefined | (() => void);
 
-export function h(type: unknown, props: Record<string, unknown> | null, ...children: unknown[]): unknown;
 export function render(element: unknown, into: Element): void;
-export const Fragment: unknown;
 export function html(strings: TemplateStringsArray, ...values: unknown[]): any;
 
 export function useState<T>(first: T | (() => T)): [T, (next: T | ((now: T) => T)) => void];
@@ -27,10 +25,7 @@ export function useCallback<T extends (...given: any[]) => unknown>(call: T, on:
 export function useEffect(act: () => Cleanup, on?: readonly unknown[]): void;
 export function useLayoutEffect(act: () => Cleanup, on?: readonly unknown[]): void;
 
-export function signal<T>(first: T): Signal<T>;
+export function signal<T>(first: T, calls?: { watched?: () => void; unwatched?: () => void }): Signal<T>;
 export function computed<T>(make: () => T): Reading<T>;
 export function effect(act: () => Cleanup): () => void;
 export function batch<T>(act: () => T): T;
-export function useSignal<T>(first: T): Signal<T>;
-export function useComputed<T>(make: () => T): Reading<T>;
-export function useSignalEffect(act: () => Cleanup): void;

@@ -5,7 +5,6 @@
 
 import { Refused, stream } from "./api.js";
 import { frames } from "./frames.js";
-import { signal } from "./html.js";
 import { sleep } from "./retry.js";
 import { session } from "./session.js";
 
@@ -14,9 +13,6 @@ const LONGEST_MS = 30_000;
 const HIDDEN_MS = 20_000; // a hidden tab gives its connection back
 
 /** @typedef {{type: string, timestamp?: string, sequence?: number, data?: any}} LiveEvent */
-
-/** True while the feed is connected. */
-export const connected = signal(false);
 
 /** @type {Set<(event: LiveEvent) => void>} */
 const followers = new Set();
@@ -58,7 +54,6 @@ function start() {
 function stop() {
   running?.abort();
   running = null;
-  connected.value = false;
 }
 
 /** @param {LiveEvent} event */
@@ -78,7 +73,6 @@ async function run(ended) {
         headers: { Accept: "text/event-stream", ...(cursor ? { "Last-Event-ID": cursor } : {}) },
         signal: connection.signal,
       });
-      connected.value = true;
       if (!cursor) tell({ type: "missed" }); // also the first time: something may have happened since a view read
       for await (const frame of frames(/** @type {ReadableStream} */ (response.body), close)) {
         pause = frame.retry ?? RETRY_MS;
@@ -97,7 +91,6 @@ async function run(ended) {
       close();
     }
     if (ended.aborted) return;
-    connected.value = false;
     await sleep(pause * (0.75 + Math.random() / 2), ended);
   }
 }

@@ -37,6 +37,17 @@ export async function persist(read, stop) {
   return null;
 }
 
+/**
+ * Acts again and again, with a pause before each time, until the signal fires; not while nobody looks at the page.
+ * @param {() => unknown} act @param {number} every milliseconds @param {AbortSignal} stop
+ */
+export async function whileSeen(act, every, stop) {
+  while (!stop.aborted) {
+    await sleep(every, stop);
+    if (!stop.aborted && !document.hidden) await act();
+  }
+}
+
 /** Counts down; ends early when the network returns or the page is looked at. @param {string} reason @param {number} seconds @param {AbortSignal} stop */
 async function countDown(reason, seconds, stop) {
   const early = new AbortController();

@@ -1,4 +1,4 @@
-// The views that the page has. They are registered in `views.js`; whoever links to one asks here whether it is there.
+// The views that the page has. They are registered in `views.js`; the shell finds here which one an address has.
 
 import { match } from "./router.js";
 

@@ -98,19 +98,6 @@ export function share({ amount, left }) {
   return whole > 0 ? Math.min(1, Math.max(0, 1 - Number(left) / whole)) : 1;
 }
 
-/** What a job failed of, with fal's own reason. @param {any} error */
-export function whyFailed(error) {
-  const upstream = error.upstream ?? {};
-  const details = Array.isArray(upstream.detail) ? upstream.detail.map((/** @type {any} */ one) => one?.msg ?? `${one}`) : [upstream.detail];
-  const reason = details.filter((/** @type {any} */ one) => typeof one === "string" && one).join(" ");
-  return {
-    sentence: error.message,
-    reason: reason && reason !== error.message ? reason : "",
-    link: webAddress(upstream.url ?? upstream.link ?? ""),
-    next: error.retryable ? "A new try may succeed." : "",
-  };
-}
-
 /** A sentence below a job's state, or empty. @param {any} job */
 export function explain(job) {
   if (job.status === "held") return HELD;
@@ -118,10 +105,6 @@ export function explain(job) {
   if (job.status === "queued" && job.upstream_paused) return `Nothing is bought at present: ${job.upstream_paused.reason}`;
   if (job.status === "queued" && typeof job.queue_position === "number") {
     return job.queue_position === 0 ? "Next in line." : `${plural(job.queue_position, "clip")} before it.`;
-  }
-  if (job.status === "failed" && job.error) {
-    const { sentence, next } = whyFailed(job.error);
-    return [sentence, next].filter(Boolean).join(" ");
   }
   return "";
 }

@@ -1,4 +1,5 @@
 import { html, useState } from "../core/html.js";
+import { fileOf } from "../core/job.js";
 import { webAddress } from "../core/words.js";
 
 const rest = (/** @type {any} */ event) => event.currentTarget.pause();
@@ -10,7 +11,7 @@ const rest = (/** @type {any} */ event) => event.currentTarget.pause();
  */
 export function Clip({ job, quiet = false, poster, autoplay = false, label = "Clip", onSize, onBroken }) {
   const [broken, setBroken] = useState(false);
-  const address = webAddress((job.output?.video ?? job.output?.audio)?.url ?? "");
+  const address = webAddress(fileOf(job)?.url ?? "");
   if (!address || broken) {
     const gone = job.expires_at && Date.parse(job.expires_at) < Date.now();
     const reason = gone ? "The clip's address has expired." : address ? "The clip cannot be played from its address." : "No clip.";

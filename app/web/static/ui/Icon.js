@@ -28,7 +28,6 @@ const PATHS = {
   text: "M5 7V5h14v2M12 5v14M9 19h6",
   code: "M8.5 7L3.5 12l5 5M15.5 7l5 5-5 5",
   search: "M11 17a6 6 0 1 0 0-12 6 6 0 0 0 0 12ZM15.5 15.5L20 20",
-  bell: "M6 16V11a6 6 0 0 1 12 0v5l1.5 2h-15zM10 20.5h4",
 };
 
 /** A small outline that says nothing to a screen reader: its button has a name. @param {{name: string, size?: number}} props */

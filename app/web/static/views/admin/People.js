@@ -22,7 +22,7 @@ export function People({ query }) {
       <${Button} kind="main" icon="plus" onPress=${() => setAdding(true)}>Add a team</${Button}></${Empty}>${add}`;
   }
   const chosen = teams.find(({ id }) => id === query.get("team")) ?? teams[0];
-  return html`<div class="people">
+  return html`<div class="administered">
     <section class="teams" aria-label="Teams">
       <ul>${teams.map(({ id, name }) => html`<li key=${id}><a href="/admin/people?team=${id}" aria-current=${id === chosen.id ? "true" : undefined}>${name}</a></li>`)}</ul>
       <${Button} icon="plus" onPress=${() => setAdding(true)}>Add a team</${Button}>

@@ -1,7 +1,7 @@
 // What the API says, kept up to date while it is looked at; and what surrounds it while it is not known.
 
 import { html, useEffect, useState } from "../../core/html.js";
-import { persist, sleep } from "../../core/retry.js";
+import { persist, whileSeen } from "../../core/retry.js";
 import { Button } from "../../ui/Button.js";
 import { Notice } from "../../ui/Notice.js";
 import { Spinner } from "../../ui/Spinner.js";
@@ -28,11 +28,7 @@ export function useReading(read, on, every = 0) {
     };
     const look = async () => {
       await again();
-      if (!every) return;
-      while (!signal.aborted) {
-        await sleep(every, signal);
-        if (!signal.aborted && !document.hidden) await again();
-      }
+      if (every) await whileSeen(again, every, signal);
     };
     setReader(() => again);
     look();

@@ -1,23 +1,23 @@
 import { get, post, remove } from "../../core/api.js";
 import { html, useState } from "../../core/html.js";
+import { fileOf } from "../../core/job.js";
+import { models } from "../../core/models.js";
 import { go } from "../../core/router.js";
 import { isAdministrator } from "../../core/session.js";
 import { ENDS, cancelWarning, webAddress } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
 import { Confirm } from "../../ui/Confirm.js";
-import { copyText } from "../../ui/Copy.js";
 import { toast } from "../../ui/Toast.js";
 import { ShareDialog } from "../share/ShareDialog.js";
-import { models, reuse, setModels } from "../playground/state.js";
-
-const SHARED_S = 86_400;
+import { copyLink } from "../share/copyLink.js";
+import { reuse, setModels } from "../playground/state.js";
 
 /** What can be done with a job. An administrator sees no contents, and acts on held jobs only. @param {{job: any, onChange: () => Promise<void>}} props */
 export function Actions({ job, onChange }) {
   const [asking, setAsking] = useState("");
   if (isAdministrator()) return null;
   const over = ENDS.has(job.status);
-  const file = webAddress((job.output?.video ?? job.output?.audio)?.url ?? "");
+  const file = webAddress(fileOf(job)?.url ?? "");
   const ready = job.status === "succeeded" && job.output;
   const cancel = async () => {
     await post(`jobs/${job.id}/cancel`);
@@ -40,17 +40,6 @@ export function Actions({ job, onChange }) {
     ${asking === "erase" && html`<${Confirm} title="Erase this clip?" word="erase" action="Erase it" onConfirm=${erase} onClose=${() => setAsking("")}
       text="Its prompt, its pictures and its clip are erased for good, for everybody. What it cost stays in the ledger." />`}
   </div>`;
-}
-
-/** Copies an address that needs no key. @param {any} job */
-async function copyLink(job) {
-  try {
-    const { url } = await post(`jobs/${job.id}/video/link`, { expires_in: SHARED_S });
-    const done = await copyText(url);
-    toast(done ? "The link is copied. It needs no key and works for a day." : `The browser did not let the page copy: ${url}`, { tone: done ? "good" : "bad" });
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, { tone: "bad" });
-  }
 }
 
 /** Opens the playground filled in with the job's input. @param {any} job */

@@ -1,6 +1,8 @@
 // The two looks of the list: a gallery in which the clips are the picture, and a table.
 
 import { html } from "../../core/html.js";
+import { pictureOf, promptOf } from "../../core/job.js";
+import { modelName } from "../../core/models.js";
 import { isAdministrator, may, me } from "../../core/session.js";
 import { cost, dollars } from "../../core/words.js";
 import { State } from "../../ui/Badge.js";
@@ -8,7 +10,6 @@ import { Clip } from "../../ui/Clip.js";
 import { Icon } from "../../ui/Icon.js";
 import { Rows, useWidth } from "../../ui/Rows.js";
 import { Time } from "../../ui/Time.js";
-import { models, pictureOf, promptOf } from "../playground/state.js";
 import { records } from "./list.js";
 import { safeMedia } from "./media.js";
 
@@ -20,9 +21,6 @@ const NARROW_LINE_HEIGHT = 84;
 const NARROW = 720;
 
 /** @typedef {{ids: string[], more: boolean, onNear: () => void}} Shown */
-
-/** A model's name. @param {string} id */
-export const modelName = (id) => models.value?.find((/** @type {any} */ model) => model.id === id)?.title ?? id;
 
 /** What a job is called: its prompt, or for an administrator its id. @param {any} job */
 export const nameOf = (job) => (job.input === undefined ? job.id : promptOf(job));

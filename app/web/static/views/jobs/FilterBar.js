@@ -1,5 +1,6 @@
 import { get } from "../../core/api.js";
 import { html, useEffect, useState } from "../../core/html.js";
+import { models } from "../../core/models.js";
 import { place, setQuery } from "../../core/router.js";
 import { isAdministrator, may } from "../../core/session.js";
 import { Button } from "../../ui/Button.js";
@@ -7,7 +8,6 @@ import { Field } from "../../ui/Field.js";
 import { Icon } from "../../ui/Icon.js";
 import { Segments } from "../../ui/Segments.js";
 import { Select } from "../../ui/Select.js";
-import { models } from "../playground/state.js";
 import { PERIODS, STATUSES, countOf, metadataName } from "./filters.js";
 
 const TYPING_MS = 350;

@@ -1,13 +1,10 @@
 // What a job went through: its states, its money, its attempts at fal, and fal's log.
 
-import { serverNow } from "../../core/api.js";
-import { html, signal } from "../../core/html.js";
+import { nowBySeconds } from "../../core/clock.js";
+import { html } from "../../core/html.js";
 import { ENDS, STATES, cost, dollars } from "../../core/words.js";
 import { Badge } from "../../ui/Badge.js";
 import { OUTCOMES, clockTime, entryWords, lasted, reasonWords } from "./words.js";
-
-const now = signal(Date.now());
-setInterval(() => (now.value = Date.now()), 1000);
 
 /** @type {Record<string, string>} */
 const TONES = { succeeded: "good", failed: "bad", held: "hold", canceled: "" };
@@ -22,12 +19,12 @@ export const Section = ({ title, children, side }) => html`<section class="panel
 export function Timeline({ states }) {
   const last = states.at(-1);
   const over = ENDS.has(last.status);
-  const ended = over ? Date.parse(last.at) : serverNow(now.value);
+  const ended = over ? Date.parse(last.at) : nowBySeconds();
   const whole = Math.max(1, ended - Date.parse(states[0].at));
   return html`<${Section} title="Timeline" side=${over ? `${lasted(whole / 1000)} in all` : ""}>
     <ol class="timeline">${states.map(({ status, at, until, reason }, index) => {
       const end = ENDS.has(status);
-      const seconds = ((until ? Date.parse(until) : serverNow(now.value)) - Date.parse(at)) / 1000;
+      const seconds = ((until ? Date.parse(until) : ended) - Date.parse(at)) / 1000;
       const from = ((Date.parse(at) - Date.parse(states[0].at)) / whole) * 100;
       return html`<li key=${index} class="${TONES[status] ?? "busy"} ${index === states.length - 1 ? "now" : ""}">
         <b>${STATES[status] ?? status}</b><time datetime=${at} title=${new Date(at).toLocaleString()}>${clockTime(at)}</time><span class="numbers">${end ? "" : lasted(seconds)}</span>

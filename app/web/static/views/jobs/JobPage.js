@@ -1,8 +1,11 @@
 // The page of one job.
 
 import { html, useState } from "../../core/html.js";
+import { pictureOf } from "../../core/job.js";
+import { modelName } from "../../core/models.js";
 import { isAdministrator } from "../../core/session.js";
 import { useTitle } from "../../core/title.js";
+import { whyOf } from "../../core/why.js";
 import { ENDS, STATES, cost, explain } from "../../core/words.js";
 import { State } from "../../ui/Badge.js";
 import { Button } from "../../ui/Button.js";
@@ -13,16 +16,14 @@ import { Icon } from "../../ui/Icon.js";
 import { Notice } from "../../ui/Notice.js";
 import { Spinner } from "../../ui/Spinner.js";
 import { Time } from "../../ui/Time.js";
-import { pictureOf } from "../playground/state.js";
 import { Actions } from "./Actions.js";
-import { modelName, nameOf, whose } from "./Cards.js";
+import { nameOf, whose } from "./Cards.js";
 import { Deliveries } from "./Deliveries.js";
 import { Attempts, Entries, Logs, Timeline } from "./History.js";
 import { AtFal, Inputs, Metadata } from "./Inputs.js";
 import { Resolve } from "./Resolve.js";
 import { useJob } from "./job.js";
 import { safeMedia } from "./media.js";
-import { whyOf } from "./words.js";
 
 const TITLE = 60;
 

@@ -1,7 +1,7 @@
 // The filters of the list: as the address has them, as the API takes them, and whether a job passes them.
 
 import { serverNow } from "../../core/api.js";
-import { promptOf } from "../playground/state.js";
+import { promptOf } from "../../core/job.js";
 
 const DAY_MS = 86_400_000;
 const METADATA = "metadata.";

@@ -2,6 +2,7 @@
 
 import { get } from "../../core/api.js";
 import { html, useEffect, useLayoutEffect, useMemo } from "../../core/html.js";
+import { models } from "../../core/models.js";
 import { persist } from "../../core/retry.js";
 import { place, setQuery } from "../../core/router.js";
 import { isAdministrator } from "../../core/session.js";
@@ -13,7 +14,7 @@ import { Empty } from "../../ui/Empty.js";
 import { Notice } from "../../ui/Notice.js";
 import { Segments } from "../../ui/Segments.js";
 import { Spinner } from "../../ui/Spinner.js";
-import { models, setModels } from "../playground/state.js";
+import { setModels } from "../playground/state.js";
 import { Gallery, Table } from "./Cards.js";
 import { FilterBar, clearFilters } from "./FilterBar.js";
 import { STATUSES, filtersOf, isFiltered } from "./filters.js";

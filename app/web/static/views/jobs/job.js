@@ -3,7 +3,7 @@
 import { Refused, get, serverNow } from "../../core/api.js";
 import { useEffect, useState } from "../../core/html.js";
 import { follow } from "../../core/live.js";
-import { persist, sleep } from "../../core/retry.js";
+import { persist, whileSeen } from "../../core/retry.js";
 import { isAdministrator } from "../../core/session.js";
 import { ENDS } from "../../core/words.js";
 import { takeIn } from "./list.js";
@@ -64,10 +64,7 @@ export function useJob(id) {
     };
     const look = async () => {
       await again();
-      while (!signal.aborted) {
-        await sleep(LOOK_MS, signal);
-        if (!signal.aborted && last && moves(last) && !document.hidden) await again();
-      }
+      await whileSeen(() => last && moves(last) && again(), LOOK_MS, signal);
     };
     const leave = follow(({ type, data }) => {
       if (type === "missed" || data?.id === id || data?.job === id) again();

@@ -3,7 +3,7 @@
 import { get } from "../../core/api.js";
 import { effect, signal } from "../../core/html.js";
 import { follow } from "../../core/live.js";
-import { persist, sleep } from "../../core/retry.js";
+import { persist, sleep, whileSeen } from "../../core/retry.js";
 import { isAdministrator, session } from "../../core/session.js";
 import { ENDS } from "../../core/words.js";
 import { apiQuery, passes } from "./filters.js";
@@ -67,7 +67,7 @@ export function keepList(key, wanted, shown) {
     if (!records.has(data.id)) return passes(data, filters) ? void soon() : undefined;
     return takeIn(data);
   }));
-  if (isAdministrator()) look(shown);
+  if (isAdministrator()) void whileSeen(() => readHead(shown), LOOK_MS, shown);
 }
 
 /** @param {string} key @param {AbortSignal} shown */
@@ -154,12 +154,4 @@ async function catchUp(shown) {
   const last = found.at(-1).created_at;
   const older = list.value.ids.filter((id) => records.get(id).created_at < last);
   change({ ids: [...found.map(({ id }) => id), ...older], waiting: [], ...(older.length ? {} : { cursor, whole: cursor === null }) });
-}
-
-/** @param {AbortSignal} shown */
-async function look(shown) {
-  while (!shown.aborted) {
-    await sleep(LOOK_MS, shown);
-    if (!shown.aborted && !document.hidden) await readHead(shown);
-  }
 }

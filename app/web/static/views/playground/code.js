@@ -34,7 +34,7 @@ function python(value, indent = "") {
  * The calls by their tab. @param {string} model @param {Record<string, any>} input @param {string} origin
  * @returns {Record<string, string>}
  */
-export function calls(model, input, origin) {
+function calls(model, input, origin) {
   const host = origin.replace(/^https?:\/\//, "");
   const json = JSON.stringify(input, null, 2);
   const deep = json.replaceAll("\n", "\n  ");

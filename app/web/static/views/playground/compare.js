@@ -1,21 +1,19 @@
 // Two clips side by side, playing together, and where their inputs differ.
 
 import { html, useRef } from "../../core/html.js";
+import { promptOf } from "../../core/job.js";
+import { modelName } from "../../core/models.js";
 import { label } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
 import { Clip } from "../../ui/Clip.js";
 import { Dialog } from "../../ui/Dialog.js";
-import { models, promptOf } from "./state.js";
 
 /** @param {any} value */
 const shown = (value) => (value === undefined ? "–" : typeof value === "string" ? value : (value?.url ?? JSON.stringify(value)));
 
-/** @param {any} job */
-const titleOf = (job) => models.value?.find(({ id }) => id === job.model)?.title ?? job.model;
-
 /** The rows of the table: members that differ. @param {any} one @param {any} other @returns {[string, string, string][]} */
 function differences(one, other) {
-  const inputs = [{ model: titleOf(one), ...one.input }, { model: titleOf(other), ...other.input }];
+  const inputs = [{ model: modelName(one.model), ...one.input }, { model: modelName(other.model), ...other.input }];
   const names = [...new Set(inputs.flatMap((input) => Object.keys(input)))];
   return names.map((name) => /** @type {[string, string, string]} */ ([name, shown(inputs[0][name]), shown(inputs[1][name])])).filter(([, left, right]) => left !== right);
 }

@@ -2,13 +2,14 @@
 
 import { get } from "../../core/api.js";
 import { html, useEffect, useState } from "../../core/html.js";
+import { models } from "../../core/models.js";
 import { persist } from "../../core/retry.js";
 import { Notice } from "../../ui/Notice.js";
 import { Spinner } from "../../ui/Spinner.js";
 import { Form } from "./form.js";
 import { keepQuoting } from "./quote.js";
 import { Stage, keepStage } from "./stage.js";
-import { models, setModels } from "./state.js";
+import { setModels } from "./state.js";
 
 export function Playground() {
   const [fault, setFault] = useState("");

@@ -20,7 +20,6 @@ const KINDS = {
   audio: { accept: "audio/*,.m4a,.mp3,.wav,.aac,.ogg,.flac", word: "a sound", icon: "sound" },
 };
 const KEPT = /\.(jpe?g|png|webp)$/i; // pictures that the gateway stores as they are
-const LONGEST_EDGE = 65_536;
 
 let count = 0;
 
@@ -162,7 +161,7 @@ function usePaste(active, onFile) {
 export function MediaList({ label, kind, value, most, onChange, fault, note, id, required, pastes = false }) {
   const own = useId();
   const given = (value ?? []).filter(Boolean);
-  const rows = given.length < Math.min(most, LONGEST_EDGE) ? [...given, undefined] : given;
+  const rows = given.length < most ? [...given, undefined] : given;
   const put = (/** @type {number} */ at) => (/** @type {any} */ next) =>
     onChange((/** @type {Media[] | undefined} */ now) => {
       const list = (now ?? []).filter(Boolean);

@@ -43,8 +43,8 @@ const NAMES = {
 /** @param {string} name */
 export const nameOf = (name) => NAMES[name] ?? labelOf(name);
 
-/** @param {any} schema @param {any} choice */
-const choiceWords = (schema, choice) => (schema.secondsUnit ? `${choice} s` : `${choice}`.replaceAll("_", " "));
+/** @param {any} choice @param {boolean} [seconds] */
+const choiceWords = (choice, seconds = false) => (seconds ? `${choice} s` : `${choice}`.replaceAll("_", " "));
 
 /**
  * A control for a member by its kind. An unknown kind gets a field for JSON, so that nothing of a model is out of reach.
@@ -68,13 +68,13 @@ export function Control({ name, schema, value, required = false, fault = "", pas
       return html`<${Storyboard} ...${shape} schema=${schema} value=${value} onChange=${onChange} />`;
     case "segments": {
       const free = own === undefined && !required ? [{ value: UNSET, label: "as the model likes" }] : [];
-      const options = schema.enum.map((/** @type {any} */ one) => ({ value: one, label: choiceWords({ secondsUnit: seconds }, one) }));
+      const options = schema.enum.map((/** @type {any} */ one) => ({ value: one, label: choiceWords(one, seconds) }));
       return html`<${Segments} ...${shape} options=${[...free, ...options]} value=${value ?? own ?? (required ? schema.enum[0] : UNSET)}
         onChange=${(/** @type {string} */ next) => onChange(next === UNSET ? undefined : next)} />`;
     }
     case "select": {
       const free = own === undefined && !required ? [{ value: UNSET, label: "as the model likes" }] : required && own === undefined ? [{ value: UNSET, label: "Choose one" }] : [];
-      const options = schema.enum.map((/** @type {any} */ one) => ({ value: one, label: choiceWords({}, one) }));
+      const options = schema.enum.map((/** @type {any} */ one) => ({ value: one, label: choiceWords(one) }));
       return html`<${Select} ...${shape} options=${[...free, ...options]} value=${value ?? own ?? UNSET}
         onChange=${(/** @type {string} */ next) => onChange(next === UNSET ? undefined : next)} />`;
     }

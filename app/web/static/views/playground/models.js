@@ -1,13 +1,14 @@
 // The choice of a model: what each takes, what the usual clip costs, and why one cannot be had.
 
 import { html, useState } from "../../core/html.js";
+import { models } from "../../core/models.js";
 import { dollars } from "../../core/words.js";
 import { Badge } from "../../ui/Badge.js";
 import { Dialog } from "../../ui/Dialog.js";
 import { Icon } from "../../ui/Icon.js";
 import { Segments } from "../../ui/Segments.js";
 import { mediaKind } from "./schema.js";
-import { chooseModel, model, models } from "./state.js";
+import { chooseModel, model } from "./state.js";
 
 /** @type {Record<string, string>} */
 const KINDS = {
@@ -27,12 +28,12 @@ const isCurrent = ({ priced, marks, version }) =>
   priced && !marks.includes("deprecated") && !(Number(version) < OLD);
 
 /** Why a model cannot be chosen, or what to know of it. @param {any} one */
-function remark({ priced, marks, price_note: note }) {
+function remark({ priced, marks }) {
   if (!priced) return "No price is known yet, so it cannot be bought. An operator can set one.";
   if (marks.includes("deprecated")) return "fal calls it deprecated.";
   if (marks.includes("unlisted")) return "It is not in fal's list.";
   if (marks.includes("unverified")) return "Some of its fields could not be read in fal's schema.";
-  return note ? "" : "";
+  return "";
 }
 
 /** What a model takes, as icons with words. @param {any} one */
@@ -51,7 +52,7 @@ function takes(one) {
 }
 
 /** `$0.84 for 5 s`. @param {any} one */
-export function usualPrice({ usual_price: usual }) {
+function usualPrice({ usual_price: usual }) {
   if (!usual) return "";
   const length = usual.video_seconds ? ` for ${usual.video_seconds} s` : " each";
   return `${usual.basis === "ceiling" ? "up to " : ""}${dollars(usual.usd)}${usual.basis === "flat" ? " each" : length}`;

@@ -26,9 +26,8 @@ export function keepQuoting(shown) {
   let asking = null;
   const ask = (/** @type {string} */ wanted, /** @type {number} */ pause) => {
     asking?.abort();
-    const own = (asking = new AbortController());
-    shown.addEventListener("abort", () => own.abort(), { once: true });
-    answer(wanted, pause, own.signal);
+    asking = new AbortController();
+    answer(wanted, pause, asking.signal);
   };
   const stop = effect(() => {
     const wanted = body.value;
@@ -48,6 +47,7 @@ export function keepQuoting(shown) {
   addEventListener("focus", again);
   shown.addEventListener("abort", () => {
     stop();
+    asking?.abort();
     leave();
     clearInterval(timer);
     clearTimeout(soon);

@@ -24,7 +24,7 @@ export function kindOf(schema) {
     return "json";
   }
   if (type === "object") return schema.properties ? "group" : "json";
-  if (schema.enum) return schema.enum.length <= FEW || numbered(schema.enum) ? (schema.enum.length <= FEW ? "segments" : "steps") : "select";
+  if (schema.enum) return schema.enum.length <= FEW ? "segments" : numbered(schema.enum) ? "steps" : "select";
   if (type === "boolean") return "switch";
   if (type === "number" || type === "integer") {
     const { minimum, maximum } = schema;
@@ -137,7 +137,7 @@ function wish({ name, kind, schema }) {
 }
 
 /** A value as the API takes it; undefined when there is none. @param {Schema} schema @param {any} value @returns {any} */
-export function clean(schema, value) {
+function clean(schema, value) {
   if (value === undefined || value === null || value === "") return undefined;
   const kind = kindOf(schema);
   if (kind === "media") return typeof value === "string" ? value.trim() || undefined : value.url || undefined;
@@ -163,12 +163,3 @@ function cleanObject(schema, value) {
 /** True while a file of these values is being uploaded. @param {any} values @returns {boolean} */
 export const isUploading = (values) =>
   Boolean(values) && typeof values === "object" && (values.uploading === true || Object.values(values).some(isUploading));
-
-/** The picture that a job begins with, as an address, or "". @param {Record<string, any> | null} input */
-export function pictureOf(input) {
-  for (const name of ["start_image_url", "image_url", "image_urls", "input_image_urls", "end_image_url", "tail_image_url"]) {
-    const value = Array.isArray(input?.[name]) ? input[name][0] : input?.[name];
-    if (value) return typeof value === "string" ? value : (value.url ?? "");
-  }
-  return "";
-}

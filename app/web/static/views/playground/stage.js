@@ -2,11 +2,11 @@
 
 import { get } from "../../core/api.js";
 import { html, useEffect } from "../../core/html.js";
+import { fileOf, pictureOf, promptOf } from "../../core/job.js";
 import { follow } from "../../core/live.js";
 import { persist } from "../../core/retry.js";
 import { refreshMe } from "../../core/session.js";
 import { useTitle } from "../../core/title.js";
-import { viewOf } from "../../core/views.js";
 import { ENDS, STATES, webAddress } from "../../core/words.js";
 import { State } from "../../ui/Badge.js";
 import { Button } from "../../ui/Button.js";
@@ -16,7 +16,7 @@ import { Spinner } from "../../ui/Spinner.js";
 import { say, toast } from "../../ui/Toast.js";
 import { CompareDialog } from "./compare.js";
 import { canSample, takeSample } from "./sample.js";
-import { compare, compared, jobs, model, onStage, pictureOf, promptOf, recent, takeJob } from "./state.js";
+import { compare, compared, jobs, model, onStage, recent, takeJob } from "./state.js";
 import { Take } from "./take.js";
 
 const RECENT = 12;
@@ -80,7 +80,7 @@ export function Stage() {
     ${takes.length > 0
       ? html`<div class="takes many-${Math.min(takes.length, 4)}">${takes.map((job) => html`<${Take} key=${job.id} job=${job} many=${takes.length > 1} onClose=${() => (onStage.value = onStage.value.filter((id) => id !== job.id))} />`)}</div>`
       : html`<${First} />`}
-    ${earlier.length > 0 && html`<div class="earlier"><div class="row"><h2>Earlier</h2>${viewOf("/jobs") && html`<a class="push small" href="/jobs">All clips</a>`}</div>
+    ${earlier.length > 0 && html`<div class="earlier"><div class="row"><h2>Earlier</h2><a class="push small" href="/jobs">All clips</a></div>
       <ul class="strip">${earlier.map((id) => html`<li key=${id}><${Thumb} job=${jobs.value[id]} /></li>`)}</ul></div>`}
     ${compared.value.length > 0 && html`<${CompareBar} />`}
   </section>`;
@@ -99,7 +99,7 @@ function First() {
 function Thumb({ job }) {
   const picture = webAddress(pictureOf(job.input));
   const words = promptOf(job);
-  const playable = job.status === "succeeded" && (job.output?.video || job.output?.audio);
+  const playable = job.status === "succeeded" && fileOf(job);
   return html`<div class="thumb">
     <button type="button" class="thumb-picture" aria-label="Show: ${words.slice(0, 80)}" onClick=${() => (onStage.value = [job.id])}>
       ${playable && job.output.video ? html`<${Clip} job=${job} quiet poster=${picture} label="" />` : picture ? html`<img src=${picture} alt="" loading="lazy" />` : html`<span class="thumb-words">${words}</span>`}

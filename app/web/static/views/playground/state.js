@@ -1,8 +1,9 @@
-// What the playground knows: the models, the form as it was left, the takes on the stage.
+// What the playground knows: the form as it was left, the takes on the stage.
 
 import { batch, computed, effect, signal } from "../../core/html.js";
+import { models } from "../../core/models.js";
 import { session } from "../../core/session.js";
-import { inputOf, isUploading, kindOf, pictureOf } from "./schema.js";
+import { inputOf, isUploading, kindOf } from "./schema.js";
 
 const STORED = "filmgate.draft";
 const PICTURES = ["start_image_url", "image_url"];
@@ -12,9 +13,6 @@ const EMPTY = { model: "", values: {}, takes: 1, storyboard: false };
 
 /** @typedef {import("../../core/shapes.js").Model} Model */
 /** @typedef {{model: string, values: Record<string, any>, takes: number, storyboard: boolean}} Draft */
-
-/** The models of `GET /v1/models`; null until they are read. @type {import("../../core/html.js").Signal<Model[] | null>} */
-export const models = signal(null);
 
 /** The form. It outlives the view, a reload and a new sign-in. @type {import("../../core/html.js").Signal<Draft>} */
 export const draft = signal(stored());
@@ -166,12 +164,3 @@ export function compare(id) {
   const { value } = compared;
   compared.value = value.includes(id) ? value.filter((one) => one !== id) : [...value.slice(-1), id];
 }
-
-/** A job's prompt, or its shots'. @param {any} job */
-export function promptOf(job) {
-  if (job.input === null) return "Erased";
-  const { prompt, multi_prompt: shots, text } = job.input ?? {};
-  return prompt || shots?.map((/** @type {any} */ shot) => shot.prompt).join(" / ") || text || "Without a prompt";
-}
-
-export { pictureOf };

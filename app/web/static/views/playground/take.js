@@ -1,27 +1,24 @@
 // One take: how far it is, then the clip.
 
-import { get, post, serverNow } from "../../core/api.js";
-import { html, signal, useEffect, useState } from "../../core/html.js";
-import { ENDS, cancelWarning, clock, cost, explain, plural, roughly, webAddress, whyFailed } from "../../core/words.js";
+import { get, post } from "../../core/api.js";
+import { nowBySeconds } from "../../core/clock.js";
+import { html, useEffect, useState } from "../../core/html.js";
+import { fileOf, pictureOf, promptOf } from "../../core/job.js";
+import { modelName } from "../../core/models.js";
+import { whyOf } from "../../core/why.js";
+import { ENDS, cancelWarning, clock, cost, explain, plural, roughly, webAddress } from "../../core/words.js";
 import { State } from "../../ui/Badge.js";
 import { Button } from "../../ui/Button.js";
 import { Clip } from "../../ui/Clip.js";
 import { Confirm } from "../../ui/Confirm.js";
-import { copyText } from "../../ui/Copy.js";
 import { Icon } from "../../ui/Icon.js";
 import { Time } from "../../ui/Time.js";
-import { toast } from "../../ui/Toast.js";
-import { viewOf } from "../../core/views.js";
 import { usualRuns } from "./quote.js";
-import { pictureOf } from "./schema.js";
 import { ShareDialog } from "../share/ShareDialog.js";
-import { compare, compared, models, promptOf, reuse, takeJob } from "./state.js";
+import { copyLink } from "../share/copyLink.js";
+import { compare, compared, reuse, takeJob } from "./state.js";
 
 const LOOK_MS = 3000;
-const SHARED_S = 86_400;
-
-const now = signal(Date.now());
-setInterval(() => (now.value = Date.now()), 1000);
 
 /** The steps that a job goes through, in words. @type {[string, string][]} */
 const STAGES = [["queued", "In line"], ["submitting", "Handed over"], ["running", "Being made"], ["finalizing", "Being fetched"], ["succeeded", "Ready"]];
@@ -37,9 +34,7 @@ export function Take({ job, many, onClose }) {
   useLooks(job);
   const [asking, setAsking] = useState(false);
   const [sharing, setSharing] = useState(false);
-  const title = models.value?.find(({ id }) => id === job.model)?.title ?? job.model;
   const live = !ENDS.has(job.status);
-  const page = `/jobs/${job.id}`;
   const cancel = async () => takeJob(await post(`jobs/${job.id}/cancel`));
   return html`<article class="take ${job.status}" aria-label="Take: ${promptOf(job).slice(0, 60)}" data-status=${job.status}>
     <div class="take-picture">
@@ -48,7 +43,7 @@ export function Take({ job, many, onClose }) {
     <div class="take-words">
       <div class="row"><${State} status=${job.status} /><span class="note numbers">${cost(job)}</span><span class="note push"><${Time} at=${job.created_at} /></span></div>
       <p class="take-prompt">${promptOf(job)}</p>
-      <p class="note about">${[title, job.input?.duration && `${job.input.duration} s`, job.output?.voice_id && `voice ${job.output.voice_id}`].filter(Boolean).join(" · ")}</p>
+      <p class="note about">${[modelName(job.model), job.input?.duration && `${job.input.duration} s`, job.output?.voice_id && `voice ${job.output.voice_id}`].filter(Boolean).join(" · ")}</p>
       <${Reason} job=${job} />
       ${job.logs?.length > 0 && html`<details class="logs"><summary class="note">fal's log, ${plural(job.logs.length, "line")}</summary>
         <ol>${job.logs.map((/** @type {any} */ line, /** @type {number} */ at) => html`<li key=${at}>${line.message}</li>`)}</ol></details>`}
@@ -59,7 +54,7 @@ export function Take({ job, many, onClose }) {
           <${Button} kind="quiet" icon="compare" aria-pressed=${compared.value.includes(job.id)} onPress=${() => compare(job.id)}>Compare</${Button}>`}
         ${job.input && html`<${Button} kind="quiet" icon="again" onPress=${() => again(job)}>Again with changes</${Button}>`}
         ${live && !job.cancel_requested_at && html`<${Button} kind="quiet" icon="close" onPress=${() => setAsking(true)}>Cancel</${Button}>`}
-        ${viewOf(page) && html`<a class="button quiet" href=${page}>Details</a>`}
+        <a class="button quiet" href="/jobs/${job.id}">Details</a>
         ${many && !live && html`<${Button} kind="quiet" icon="close" label="Take it off the stage" onPress=${onClose} />`}
       </div>
     </div>
@@ -81,14 +76,14 @@ function useLooks(job) {
 /** The source picture with what is going on above it. @param {{job: any}} props */
 function Waiting({ job }) {
   const picture = webAddress(pictureOf(job.input));
+  if (ENDS.has(job.status)) return html`<div class="waiting over">${picture && html`<img src=${picture} alt="" />`}</div>`;
   const running = job.status === "running" || job.status === "finalizing";
   const since = running && job.submitted_at ? job.submitted_at : job.created_at;
-  const elapsed = (serverNow(now.value) - Date.parse(since)) / 1000;
+  const elapsed = (nowBySeconds() - Date.parse(since)) / 1000;
   const usual = usualRuns.get(job.model);
   const share = logged(job) ?? (running && usual ? Math.min(0.95, elapsed / usual) : null);
   const step = STAGES.findIndex(([status]) => status === job.status);
   const last = (job.logs ?? []).at(-1)?.message;
-  if (ENDS.has(job.status)) return html`<div class="waiting over">${picture && html`<img src=${picture} alt="" />`}</div>`;
   return html`<div class="waiting">
     ${picture && html`<img src=${picture} alt="The picture that the clip begins with" />`}
     <div class="waiting-words">
@@ -103,30 +98,19 @@ function Waiting({ job }) {
 /** Why it waits, is held or has failed, with fal's own words. @param {{job: any}} props */
 function Reason({ job }) {
   if (job.status !== "failed" || !job.error) return explain(job) ? html`<p class="note explain" role="status">${explain(job)}</p>` : null;
-  const { sentence, reason, link, next } = whyFailed(job.error);
+  const { sentence, reasons, next } = whyOf(job.error);
   return html`<div class="failed-why" role="status"><p><b>${sentence}</b> ${next}</p>
-    ${reason && html`<p>fal says: ${reason}</p>`}
-    ${link && html`<p><a href=${link} target="_blank" rel="noopener noreferrer">What fal says about this error</a></p>`}</div>`;
+    ${reasons.map(({ message, type, link }) => html`<p>fal says: ${message || type}</p>
+      ${link && html`<p><a href=${link} target="_blank" rel="noopener noreferrer">What fal says about this error</a></p>`}`)}</div>`;
 }
 
 /** @param {{job: any}} props */
 function Download({ job }) {
-  const file = job.output?.video ?? job.output?.audio;
+  const file = fileOf(job);
   const address = webAddress(file?.url ?? "");
   if (!address) return null;
   const ending = /\.\w{2,4}$/.exec(file.file_name ?? "")?.[0] ?? (job.output.video ? ".mp4" : ".mp3");
   return html`<a class="button quiet" href=${address} download="${job.id}${ending}" target="_blank" rel="noopener noreferrer"><${Icon} name="down" size=${18} />Download</a>`;
-}
-
-/** Copies an address that needs no key. @param {any} job */
-async function copyLink(job) {
-  try {
-    const { url } = await post(`jobs/${job.id}/video/link`, { expires_in: SHARED_S });
-    const done = await copyText(url);
-    toast(done ? "The link is copied. It needs no key and works for a day." : `The browser did not let the page copy: ${url}`, { tone: done ? "good" : "bad" });
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, { tone: "bad" });
-  }
 }
 
 /** @param {any} job */
@@ -135,4 +119,3 @@ function again(job) {
   document.querySelector(".maker")?.scrollIntoView({ block: "start" });
   document.getElementById("input-prompt")?.focus({ preventScroll: true });
 }
-

@@ -1,0 +1,24 @@
+"""The page's own lists are those of the program behind it."""
+
+import re
+
+from app.domain.remedies import JOB_ERRORS
+from app.web.routes import ADDRESSES, FILES
+
+PARAMETER = re.compile(r"\{\w+\}|:\w+")  # `/jobs/{job_id}` in a route, `/jobs/:id` in a view
+
+
+def test_every_error_of_a_job_has_words_on_the_page() -> None:
+    """A new code says what it means and what to do next, and no words are left of an old one."""
+    words = re.search(
+        r"const ERRORS = \{\n(.*?)^\};", FILES["core/why.js"].content.decode(), re.DOTALL | re.MULTILINE
+    )
+    assert words is not None
+    assert set(re.findall(r"^  (\w+): \{", words[1], re.MULTILINE)) == JOB_ERRORS.keys()
+
+
+def test_every_address_of_a_view_is_served() -> None:
+    """A reload of a view finds the page, and no route leads to a view that is not there."""
+    lists = re.findall(r"\bpaths: \[(.*?)\]", FILES["views.js"].content.decode(), re.DOTALL)
+    shown = [PARAMETER.sub("*", path) for listed in lists for path in re.findall(r'"(.*?)"', listed)]
+    assert sorted(shown) == sorted(PARAMETER.sub("*", address) for address in ADDRESSES)
