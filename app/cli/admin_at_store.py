@@ -5,7 +5,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from app.cli.admin_calls import View
+from app.cli.admin_calls import View, given_only
 from app.cli.parse import actor
 from app.domain.accounts import NO_TEAM, USER_SCOPES, Reposts, Team, User
 from app.domain.errors import NotFound
@@ -46,7 +46,7 @@ class AdminAtStore:
         return await self._team_view(await self._accounts.team(team_id))
 
     async def add_team(self, given: Mapping[str, Any], limits: Sequence[Limit]) -> View:
-        known: dict[str, Any] = {"time_zone": "UTC", "reposts": Reposts.ANSWERED, "weight": 1} | _given(given)
+        known: dict[str, Any] = {"time_zone": "UTC", "reposts": Reposts.ANSWERED, "weight": 1} | given_only(given)
         return await self._team_view(await self._accounts.add_team(actor(), limits=limits, **known))
 
     async def change_team(self, team_id: str, given: Mapping[str, Any]) -> View:
@@ -79,7 +79,7 @@ class AdminAtStore:
         return key_view(*await self._accounts.key(key_id))
 
     async def add_key(self, user: str, given: Mapping[str, Any]) -> View:
-        known: dict[str, Any] = {"name": "", "scopes": USER_SCOPES} | _given(given)
+        known: dict[str, Any] = {"name": "", "scopes": USER_SCOPES} | given_only(given)
         known["scopes"] = frozenset(known["scopes"])
         known["expires_in_s"] = known.pop("expires_in", None)
         made = await self._accounts.add_key(actor(), user=user, **known)
@@ -209,7 +209,3 @@ class AdminAtStore:
             {**job_view(job, base_url=base_url), "team": job.team, **attempt_view(job, held_since.get(job.id))}
             for job in jobs
         ]
-
-
-def _given(members: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}

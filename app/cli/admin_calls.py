@@ -118,3 +118,8 @@ class AdminCalls(Protocol):
 
     async def usage_csv(self, query: Mapping[str, str | None]) -> str:
         """The same as CSV."""
+
+
+def given_only(members: Mapping[str, Any]) -> dict[str, Any]:
+    """The members that were given: None is absent."""
+    return {name: value for name, value in members.items() if value is not None}
