@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from app.cli.admin_calls import AdminCalls
+from app.cli.admin_calls import AdminCalls, only_id
 from app.cli.cells import ID
 from app.cli.exits import Failure
 from app.cli.store_command import Printer, set_parameters, with_gateway
@@ -116,14 +116,9 @@ async def _with_whole_ids(calls: AdminCalls, arguments: Mapping[str, Any]) -> di
 
 
 async def _whole_id(calls: AdminCalls, text: str) -> str:
-    """The only id that begins so; the text itself when there is none. Failure for several."""
+    """The whole id, also of its beginning; Failure for that of several."""
     kind = SHORT_ID.fullmatch(text)
-    if kind is None:
-        return text
-    found = {view["id"] for view in await _listed(calls, kind[1]) if view["id"].startswith(text)}
-    if len(found) > 1:
-        raise Failure(f"{text} is the beginning of {len(found)} ids; give more of it.")
-    return found.pop() if found else text
+    return text if kind is None else only_id(text, await _listed(calls, kind[1]))
 
 
 async def _listed(calls: AdminCalls, kind: str) -> list[Mapping[str, Any]]:
