@@ -5,13 +5,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from app.cli.admin_calls import View
+from app.cli.admin_calls import View, given_only
 from app.cli.parse import actor
-from app.domain.accounts import NO_TEAM, USER_SCOPES, Reposts, Team, User
+from app.domain.accounts import NO_TEAM, Team, User
 from app.domain.errors import NotFound
 from app.domain.jobs import Job, Status
 from app.domain.limits import Limit
-from app.domain.sessions import DEFAULT_INVITATION_S
 from app.services.listing import Filter
 from app.services.usage import Grouping, Report
 from app.views.accounts import key_view, team_view, user_view
@@ -46,8 +45,8 @@ class AdminAtStore:
         return await self._team_view(await self._accounts.team(team_id))
 
     async def add_team(self, given: Mapping[str, Any], limits: Sequence[Limit]) -> View:
-        known: dict[str, Any] = {"time_zone": "UTC", "reposts": Reposts.ANSWERED, "weight": 1} | _given(given)
-        return await self._team_view(await self._accounts.add_team(actor(), limits=limits, **known))
+        team = await self._accounts.add_team(actor(), limits=limits, **given_only(given))
+        return await self._team_view(team)
 
     async def change_team(self, team_id: str, given: Mapping[str, Any]) -> View:
         return await self._team_view(await self._accounts.change_team(actor(), team_id, **given))
@@ -79,10 +78,7 @@ class AdminAtStore:
         return key_view(*await self._accounts.key(key_id))
 
     async def add_key(self, user: str, given: Mapping[str, Any]) -> View:
-        known: dict[str, Any] = {"name": "", "scopes": USER_SCOPES} | _given(given)
-        known["scopes"] = frozenset(known["scopes"])
-        known["expires_in_s"] = known.pop("expires_in", None)
-        made = await self._accounts.add_key(actor(), user=user, **known)
+        made = await self._accounts.add_key(actor(), user=user, **_for_service(given))
         return {**key_view(made.record, None), "key": made.key}
 
     async def rotate_key(self, key_id: str, *, overlap_s: int) -> View:
@@ -93,13 +89,7 @@ class AdminAtStore:
         await self._accounts.revoke_key(actor(), key_id)
 
     async def invite(self, user: str, given: Mapping[str, Any]) -> View:
-        made = await self._gateway.invitations.add(
-            actor(),
-            user=user,
-            scopes=frozenset(given["scopes"] or USER_SCOPES),
-            key_name=given["key_name"] or "",
-            expires_in_s=given["expires_in"] or DEFAULT_INVITATION_S,
-        )
+        made = await self._gateway.invitations.add(actor(), user=user, **_for_service(given))
         return {**invitation_view(made.invitation, made.invitation.created_ms), "url": made.url}
 
     async def require_models(self, models: Sequence[str]) -> None:
@@ -209,5 +199,11 @@ class AdminAtStore:
         ]
 
 
-def _given(members: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
+def _for_service(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a key that were given, as the services take them; the others are theirs to choose."""
+    members = given_only(given)
+    if "scopes" in members:
+        members["scopes"] = frozenset(members["scopes"])
+    if "expires_in" in members:
+        members["expires_in_s"] = members.pop("expires_in")
+    return members

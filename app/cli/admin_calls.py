@@ -3,9 +3,10 @@
 The results are the views of `/v1/admin`, so that a command prints the same in both places.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
+from app.cli.exits import Failure
 from app.domain.limits import Limit
 
 View: TypeAlias = Mapping[str, Any]
@@ -118,3 +119,16 @@ class AdminCalls(Protocol):
 
     async def usage_csv(self, query: Mapping[str, str | None]) -> str:
         """The same as CSV."""
+
+
+def only_id(text: str, views: Iterable[View]) -> str:
+    """The only id of a view that begins so; the text itself when there is none. Failure for several."""
+    found = {str(view["id"]) for view in views if view["id"].startswith(text)}
+    if len(found) > 1:
+        raise Failure(f"{text} is the beginning of {len(found)} ids; give more of it.")
+    return found.pop() if found else text
+
+
+def given_only(members: Mapping[str, Any]) -> dict[str, Any]:
+    """The members that were given: None is absent."""
+    return {name: value for name, value in members.items() if value is not None}

@@ -4,7 +4,6 @@ A gateway is spoken to with `--url`, or where FILMGATE_URL and FILMGATE_ADMIN_KE
 not; otherwise the store is opened, as in `store_command`.
 """
 
-import inspect
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from app.cli.admin_calls import AdminCalls
+from app.cli.admin_calls import AdminCalls, only_id
 from app.cli.cells import ID
 from app.cli.exits import Failure
-from app.cli.store_command import Printer, with_gateway
-from app.cli.tables import AsJson
+from app.cli.store_command import Printer, set_parameters, with_gateway
 
 if TYPE_CHECKING:
     from app.cli.generate.access import Access  # with httpx, which the store's commands do not need
@@ -61,16 +59,7 @@ def admin_command(
 
             show(_run(url, act), as_json=as_json)
 
-        signature = inspect.signature(function)
-        kind = inspect.Parameter.KEYWORD_ONLY
-        calls, *parameters = signature.parameters.values()
-        more = [
-            inspect.Parameter("url", kind, default=None, annotation=AdminUrl),
-            inspect.Parameter("as_json", kind, default=False, annotation=AsJson),
-        ]
-        command.__signature__ = signature.replace(parameters=[*parameters, *more])  # type: ignore[attr-defined]  # typer reads it
-        hints = function.__annotations__
-        command.__annotations__ = {name: hint for name, hint in hints.items() if name != calls.name}
+        set_parameters(command, function, url=AdminUrl)
         return command
 
     return decorate
@@ -127,14 +116,9 @@ async def _with_whole_ids(calls: AdminCalls, arguments: Mapping[str, Any]) -> di
 
 
 async def _whole_id(calls: AdminCalls, text: str) -> str:
-    """The only id that begins so; the text itself when there is none. Failure for several."""
+    """The whole id, also of its beginning; Failure for that of several."""
     kind = SHORT_ID.fullmatch(text)
-    if kind is None:
-        return text
-    found = {view["id"] for view in await _listed(calls, kind[1]) if view["id"].startswith(text)}
-    if len(found) > 1:
-        raise Failure(f"{text} is the beginning of {len(found)} ids; give more of it.")
-    return found.pop() if found else text
+    return text if kind is None else only_id(text, await _listed(calls, kind[1]))
 
 
 async def _listed(calls: AdminCalls, kind: str) -> list[Mapping[str, Any]]:

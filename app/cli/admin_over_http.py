@@ -5,7 +5,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from app.cli.admin_calls import View
+from app.cli.admin_calls import View, given_only
 from app.cli.generate.client import ApiClient
 from app.domain.accounts import AS_GATEWAY, UNLIMITED
 from app.domain.limits import GATEWAY, Limit
@@ -60,7 +60,7 @@ class AdminOverHttp:
         return await self._get(f"/keys/{key_id}")
 
     async def add_key(self, user: str, given: Mapping[str, Any]) -> View:
-        return await self._post("/keys", {"user": user, **_given(given)})
+        return await self._post("/keys", {"user": user, **given_only(given)})
 
     async def rotate_key(self, key_id: str, *, overlap_s: int) -> View:
         return await self._post(f"/keys/{key_id}/rotate", {"overlap": overlap_s})
@@ -69,7 +69,7 @@ class AdminOverHttp:
         await self._delete(f"/keys/{key_id}")
 
     async def invite(self, user: str, given: Mapping[str, Any]) -> View:
-        return await self._post("/invitations", {"user": user, **_given(given)})
+        return await self._post("/invitations", {"user": user, **given_only(given)})
 
     async def require_models(self, models: Sequence[str]) -> None:
         for model in models:
@@ -104,7 +104,7 @@ class AdminOverHttp:
         return await self._get("/usage", **query)
 
     async def usage_csv(self, query: Mapping[str, str | None]) -> str:
-        send = {"params": _given(query), "headers": {"Accept": "text/csv"}}
+        send = {"params": given_only(query), "headers": {"Accept": "text/csv"}}
         return await self._client.text("GET", "/v1/admin/usage", lambda: send)
 
     # --- operation -----------------------------------------------------------------------------------------------
@@ -119,10 +119,10 @@ class AdminOverHttp:
         return await self._get("/status")
 
     async def pause(self, team: str | None, reason: str) -> View:
-        return await self._post("/pause", _given({"team": team, "reason": reason}))
+        return await self._post("/pause", given_only({"team": team, "reason": reason}))
 
     async def resume(self, team: str | None) -> View:
-        return await self._post("/resume", _given({"team": team}))
+        return await self._post("/resume", given_only({"team": team}))
 
     async def jobs(self, *, status: str | None, team: str | None, count: int) -> Sequence[View]:
         return await self._pages("/jobs", count, status=status, team=team)
@@ -131,7 +131,7 @@ class AdminOverHttp:
         return await self._get(f"/jobs/{job_id}")
 
     async def resolve(self, job_id: str, action: str, given: Mapping[str, Any]) -> View:
-        return await self._post(f"/jobs/{job_id}/resolve", {"action": action, **_given(given)})
+        return await self._post(f"/jobs/{job_id}/resolve", {"action": action, **given_only(given)})
 
     async def try_alerts(self) -> View:
         return await self._ask("POST", "/alerts/test", None)
@@ -139,7 +139,7 @@ class AdminOverHttp:
     # --- the wire ------------------------------------------------------------------------------------------------
 
     async def _get(self, path: str, **query: str | None) -> View:
-        return await self._client.ask("GET", f"/v1/admin{path}", lambda: {"params": _given(query)})
+        return await self._client.ask("GET", f"/v1/admin{path}", lambda: {"params": given_only(query)})
 
     async def _list(self, path: str, **query: str | None) -> Sequence[View]:
         return cast("Sequence[View]", (await self._get(path, **query))["data"])
@@ -170,7 +170,7 @@ class AdminOverHttp:
 
 def _team_members(given: Mapping[str, Any]) -> dict[str, Any]:
     """The members that are given, with the API's words for two numbers that stand for something else."""
-    members = _given(given)
+    members = given_only(given)
     for name, number, word in (
         ("retention_days", AS_GATEWAY, "gateway"),
         ("storage_bytes", UNLIMITED, "unlimited"),
@@ -184,7 +184,3 @@ def _path_of(owner: str) -> str:
     if owner == GATEWAY:
         return ""
     return f"/teams/{owner}" if owner.startswith("team_") else f"/users/{owner}"
-
-
-def _given(members: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}

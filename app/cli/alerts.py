@@ -8,16 +8,13 @@ import typer
 from app.cli.admin_calls import AdminCalls, View
 from app.cli.admin_command import admin_command
 from app.cli.exits import Failure
-from app.cli.tables import print_json, print_view
+from app.cli.tables import print_view
 
 group = typer.Typer(no_args_is_help=True)
 
 
 def _print_attempt(view: Mapping[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(view)
-    else:
-        print_view(view, as_json=False)
+    print_view(view, as_json=as_json)
     if not view["delivered"]:
         raise Failure(f"The receiver did not take the test message: {view['error']}.")
 

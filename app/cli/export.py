@@ -5,14 +5,13 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.exits import Failure
+from app.cli.exits import Failure, leave_stdout
 from app.cli.options import OfTeam
 from app.cli.store_command import with_gateway
 from app.cli.usage import DAY_HELP
@@ -130,8 +129,7 @@ def _write(rows: Any, columns: tuple[str, ...], form: ExportForm, output: Path |
     try:
         count, cursor = with_gateway(write)
     except BrokenPipeError:  # `| head`
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_stdout()
         return
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--after") from None

@@ -29,7 +29,7 @@ LISTED: Columns = {
     "model": "model",
     "team": "team.name",
 }
-RESOLVED: Columns = {
+RESOLVED = {
     "job": "id",
     "status": "status",
     "model": "model",
@@ -38,7 +38,7 @@ RESOLVED: Columns = {
     "charged": "charged_usd",
     "created": "created_at",
 }
-HELD: Columns = {
+HELD = {
     "job": "id",
     "held since": "held_at",
     "quoted": "quoted_usd",
@@ -124,7 +124,7 @@ def _print_job(views: Sequence[View], *, as_json: bool) -> None:
     if as_json:
         print_json(views)
     else:
-        print_lines({title: views[0][field] for title, field in SHOWN.items() if isinstance(field, str)})
+        print_lines({title: views[0][field] for title, field in SHOWN.items()})
         _print_tags(views)
 
 

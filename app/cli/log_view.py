@@ -15,7 +15,7 @@ from typing import IO, Annotated, Any
 import typer
 
 from app.cli.cells import printable, readable, shortened
-from app.cli.exits import Failure
+from app.cli.exits import Failure, leave_stdout
 
 TAIL_BYTES = 256 * 1024  # of each file, without a filter
 POLL_S = 0.3
@@ -113,7 +113,7 @@ def logs(
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:  # `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_stdout()
     finally:
         for file in opened:
             file.close()

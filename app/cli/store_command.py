@@ -52,17 +52,24 @@ def store_command(
                 check(**arguments)
             show(with_gateway(lambda gateway: function(gateway, **arguments)), as_json=as_json)
 
-        signature = inspect.signature(function)
-        kind = inspect.Parameter.KEYWORD_ONLY
-        as_json = inspect.Parameter("as_json", kind, default=False, annotation=AsJson)
-        url = inspect.Parameter("url", kind, default=None, annotation=NoUrl)
-        gateway, *parameters = signature.parameters.values()
-        command.__signature__ = signature.replace(parameters=[*parameters, url, as_json])  # type: ignore[attr-defined]  # typer reads it
-        hints = function.__annotations__  # typer resolves them, and without the gateway's it can
-        command.__annotations__ = {name: hint for name, hint in hints.items() if name != gateway.name}
+        set_parameters(command, function, url=NoUrl)
         return command
 
     return decorate
+
+
+def set_parameters(command: Callable[..., None], function: Callable[..., Any], *, url: Any) -> None:
+    """Set what typer reads of a command: the function's parameters but the first, `--url` of this type and `--json`."""
+    signature = inspect.signature(function)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    first, *parameters = signature.parameters.values()
+    more = [
+        inspect.Parameter("url", kind, default=None, annotation=url),
+        inspect.Parameter("as_json", kind, default=False, annotation=AsJson),
+    ]
+    command.__signature__ = signature.replace(parameters=[*parameters, *more])  # type: ignore[attr-defined]  # typer reads it
+    hints = function.__annotations__  # typer resolves them, and without the first's, a gateway's, it can
+    command.__annotations__ = {name: hint for name, hint in hints.items() if name != first.name}
 
 
 def with_gateway(ask: Callable[["Gateway"], Awaitable[Result]], *, patience: float = 0) -> Result:

@@ -10,14 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from app.cli.cells import ID, TIME, cell_length, cut_id, readable, relative, shortened, state_style
-
-if TYPE_CHECKING:
-    pass  # slow to load, and a pipe needs none of it
 
 NO_ROWS = "none"
 GAP = 2  # spaces between columns
@@ -76,8 +73,7 @@ def print_table(
         return
     names = list(columns) if kinds is None else list(kinds)
     if not sys.stdout.isatty():
-        head = [list(columns)] if any(columns) else []
-        _print_plain([*head, *([readable(value) for value in row] for row in rows)])
+        _print_plain([columns, *([readable(value) for value in row] for row in rows)])
         return
     shorts = shortened(value for row in rows for value in row if isinstance(value, str))
     now = time.time()
@@ -173,11 +169,11 @@ def _print_plain(rows: Sequence[Sequence[str]]) -> None:
 def _print_on_screen(
     columns: Sequence[str], rows: Sequence[Sequence[str]], fixed: Sequence[bool], names: Sequence[str]
 ) -> None:
-    from rich.console import Console  # noqa: PLC0415  see above
+    from rich.console import Console  # noqa: PLC0415  slow to load, and a pipe needs none of it
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table: Table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=any(columns))
+    table: Table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for title, is_fixed in zip(columns, fixed, strict=True):
         table.add_column(title, no_wrap=is_fixed, overflow="fold", header_style="dim")
     for row in rows:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.admin_calls import only_id
 from app.cli.cells import ID
 from app.cli.exits import Failure
 from app.cli.generate.access import find_access
@@ -185,13 +186,10 @@ def _call(url: str | None, key: str | None, act: Callable[[ApiClient], Coroutine
 
 
 async def _whole(client: ApiClient, text: str) -> str:
-    """The only endpoint's id that begins so; the text itself when there is none. Failure for several."""
+    """The whole id, also of its beginning; Failure for that of several."""
     if ID.fullmatch(text) or len(text) < LEAST_BEGINNING:
         return text
-    found = [one["id"] for one in (await client.ask("GET", ROUTE))["data"] if one["id"].startswith(text)]
-    if len(found) > 1:
-        raise Failure(f"{text} is the beginning of {len(found)} ids; give more of it.")
-    return str(found[0]) if found else text
+    return only_id(text, (await client.ask("GET", ROUTE))["data"])
 
 
 def _print_secret(view: Mapping[str, Any], *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
+from app.cli.admin_calls import given_only
 from app.cli.generate.access import Access, find_access
 from app.cli.generate.client import ApiClient
 from app.cli.listen import Forwarder, forward_events
@@ -99,7 +100,7 @@ def deliveries(
 ) -> None:
     """List webhook deliveries; --json shows every attempt."""
     path = "/v1/deliveries" if endpoint is None else f"/v1/webhook-endpoints/{endpoint}/deliveries"
-    query = _without_none({"status": status, "from": since, "to": until, "limit": limit})
+    query = given_only({"status": status, "from": since, "to": until, "limit": limit})
     found = _ask(find_access(url, key, os.environ), "GET", path, params=query)["data"]
     if as_json:
         print_json(found)
@@ -127,10 +128,10 @@ def replay(  # noqa: PLR0913  one parameter for each option
     key: GatewayKey = None,
 ) -> None:
     """Send one delivery again, or all dead ones, or those of a filter."""
-    body = _without_none(
+    body = given_only(
         {"endpoint": endpoint, "status": status, "events": parse_event_types(events), "from": since, "to": until}
     )
-    body |= _without_none({"limit": limit, "cursor": cursor})
+    body |= given_only({"limit": limit, "cursor": cursor})
     if delivery is not None and body:
         raise typer.BadParameter(f"A delivery's id and --{next(iter(body))} do not go together.")
     access = find_access(url, key, os.environ)
@@ -146,10 +147,6 @@ def replay(  # noqa: PLR0913  one parameter for each option
 def _ask(access: Access, method: str, path: str, **send: Any) -> dict[str, Any]:
     """The gateway's reply; Failure in a sentence."""
     return with_client(access, lambda client: client.ask(method, path, lambda: send))
-
-
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _shown(view: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,8 @@
 
 from app.metrics.kinds import Label, Metric
 from app.metrics.table import METRICS
-from tests.support.repo import ROOT
+from tests.guards.made_page import Page
 
-COMMITTED = ROOT / "docs" / "metrics.md"
-BEGIN, END = "<!-- made from app/metrics/table.py -->\n", "<!-- end -->\n"
 TITLES = {
     "process": "Counted by the processes",
     "host": "Read of the processes of a host",
@@ -40,11 +38,8 @@ def drawn() -> str:
     return "\n".join(parts)
 
 
-def page(text: str) -> str:
-    """The page with the list of today."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{drawn()}\n{END}{rest.partition(END)[2]}"
+PAGE = Page("metrics.md", "made from app/metrics/table.py", drawn)
 
 
 if __name__ == "__main__":
-    COMMITTED.write_text(page(COMMITTED.read_text("utf-8")), encoding="utf-8")
+    PAGE.write()

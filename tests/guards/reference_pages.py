@@ -3,20 +3,18 @@
 `.venv/bin/python -m tests.guards.reference_pages` writes them; the text around the made part of a page stays.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from app.cli.command import COMMANDS, load
 from app.domain.errors import Code
 from app.domain.remedies import JOB_ERRORS, REMEDIES
+from tests.guards.made_page import Page
 from tests.guards.openapi_document import drawn
-from tests.support.repo import ROOT
 
-DOCS = ROOT / "docs"
-BEGIN, END = "<!-- made by tests/guards/reference_pages.py -->\n", "<!-- end -->\n"
-ANYWHERE = "X-Request-ID"  # a parameter of every route
+MARK = "made by tests/guards/reference_pages.py"
 
 
 # --- routes ------------------------------------------------------------------------------------------------------
@@ -199,21 +197,14 @@ def _option(parameter: Any) -> str:
 # --- pages -------------------------------------------------------------------------------------------------------
 
 
-class Page(NamedTuple):
-    """A page, and what makes its part."""
-
-    name: str
-    make: Callable[[], str]
-
-    def written(self) -> str:
-        """The page with the part of today."""
-        before, _, rest = (DOCS / self.name).read_text("utf-8").partition(BEGIN)
-        return f"{before}{BEGIN}\n{self.make()}\n{END}{rest.partition(END)[2]}"
-
-
-PAGES = (Page("api.md", api), Page("errors.md", errors), Page("events.md", events), Page("cli.md", commands))
+PAGES = (
+    Page("api.md", MARK, api),
+    Page("errors.md", MARK, errors),
+    Page("events.md", MARK, events),
+    Page("cli.md", MARK, commands),
+)
 
 
 if __name__ == "__main__":
     for page in PAGES:
-        (DOCS / page.name).write_text(page.written(), encoding="utf-8")
+        page.write()

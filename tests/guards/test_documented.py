@@ -11,10 +11,10 @@ from app.metrics.table import ENDS
 from app.settings import CLIENT_NAMES, Settings
 from app.web.guide import DECISIONS, Guide
 from app.web.markdown import slug_of
-from tests.guards.reference_pages import PAGES, Page
+from tests.guards.made_page import DOCS, Page
+from tests.guards.reference_pages import PAGES
 from tests.support.repo import ROOT
 
-DOCS = ROOT / "docs"
 SETTINGS = {field.alias or "" for field in Settings.model_fields.values()} | CLIENT_NAMES
 TEXTS = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 FENCE = re.compile(r"^( *)(```).*?^\1```", re.MULTILINE | re.DOTALL)
@@ -26,7 +26,7 @@ MARKS = re.compile(r"[`*]|\]\([^)]*\)|\[")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_of_the_reference_is_todays(page: Page) -> None:
     """It is made from the program: `.venv/bin/python -m tests.guards.reference_pages` writes it."""
-    assert (DOCS / page.name).read_text("utf-8") == page.written()
+    assert page.path.read_text("utf-8") == page.written()
 
 
 def test_every_setting_is_on_its_page() -> None:

@@ -11,7 +11,7 @@ from app.metrics.kinds import OTHER, Counter, Histogram
 from app.metrics.table import COUNTED, METRICS
 from app.store.keys import STEPS
 from app.webhooks.sender import AttemptOutcome
-from tests.guards.metrics_page import COMMITTED, page
+from tests.guards.metrics_page import PAGE
 from tests.support.repo import ROOT, python_files
 from workers.queues import QUEUES
 from workers.supervisor import KEEPER
@@ -23,8 +23,7 @@ UNITS = ("seconds", "bytes", "usd")
 
 def test_the_page_has_todays_list() -> None:
     """docs/metrics.md is made from the code: `.venv/bin/python -m tests.guards.metrics_page`."""
-    text = COMMITTED.read_text("utf-8")
-    assert text == page(text)
+    assert PAGE.path.read_text("utf-8") == PAGE.written()
 
 
 def test_names_say_type_and_unit() -> None:

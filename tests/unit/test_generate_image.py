@@ -6,6 +6,7 @@ import pytest
 
 from app.cli.exits import Failure
 from app.cli.generate.image import image_field
+from app.cli.generate.inputs import InputBuilder
 from app.registry.catalog import Catalog
 
 CATALOG = Catalog.load()
@@ -20,7 +21,8 @@ def test_every_model_with_a_field_for_a_picture_takes_one() -> None:
             with pytest.raises(Failure, match="takes no image"):
                 image_field(described)
             continue
-        name, in_list = image_field(described)
+        name, order = image_field(described), InputBuilder(described)
+        order.put(name, "https://example.com/picture.jpg")
         required = [field for field in fields if field in described["input"]["required"]]
         assert name in (required or fields), model.id
-        assert in_list == ("items" in described["input"]["properties"][name]), model.id
+        assert isinstance(order.fields[name], list) == ("items" in described["input"]["properties"][name]), model.id

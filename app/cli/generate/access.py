@@ -48,7 +48,7 @@ def access_with(url: str, key: str, source: str) -> Access:
     """The gateway at this address with this key, both checked; Failure for one that cannot be."""
     return Access(
         _checked_url(url),
-        _checked_key(key, "The key in FILMGATE_ADMIN_KEY has characters that no key has."),
+        _checked_key(key, f"The key in {source} has characters that no key has."),
         source,
     )
 

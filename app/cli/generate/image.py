@@ -30,19 +30,17 @@ def read_image(path: Path) -> bytes:
     return content
 
 
-def image_field(model: dict[str, Any] | None) -> tuple[str, bool]:
-    """The field of the model's input that takes the image, and whether it is a list; None is the default model.
+def image_field(model: dict[str, Any]) -> str:
+    """The field of the model's input that takes the image, or a list of them.
 
     A required field comes first, then the others in the schema's order: effects and references need no image.
     """
-    if model is None:
-        return "image_url", False
     schema = model["input"]
     for name in (*schema.get("required", []), *schema["properties"]):
         field = schema["properties"].get(name, {})
         item = field.get("items", field)
         if item.get("format") == "image-url":
-            return name, item is not field
+            return str(name)
     raise Failure(f"{printable(str(model['id']))} takes no image; leave --image out.")
 
 

@@ -14,7 +14,7 @@ from app.cli.generate.screen import Screen, size
 
 MAX_EMBEDDED_BYTES = 5_500_000  # bytes; in base64 it still fits into a job's body of 8 MB
 NOT_UPLOADED = "https://example.com/a-file-that-is-uploaded-later"  # in a quote, which fetches nothing
-EXAMPLE_FILES = ("image", "end_image")
+FILE_OPTIONS = ("image", "end_image")
 
 
 class ClipOrder:
@@ -27,7 +27,7 @@ class ClipOrder:
 
     def read_files(self) -> None:
         """Read the files of the options, before anything is asked; Failure for one that cannot be used."""
-        for name in EXAMPLE_FILES:
+        for name in FILE_OPTIONS:
             source = getattr(self._options, name)
             if source is not None and not self._options.is_url(source):
                 self._read(Path(source))
@@ -62,8 +62,7 @@ class ClipOrder:
         for name, text in options.members:
             builder.set(name, text)
         if options.image is not None:
-            field, _ = image_field(model)
-            builder.put(field, self._source(options.image))
+            builder.put(image_field(model), self._source(options.image))
         if options.end_image is not None:
             builder.put(builder.end_image(), self._source(options.end_image))
         return builder.fields
