@@ -59,7 +59,7 @@ def store_command(
 
 
 def set_parameters(command: Callable[..., None], function: Callable[..., Any], *, url: Any) -> None:
-    """Set what typer reads of a command: the function's parameters but the first, `--url` of this type and `--json`."""
+    """Set what typer reads of a command: the parameters of the function but the first, `--url`, and `--json`."""
     signature = inspect.signature(function)
     kind = inspect.Parameter.KEYWORD_ONLY
     first, *parameters = signature.parameters.values()

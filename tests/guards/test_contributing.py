@@ -8,6 +8,7 @@ PAGE = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
 TESTS = ROOT / "tests"
 MAP = (TESTS / "support" / "README.md").read_text(encoding="utf-8")
 PATH = re.compile(r"`((?:app|workers|tests|docs|benchmarks)/[\w./-]*\w)`")
+SOURCES = {".py", ".lua", ".js"}
 PLACEHOLDERS = ("NAME", "NOUN")
 RECIPES = PAGE.split("\n## Recipes\n")[1].split("\n## ")[0]
 STEPS = re.split(r"\n\n|\n(?=\d\. )", RECIPES)
@@ -18,7 +19,7 @@ def code_of(path: str) -> str:
     """The names and texts of a file, or of all files in a folder; empty for a placeholder."""
     found = ROOT / path
     files = found.glob("**/*.*") if found.is_dir() else [found] if found.is_file() else []
-    return "\n".join(f"{file.name}\n{file.read_text('utf-8')}" for file in files if file.suffix in {".py", ".lua"})
+    return "\n".join(f"{file.name}\n{file.read_text('utf-8')}" for file in files if file.suffix in SOURCES)
 
 
 def test_every_path_on_the_page_is_there() -> None:

@@ -31,5 +31,6 @@ async def assert_accessible(page: Page, what: str) -> None:
         for scheme in SCHEMES:
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             rules = RULES if scheme == "light" else CONTRAST
-            assert await page.evaluate(RUN, rules) == [], f"{what}, {width} wide, {scheme}"
+            broken = await page.evaluate(RUN, rules)
+            assert broken == [], f"{what}, {width} wide, {scheme}: {broken}"
         assert not await page.evaluate(TOO_WIDE), f"{what}, {width} wide"
