@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,18 +37,18 @@ PAGE_POLICY = (
     f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src {_SHOWN} data:; "
     f"media-src {_SHOWN}; {_CLOSED}; require-trusted-types-for 'script'"
 )
-ADDRESSES = (
-    "/",
-    "/jobs",
-    "/jobs/{job_id}",
-    "/money",
-    "/admin",
-    "/admin/{view}",
-    "/enter",
-    "/invite",
-    "/share",
-    "/wall",
-)
+ADDRESSES = {  # of the page, each with the script of its view
+    "/": "views/playground/index.js",
+    "/jobs": "views/jobs/index.js",
+    "/jobs/{job_id}": "views/jobs/index.js",
+    "/money": "views/money/index.js",
+    "/admin": "views/admin/index.js",
+    "/admin/{view}": "views/admin/index.js",
+    "/enter": "views/sign-in/enter.js",
+    "/invite": "views/sign-in/invite.js",
+    "/share": "views/share/index.js",
+    "/wall": "views/share/index.js",
+}
 GUIDE_POLICY = f"default-src 'none'; style-src 'self'; img-src 'self'; {_CLOSED}"
 DOCS_POLICY = (
     f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; {_CLOSED}"
@@ -96,26 +97,30 @@ def _modules(name: str, found: dict[str, None]) -> dict[str, None]:
     return found
 
 
-def _with_modules(page: StaticFile) -> StaticFile:
-    """The page that names every script it will need: otherwise a browser finds them in six waves."""
-    links = "".join(f'<link rel="modulepreload" href="/static/{name}">\n' for name in _modules("main.js", {}))
+def _with_modules(page: StaticFile, view: str) -> StaticFile:
+    """The page that names every script which this view will need: otherwise a browser finds them in six waves."""
+    names = _modules(view, _modules("main.js", {}))
+    links = "".join(f'<link rel="modulepreload" href="/static/{name}">\n' for name in names)
     content = page.content.replace(b"</head>", links.encode() + b"</head>", 1)
     return _file(content, ".html")
 
 
 PAGES = _read_all(ROOM / "pages")  # read once, at the start of the process: about 2 MB
 FILES = _read_all(ROOM / "static")
-PAGES["app.html"] = _with_modules(PAGES["app.html"])
+PAGES |= {view: _with_modules(PAGES["app.html"], view) for view in set(ADDRESSES.values())}
 
 
-async def app_page(request: Request) -> Response:
-    """The page for all of them: its router shows the view of the address."""
-    return _reply(request, PAGES["app.html"], policy=PAGE_POLICY)
+def _app_page(view: str) -> Callable[[Request], Awaitable[Response]]:
+    async def app_page(request: Request) -> Response:
+        """The page for all of them: its router shows the view of the address."""
+        return _reply(request, PAGES[view], policy=PAGE_POLICY)
+
+    return app_page
 
 
-for address in ADDRESSES:
+for address, view in ADDRESSES.items():
     # The tag: its script reads the query (app/api/query.py).
-    router.add_api_route(address, app_page, methods=["GET", "HEAD"], tags=["page"])
+    router.add_api_route(address, _app_page(view), methods=["GET", "HEAD"], tags=["page"])
 
 
 @reference.api_route("/docs", methods=["GET", "HEAD"])

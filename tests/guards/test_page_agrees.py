@@ -18,7 +18,11 @@ def test_every_error_of_a_job_has_words_on_the_page() -> None:
 
 
 def test_every_address_of_a_view_is_served() -> None:
-    """A reload of a view finds the page, and no route leads to a view that is not there."""
-    lists = re.findall(r"\bpaths: \[(.*?)\]", FILES["views.js"].content.decode(), re.DOTALL)
-    shown = [PARAMETER.sub("*", path) for listed in lists for path in re.findall(r'"(.*?)"', listed)]
-    assert sorted(shown) == sorted(PARAMETER.sub("*", address) for address in ADDRESSES)
+    """A reload of a view finds the page with the view's scripts, and no route leads to a view that is not there."""
+    entries = re.findall(
+        r"\bpaths: \[(.*?)\].*?import\(\"\./(.*?)\"\)", FILES["views.js"].content.decode(), re.DOTALL
+    )
+    shown = {
+        PARAMETER.sub("*", path): script for paths, script in entries for path in re.findall(r'"(.*?)"', paths)
+    }
+    assert shown == {PARAMETER.sub("*", address): script for address, script in ADDRESSES.items()}

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.api.problems import add_problem_handlers
-from app.web.routes import FILES, reference, router
+from app.web.routes import ADDRESSES, FILES, reference, router
 from tests.support.repo import ROOT, project_files
 
 pytestmark = pytest.mark.anyio
@@ -30,6 +30,7 @@ VENDOR = ROOM / "static" / "vendor"
 VENDORED = VENDOR / "swagger-ui"
 LIBRARIES = {"preact": ["preact"], "htm": ["htm"], "signals": ["@preact/signals", "@preact/signals-core"]}
 ADDRESS = re.compile(r"https?://\w[^\s\"'<>;)]*|[\"'(=]//\w[^\s\"'<>)]*")
+MOST_SCRIPT = 120_000  # bytes
 NOT_FETCHED = ("http://www.w3.org/2000/svg", "http://127.0.0.1:*", "http://localhost:*")  # a namespace; a policy
 
 
@@ -158,9 +159,10 @@ async def test_texts_are_compressed_for_those_who_take_it(web: httpx.AsyncClient
     assert (await web.get("/static/main.js", headers=again)).status_code == 304
 
 
-async def test_the_page_names_every_script_that_it_will_need(web: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize("path", ADDRESSES)
+async def test_the_page_names_every_script_that_its_view_will_need(web: httpx.AsyncClient, path: str) -> None:
     """A browser asks for all of them at once: what a script imports is in the page."""
-    named = {link for link in Reader((await web.get("/")).text).loads if link.endswith(".js")}
+    named = {link for link in Reader((await web.get(path)).text).loads if link.endswith(".js")}
     imported = {
         urljoin(link, name)
         for link in named
@@ -168,6 +170,15 @@ async def test_the_page_names_every_script_that_it_will_need(web: httpx.AsyncCli
     }
     assert len(imported) > 30
     assert imported <= named
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+async def test_a_view_waits_for_less_than_120_kb_of_scripts(web: httpx.AsyncClient, path: str) -> None:
+    """As they are sent, compressed: all that the page names. The other views' scripts are fetched afterwards."""
+    named = {link for link in Reader((await web.get(path)).text).loads if link.endswith(".js")}
+    sizes = {link: int((await web.get(link)).headers["content-length"]) for link in named}
+    assert f"/static/{ADDRESSES[path]}" in sizes
+    assert sum(sizes.values()) < MOST_SCRIPT, sizes
 
 
 @pytest.mark.parametrize("path", ["nothing.js", "../routes.py", "%2e%2e/routes.py", "..%2froutes.py", "", "vendor"])

@@ -5,11 +5,14 @@ import { persist } from "./core/retry.js";
 import { place, startRouter } from "./core/router.js";
 import { begin, session } from "./core/session.js";
 import { register, viewOf } from "./core/views.js";
+import { fetchView } from "./shell/Loaded.js";
 import { Shell } from "./shell/Shell.js";
 import { VIEWS } from "./views.js";
 
 register(VIEWS);
 startRouter((path) => viewOf(path) !== null);
+const opened = viewOf(place.value.path);
+if (opened) fetchView(opened.view).catch(() => {}); // while it is found out who is here; its place says so if it fails
 render(html`<${Shell} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
 
 let before = place.value.path;

@@ -3,10 +3,10 @@
 import { match } from "./router.js";
 
 /**
- * `paths`: patterns such as `/jobs/:id`. `component` gets `{params, query}`: the path's parameters and its URLSearchParams.
+ * `paths`: patterns such as `/jobs/:id`. `load` fetches the component, which gets `{params, query}`: the path's parameters and its URLSearchParams.
  * `who`: `user`, `administrator`, `signed-in` (both) or `anybody` (shown without the rail). `rail`: its entry there.
  * @typedef {{name: string, paths: string[], who: "user" | "administrator" | "signed-in" | "anybody",
- *   rail?: {label: string, icon: string, path: string, key: string}, component: any}} View
+ *   rail?: {label: string, icon: string, path: string, key: string}, load: () => Promise<any>}} View
  */
 
 /** @type {View[]} */

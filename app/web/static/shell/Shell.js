@@ -11,6 +11,7 @@ import { Empty } from "../ui/Empty.js";
 import { Spinner } from "../ui/Spinner.js";
 import { Toasts } from "../ui/Toast.js";
 import { SignIn } from "../views/sign-in/index.js";
+import { Loaded } from "./Loaded.js";
 import { Rail } from "./Rail.js";
 import { ShortcutList } from "./ShortcutList.js";
 
@@ -44,14 +45,14 @@ function Content() {
   const { path, query } = place.value;
   const { state, role } = session.value;
   const found = viewOf(path);
-  if (found?.view.who === "anybody") return html`<main id="main" tabindex="-1"><${found.view.component} params=${found.params} query=${query} /></main>`;
+  if (found?.view.who === "anybody") return html`<main id="main" tabindex="-1"><${Loaded} key=${found.view.name} view=${found.view} params=${found.params} query=${query} /></main>`;
   if (state === "starting") return html`<main id="main" class="starting" tabindex="-1"><${Spinner} label="Opening" /></main>`;
   if (state === "out") return html`<main id="main" tabindex="-1"><${SignIn} /></main>`;
   return html`<div class="shell">
     <${Rail} />
     <main id="main" class="outlet" tabindex="-1">
       ${found && mayOpen(found.view, role)
-        ? html`<${found.view.component} key=${found.view.name} params=${found.params} query=${query} />`
+        ? html`<${Loaded} key=${found.view.name} view=${found.view} params=${found.params} query=${query} />`
         : html`<${Nothing} known=${Boolean(found)} />`}
     </main>
   </div>`;
