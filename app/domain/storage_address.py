@@ -3,11 +3,12 @@
     none                                            nothing is kept
     local:DIR                                       a folder of this machine, or one that several machines mount
     s3://bucket[/prefix][?endpoint=URL&region=NAME&virtual_host=1&direct=1]
-    gs://bucket[/prefix][?direct=1]                 Google
-    az://container[/prefix][?account=NAME&direct=1]   Azure
+    gs://bucket[/prefix][?endpoint=URL&direct=1]                   Google
+    az://container[/prefix][?account=NAME&endpoint=URL&direct=1]   Azure
 
-`endpoint` is for what speaks S3 elsewhere: MinIO, R2, Garage, Swift. `direct=1` sends readers of clips to a signed
-address of the bucket, instead of through the gateway. Secrets are no part of it.
+`endpoint` is for what speaks S3 elsewhere (MinIO, R2, Garage, Swift), for private or regional endpoints of
+Google's, and for Azure in some countries; Azure's has the account in it. `direct=1` sends readers of clips to a
+signed address of the bucket, instead of through the gateway. Secrets are no part of it.
 """
 
 import re
@@ -20,8 +21,8 @@ Kind = Literal["local", "s3", "gs", "az"]
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "s3": ("endpoint", "region", "virtual_host", "direct"),
-    "gs": ("direct",),
-    "az": ("account", "direct"),
+    "gs": ("endpoint", "direct"),
+    "az": ("account", "endpoint", "direct"),
 }
 FLAGS = {"1": True, "0": False}
 FORMS = "local:DIR, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, or none"
@@ -76,6 +77,8 @@ def read_storage_address(text: str) -> StorageAddress | None:
     if path and (not PREFIX.fullmatch(path) or ".." in path.split("/") or "." in path.split("/")):
         raise ValueError("must have a prefix of plain names with / between them")
     options = _options(kind, query)
+    if kind == "gs" and "endpoint" in options and _flag("direct", options):
+        raise ValueError("cannot have direct=1 with an endpoint: Google's addresses are signed for its usual host")
     return StorageAddress(
         kind,
         bucket,
@@ -101,7 +104,7 @@ def _options(kind: str, query: str) -> dict[str, str]:
 
 
 def _endpoint(text: str) -> str:
-    """The base URL of a server that speaks S3."""
+    """The base URL of a server."""
     try:
         url = urlsplit(text)
         usable = url.scheme in {"http", "https"} and url.hostname and url.port != 0

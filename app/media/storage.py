@@ -25,7 +25,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
 from app.domain.errors import StorageAway, StorageReason
 from app.domain.storage_address import StorageAddress
-from app.media.storage_errors import WORDS, CallFailed, OutOfRange, foreign_errors
+from app.media.storage_errors import WORDS, CallFailed, OutOfRange, foreign_errors, unusable_settings
 from app.media.waiting_files import RESERVE_BYTES
 from app.outages import Outage
 
@@ -82,7 +82,8 @@ class Storage:
     ) -> None:
         self.address = address
         self._folder = Path(address.place) if address.kind == "local" else None
-        self._bucket = None if self._folder else _bucket(address, key_id, secret)
+        self._key = (key_id, secret)
+        self._bucket: ObjectStore | None = None
         self._check = check
         self._outage = Outage("storage")
 
@@ -196,10 +197,11 @@ class Storage:
 
     async def signed_url(self, key: str, *, seconds: int) -> str | None:
         """An address of the bucket at which anybody can read the object for so long; None for a folder."""
-        if isinstance(self._bucket, S3Store | GCSStore | AzureStore):
-            async with self._calls("sign", seconds=CALL_SECONDS):
-                return await obstore.sign_async(self._bucket, "GET", key, timedelta(seconds=seconds))
-        return None
+        if self._folder is not None:
+            return None
+        async with self._calls("sign", seconds=CALL_SECONDS):
+            bucket: Any = self._open()  # no folder, which cannot sign
+            return await obstore.sign_async(bucket, "GET", key, timedelta(seconds=seconds))
 
     async def trial(self) -> None:
         """Write, read and delete a small object; StorageAway with a sentence when one of them fails."""
@@ -283,7 +285,11 @@ class Storage:
     def _open(self) -> ObjectStore:
         """The bucket, or the folder."""
         if self._bucket is None:
-            folder = Path(self.address.place)
+            folder = self._folder
+            if folder is None:
+                with unusable_settings(self.address.kind):
+                    self._bucket = _bucket(self.address, *self._key)
+                return self._bucket
             if not folder.is_dir():
                 if folder.exists():
                     raise CallFailed("unusable", "it is a file")
@@ -294,12 +300,17 @@ class Storage:
 
 def _bucket(address: StorageAddress, key_id: str | None, secret: str | None) -> ObjectStore:
     """The bucket. What is not given comes from the provider's own environment, or the machine's identity."""
-    common: dict[str, Any] = {"prefix": address.prefix or None, "retry_config": RETRIES}
+    plain = address.endpoint is not None and address.endpoint.startswith("http://")
+    common: dict[str, Any] = {
+        "prefix": address.prefix or None,
+        "retry_config": RETRIES,
+        "client_options": _given(**CLIENT, allow_http=plain),
+    }
     if address.kind == "gs":
-        return GCSStore(address.place, client_options=CLIENT, **common)
+        return GCSStore(address.place, config=_given(base_url=address.endpoint), **common)
     if address.kind == "az":
-        account = _given(account_name=address.account or key_id, account_key=secret)
-        return AzureStore(address.place, client_options=CLIENT, **common, **account)
+        account = _given(account_name=address.account or key_id, account_key=secret, endpoint=address.endpoint)
+        return AzureStore(address.place, config=account, **common)
     config = _given(
         access_key_id=key_id,
         secret_access_key=secret,
@@ -307,8 +318,7 @@ def _bucket(address: StorageAddress, key_id: str | None, secret: str | None) -> 
         region=address.region,
         virtual_hosted_style_request=address.virtual_host or None,
     )
-    plain = address.endpoint is not None and address.endpoint.startswith("http://")
-    return S3Store(address.place, config=config, client_options=_given(**CLIENT, allow_http=plain), **common)
+    return S3Store(address.place, config=config, **common)
 
 
 def _given(**options: Any) -> Any:

@@ -20,7 +20,15 @@ _REASONS: tuple[tuple[StorageReason, re.Pattern[str]], ...] = (
     ),
     ("no_bucket", re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist")),
 )
-_OUT_OF_RANGE = re.compile(r"Requested range was invalid|416 R|InvalidRange")
+_OUT_OF_RANGE = re.compile(r"Requested range was invalid|416 R|InvalidRange|Wanted range starting at")
+_NO_KEY = re.compile(r"token request|169\.254\.169\.254|metadata\.google")
+NO_KEY = "no key is set, and this machine's identity gives none"
+# What a provider's settings lack, in place of its library's words: those may repeat a piece of the secret.
+UNUSABLE = {
+    "az": "it needs ?account=NAME or FILMGATE_STORAGE_KEY_ID; FILMGATE_STORAGE_SECRET is its key in base64",
+    "gs": "the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be read, or is no key of Google's",
+    "s3": "its endpoint, its region or its AWS_… settings are wrong",
+}
 WORDS: dict[StorageReason, str] = {
     "away": "does not answer",
     "denied": "refuses access; check its key, and the rights to write, read and delete",
@@ -65,6 +73,15 @@ def foreign_errors(call: str) -> Iterator[None]:
         raise CallFailed(_reason_of(error), _cause(error)) from None
 
 
+@contextmanager
+def unusable_settings(kind: str) -> Iterator[None]:
+    """Say what settings of this provider lack when its library does not take them."""
+    try:
+        yield
+    except (BaseError, ValueError):
+        raise CallFailed("unusable", UNUSABLE[kind]) from None
+
+
 def _reason_of(error: Exception) -> StorageReason:
     text = f"(os error {error.errno}) {error}" if isinstance(error, OSError) and error.errno else str(error)
     local = isinstance(error, OSError) or "LocalFileSystem" in text
@@ -73,4 +90,5 @@ def _reason_of(error: Exception) -> StorageReason:
 
 def _cause(error: Exception) -> str:
     """The first line of what obstore says, which has no secret in it; what follows is for its developers."""
-    return str(error).partition("\n")[0][:300]
+    said = str(error).partition("\n")[0][:300]
+    return f"{NO_KEY}: {said}" if _NO_KEY.search(said) else said

@@ -6,6 +6,7 @@ import pytest
 
 from tests.integration.admin import Administrator, administrator
 from tests.integration.held_jobs import running_historian
+from tests.support.azure_server import AzureServer
 from tests.support.checks import immortal_keys, ledger_faults, slot_faults
 from tests.support.emulator import Emulator, FalCaller, running_emulator
 from tests.support.pipeline import Pipeline
@@ -47,6 +48,14 @@ def bucket(s3: S3Server) -> Iterator[S3Server]:
     s3.empty()
     yield s3
     s3.restore()
+
+
+@pytest.fixture(scope="session")
+def azure() -> Iterator[AzureServer]:
+    """A real server of Azure's storage."""
+    AzureServer.install()
+    with AzureServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -119,7 +119,7 @@ async def test_where_nothing_is_paid_it_is_a_warning(store: RedisServer, tmp_pat
     assert f"others may write in {shared}" in log.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("fault", ["no rights", "no bucket", "no folder"])
+@pytest.mark.parametrize("fault", ["no rights", "no bucket", "no folder", "no account"])
 async def test_a_storage_that_cannot_be_used_is_refused(store: RedisServer, bucket: S3Server, fault: str) -> None:
     """Exit code 78 and one sentence with what to do, before a port opens; no secret is in it."""
     given = {**bucket.settings, "FILMGATE_REDIS_URL": store.url}
@@ -127,13 +127,17 @@ async def test_a_storage_that_cannot_be_used_is_refused(store: RedisServer, buck
         "no rights": {"FILMGATE_STORAGE_SECRET": "another-secret"},
         "no bucket": {"FILMGATE_STORAGE": bucket.setting.replace("s3://", "s3://not-")},
         "no folder": {"FILMGATE_STORAGE": "local:/proc/nowhere"},
+        "no account": {"FILMGATE_STORAGE": "az://kept"},
     }[fault]
-    if fault == "no folder":
+    if fault in {"no folder", "no account"}:
         del given["FILMGATE_STORAGE_KEY_ID"], given["FILMGATE_STORAGE_SECRET"]
     ended = await run("serve", {"PATH": os.environ["PATH"], **given})
     assert ended.returncode == 78, ended.stderr
     (sentence,) = [line for line in ended.stderr.splitlines() if line.startswith("filmgate: FILMGATE_STORAGE: ")]
     words = {"no rights": "refuses access; check its key", "no bucket": "does not exist; create it first"}
+    words["no account"] = (
+        "the Azure container kept cannot be used (it needs ?account=NAME or FILMGATE_STORAGE_KEY_ID"
+    )
     assert words.get(fault, "the folder /proc/nowhere") in sentence
     assert "another-secret" not in ended.stderr + ended.stdout
 

@@ -1,12 +1,14 @@
-"""The storage room on a real folder and a real S3 server: all is written or nothing, and every fault is ours."""
+"""The storage room on a real folder and on real servers: all is written or nothing, and every fault is ours."""
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -15,7 +17,8 @@ import pytest
 from app.domain.errors import StorageAway
 from app.domain.storage_address import read_storage_address
 from app.media.storage import MARK, NothingStored, Storage, Stored
-from tests.support.s3_server import S3Server
+from tests.support.azure_server import WRONG_SECRET, AzureServer
+from tests.support.s3_server import STRANGER, S3Server
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -31,11 +34,63 @@ def opened(place: str) -> Storage:
     return Storage(address)
 
 
-def of_bucket(settings: dict[str, str]) -> Storage:
-    """The storage of these settings."""
-    address = read_storage_address(settings["FILMGATE_STORAGE"])
-    assert address is not None
-    return Storage(address, key_id=settings["FILMGATE_STORAGE_KEY_ID"], secret=settings["FILMGATE_STORAGE_SECRET"])
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A server, settings that are right, and wrong ones with the reason that they give."""
+
+    server: S3Server | AzureServer
+    right: dict[str, str]
+    wrong: list[tuple[str, dict[str, str]]]
+    gone: int  # the status of a signed address whose time is over
+
+    def opened(self, changed: Mapping[str, str] | None = None) -> Storage:
+        """The storage of these settings; Google's key is read at its first call."""
+        given = {**self.right, **(changed or {})}
+        if "GOOGLE_APPLICATION_CREDENTIALS" in given:
+            os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = given["GOOGLE_APPLICATION_CREDENTIALS"]
+        address = read_storage_address(given["FILMGATE_STORAGE"])
+        assert address is not None
+        key_id, secret = given.get("FILMGATE_STORAGE_KEY_ID"), given.get("FILMGATE_STORAGE_SECRET")
+        return Storage(address, key_id=key_id, secret=secret)
+
+
+def of_s3(bucket: S3Server) -> Provider:
+    """S3, with a key that has no rights, and a wrong one."""
+    wrong = [("denied", bucket.strangers_settings), ("denied", {"FILMGATE_STORAGE_SECRET": "another-secret"})]
+    return Provider(bucket, bucket.settings, wrong, 403)
+
+
+def of_google(bucket: S3Server) -> Provider:
+    """Google, with an account that has no rights, one that is not known, and no file."""
+    missing = {"GOOGLE_APPLICATION_CREDENTIALS": "/nowhere.json"}
+    denied = [("denied", bucket.google_settings(user)) for user in (STRANGER, "nobody")]
+    return Provider(bucket, bucket.google_settings(), [*denied, ("unusable", missing)], 400)
+
+
+def of_azure(azure: AzureServer) -> Provider:
+    """Azure, with a wrong key, and with one that is none; each test has a prefix of its own."""
+    wrong = [("denied", WRONG_SECRET), ("unusable", "no base64!")]
+    settings = azure.settings(secrets.token_hex(8))
+    return Provider(azure, settings, [(why, {"FILMGATE_STORAGE_SECRET": secret}) for why, secret in wrong], 403)
+
+
+PROVIDERS = {"s3": of_s3, "google": of_google}
+
+
+def provider_of(kind: str, request: pytest.FixtureRequest) -> Provider:
+    """The server of this kind, empty."""
+    request.getfixturevalue("monkeypatch").setenv("GOOGLE_APPLICATION_CREDENTIALS", "")  # restored afterwards
+    if kind == "azure":
+        return of_azure(request.getfixturevalue("azure"))
+    return PROVIDERS[kind](request.getfixturevalue("bucket"))
+
+
+@pytest.fixture(params=[*PROVIDERS, "azure"])
+def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
+    """A server of each kind, which a test may kill."""
+    made = provider_of(request.param, request)
+    yield made
+    made.server.restore()
 
 
 async def used_first(storage: Storage) -> None:
@@ -44,15 +99,19 @@ async def used_first(storage: Storage) -> None:
     await storage.trial()
 
 
-@pytest.fixture(params=["folder", "bucket"])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """A folder that did not exist before, or a bucket; it has a mark and no other object."""
+@pytest.fixture(params=["folder", *PROVIDERS, "azure"])
+def unused(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """A folder that does not exist, or an empty bucket."""
     if request.param == "folder":
-        made = opened(f"local:{tmp_path}/kept/here")
-    else:
-        made = of_bucket(request.getfixturevalue("bucket").settings)
-    await used_first(made)
-    return made
+        return opened(f"local:{tmp_path}/kept/here")
+    return provider_of(request.param, request).opened()
+
+
+@pytest.fixture
+async def storage(unused: Storage) -> Storage:
+    """The same, with a mark."""
+    await used_first(unused)
+    return unused
 
 
 async def read(storage: Storage, key: str, *, start: int = 0, length: int | None = None) -> tuple[Stored, bytes]:
@@ -153,42 +212,34 @@ async def test_a_trial_leaves_nothing_and_a_new_folder_is_private(storage: Stora
         assert ([path.name for path in folder.iterdir()], folder.stat().st_mode & 0o777) == ([MARK], 0o700)  # noqa: ASYNC240  a few files
 
 
-async def test_a_bucket_that_cannot_be_used_says_why(bucket: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key without rights, a wrong secret, no bucket, a server that hangs or is gone; then it works again."""
-    right = of_bucket(bucket.settings)
-    wrong = {
-        "denied": of_bucket(bucket.strangers_settings),
-        "no_bucket": of_bucket({**bucket.settings, "FILMGATE_STORAGE": bucket.setting.replace("kept", "other")}),
-    }
-    for reason, storage in wrong.items():
+async def test_a_bucket_that_cannot_be_used_says_why(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key without rights, a wrong one, no bucket, a server that hangs or is gone; then it works again."""
+    server, place = provider.server, provider.right["FILMGATE_STORAGE"]
+    for reason, given in [*provider.wrong, ("no_bucket", {"FILMGATE_STORAGE": place.replace("kept", "other")})]:
         with pytest.raises(StorageAway) as refused:
-            await storage.trial()
-        assert refused.value.reason == reason
-        assert bucket.endpoint in refused.value.sentence
-        assert bucket.settings["FILMGATE_STORAGE_SECRET"] not in refused.value.sentence
-    bucket.kill()
-    bucket.start(secret="another-secret-than-filmgates")
-    with pytest.raises(StorageAway) as refused:
-        await right.trial()
-    assert refused.value.reason == "denied"
-    bucket.restore()
+            await provider.opened(given).trial()
+        assert refused.value.reason == reason, refused.value.sentence
+        assert server.endpoint in refused.value.sentence
+        assert not [value for name, value in given.items() if "SECRET" in name and value in refused.value.sentence]
+    storage = provider.opened()
+    await storage.trial()
     monkeypatch.setattr("app.media.storage.CALL_SECONDS", 0.5)
-    bucket.freeze()
+    server.freeze()
     with pytest.raises(StorageAway) as refused:
-        await right.trial()
+        await storage.trial()
     assert refused.value.reason == "away"
-    bucket.kill()
+    server.kill()
     with pytest.raises(StorageAway) as refused:
-        await right.trial()
+        await storage.trial()
     assert refused.value.reason == "away"
-    bucket.restore()
+    server.restore()
     monkeypatch.setattr("app.media.storage.CALL_SECONDS", 30.0)
-    await right.trial()
+    await storage.trial()
 
 
-async def test_a_signed_address_of_a_bucket_needs_no_key_and_ends(bucket: S3Server) -> None:
+async def test_a_signed_address_of_a_bucket_needs_no_key_and_ends(provider: Provider) -> None:
     """Anybody reads the object there, a part of it too, until its time is over; a changed one is refused."""
-    storage = of_bucket(bucket.settings)
+    storage = provider.opened()
     await storage.put(KEY, b"0123456789", content_type="video/mp4")
     short, long = [await storage.signed_url(KEY, seconds=seconds) for seconds in (1, 60)]
     assert short is not None
@@ -196,10 +247,11 @@ async def test_a_signed_address_of_a_bucket_needs_no_key_and_ends(bucket: S3Serv
     async with httpx.AsyncClient(trust_env=False) as web:
         whole, part = await web.get(long), await web.get(long, headers={"Range": "bytes=2-4"})
         assert (whole.status_code, whole.content) == (200, b"0123456789")
+        assert whole.headers["content-type"] == "video/mp4"
         assert (part.status_code, part.content) == (206, b"234")
         assert (await web.get(long[:-4] + "0000")).status_code == 403
 
         async def over() -> bool:
-            return (await web.get(short)).status_code == 403
+            return (await web.get(short)).status_code == provider.gone
 
         await wait_until(over, "the address has ended", timeout=10)

@@ -2,7 +2,8 @@
 
 It runs with the packages of `.bootstrap/swift`, not with those of the project: nothing of ours is imported, and
 Swift's modules are found when it runs. Arguments: a folder for its files, a port, a bucket, and the users: those in
-`owner:secret` may do everything, `stranger:secret` nothing.
+`owner:secret` may do everything, `stranger:secret` nothing. Its folder may have `google.json`, service accounts by
+name with their public key, user and secret: they come in through `google_door.py`.
 """
 
 import importlib
@@ -89,6 +90,8 @@ def main(folder: Path, port: int, bucket: str, users: list[str]) -> None:
             write_ring(ring, folder / f"{kind}.ring.gz", own_port)
         (folder / f"{kind}.conf").write_text(head + rest)
         app = swift.loadapp(str(folder / f"{kind}.conf"), global_conf={})
+        if kind == "proxy":
+            app = module("google_door").GoogleDoor(app, json.loads((folder / "google.json").read_text()))
         pool.spawn(wsgi.server, socket, app, utils.NullLogger(), protocol=swift.SwiftHttpProtocol)
     made = swift.make_pre_authed_request({}, "PUT", f"/v1/AUTH_{TENANT}/{bucket}").get_response(app)
     print(json.dumps({"ready": made.is_success}), flush=True)  # noqa: T201  whoever started it waits for this

@@ -1,7 +1,8 @@
 """A real S3 server for tests, that can be killed, frozen and restarted: OpenStack Swift with its S3 API.
 
 `./dev test` installs it into `.bootstrap/swift`. It is a production server from a registry of packages, and checks
-signatures, ranges and `If-None-Match` as S3 does.
+signatures, ranges and `If-None-Match` as S3 does. The same bucket can be reached as one of Google's
+(`google_door.py`).
 """
 
 import json
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Self
 
 import obstore
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from obstore.store import S3Store
 
 from app.children import die_with_parent
@@ -62,10 +65,35 @@ class S3Server(OwnServer):
             "FILMGATE_STORAGE_SECRET": SECRET,
         }
 
+    def google_settings(self, user: str = OWNER) -> dict[str, str]:
+        """All settings of a gateway for which this is a bucket of Google's; the server does not know "nobody"."""
+        return {
+            "FILMGATE_STORAGE": f"gs://{BUCKET}/{PREFIX}?endpoint={self.endpoint}",
+            "GOOGLE_APPLICATION_CREDENTIALS": str(self.dir / f"{user.replace(':', '-')}.json"),
+        }
+
+    def _write_accounts(self) -> None:
+        """Keys of Google's: of the owner, of the stranger, and of somebody whom the server does not know."""
+        key = generate_private_key(65537, 2048)
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        for user in (OWNER, STRANGER, "nobody"):
+            account = {
+                "type": "service_account",
+                "client_email": user,
+                "private_key_id": "1",
+                "private_key": private,
+            }
+            (self.dir / f"{user.replace(':', '-')}.json").write_text(json.dumps(account))
+        known = {user: (public, user, SECRET) for user in (OWNER, STRANGER)}
+        (self.dir / "google.json").write_text(json.dumps(known))
+
     def start(self, *, secret: str = SECRET) -> Self:
         """Start the server on its objects and wait for its bucket; with another secret, Filmgate's is wrong."""
         assert self._process is None, "the server is running"
         self._secret = secret
+        if not (self.dir / "google.json").exists():
+            self._write_accounts()
         assert PACKAGES.is_dir(), "There is no S3 server here: run ./dev test, which installs one."
         with (self.dir / "s3.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  our own program

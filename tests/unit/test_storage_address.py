@@ -17,7 +17,13 @@ READ = {
         "s3", "clips", endpoint="https://r2.example.com"
     ),
     "gs://clips/a?direct=1": StorageAddress("gs", "clips", "a", direct=True),
+    "gs://clips?endpoint=https://storage.example.com/": StorageAddress(
+        "gs", "clips", endpoint="https://storage.example.com"
+    ),
     "az://clips?account=team1": StorageAddress("az", "clips", account="team1"),
+    "az://clips?account=team1&endpoint=https://team1.blob.example.com": StorageAddress(
+        "az", "clips", account="team1", endpoint="https://team1.blob.example.com"
+    ),
 }
 REFUSED = {
     "": "must be local:DIR",
@@ -33,7 +39,9 @@ REFUSED = {
     "s3://clips/%2e%2e/a": "plain names",
     "s3://clips/a b": "plain names",
     "s3://clips?secret=x": "it has endpoint",
-    "gs://clips?endpoint=https://x.example.com": "it has direct",
+    "gs://clips?endpoint=https://storage.example.com&direct=1": "signed for its usual host",
+    "gs://clips?region=europe": "it has endpoint, direct",
+    "az://clips?virtual_host=1": "it has account, endpoint, direct",
     "s3://clips?region=a&region=b": "twice",
     "s3://clips?region=a%20b": "letters, digits and dashes",
     "s3://clips?direct=yes": "0 or 1",
