@@ -14,6 +14,8 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 RUN = """async rules => (await axe.run({runOnly: rules, resultTypes: ['violations']})).violations.map(
     one => [one.id, one.nodes[0].html, one.nodes.length]
 )"""
+STILL = """() => Promise.allSettled(document.getAnimations()
+    .filter(one => one.effect.getComputedTiming().endTime !== Infinity).map(one => one.finished))"""
 TOO_WIDE = "document.documentElement.scrollWidth > innerWidth"
 
 
@@ -30,6 +32,7 @@ async def assert_accessible(page: Page, what: str) -> None:
         await page.set_viewport_size({"width": width, "height": 900})
         for scheme in SCHEMES:
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            await page.evaluate(STILL)  # a colour on its way from one to another, as after a change of the width
             rules = RULES if scheme == "light" else CONTRAST
             broken = await page.evaluate(RUN, rules)
             assert broken == [], f"{what}, {width} wide, {scheme}: {broken}"
