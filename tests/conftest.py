@@ -3,6 +3,10 @@
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("filmgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no timed tests
+settings.load_profile("filmgate")
 
 FIGURE = "figure"
 

@@ -197,7 +197,7 @@ async def test_javascript_takes_what_is_genuine_and_nothing_else() -> None:
     st.lists(st.binary(min_size=24, max_size=64), min_size=1, max_size=3, unique=True),
     st.binary(min_size=24, max_size=64),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_active_secret_verifies_and_no_other(
     body: str, message_id: str, active: list[bytes], other: bytes
 ) -> None:

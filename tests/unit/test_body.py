@@ -161,7 +161,7 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), plain, max_size=5), st.booleans())
 def test_every_sound_object_reads_back(value: dict[str, Any], escaped: bool) -> None:  # noqa: FBT001 - drawn
     """What is written as JSON reads back unchanged, escaped or not."""

@@ -107,7 +107,7 @@ endings = st.tuples(st.sampled_from(["settle", "release"]), st.just(0), st.integ
 steps = st.lists(st.one_of(moves, buys, endings), max_size=25)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(instants, zones, limited, steps)
 def test_no_window_of_the_zone_in_force_takes_more_than_its_budget(
     now_ms: int, zone: str, window: Window, story: list[tuple[str, int, str | int]]
@@ -127,7 +127,7 @@ def test_no_window_of_the_zone_in_force_takes_more_than_its_budget(
         assert all(team.counted_in(each) >= team.really(each) for each in CALENDAR)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(instants, zones, limited, st.lists(zones, min_size=1, max_size=8))
 def test_changes_in_one_moment_open_no_budget(now_ms: int, zone: str, window: Window, others: list[str]) -> None:
     """A limit that is used up stays used up through any zones and back, until its window is over."""
@@ -141,7 +141,7 @@ def test_changes_in_one_moment_open_no_budget(now_ms: int, zone: str, window: Wi
     assert not team.buy()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(instants, zones, st.lists(zones, min_size=1, max_size=6))
 def test_changes_count_nothing_twice(now_ms: int, zone: str, others: list[str]) -> None:
     """Back in its first zone, at the same time, a team has the same sums: its jobs, each once."""
@@ -154,7 +154,7 @@ def test_changes_count_nothing_twice(now_ms: int, zone: str, others: list[str]) 
         assert set(counted.values()) == {bought}, (other, counted)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(instants, zones, limited, zones)
 def test_room_that_comes_back_comes_back_in_the_new_zone_too(
     now_ms: int, zone: str, window: Window, other: str
@@ -168,7 +168,7 @@ def test_room_that_comes_back_comes_back_in_the_new_zone_too(
     assert not team.buy()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(instants, st.lists(st.tuples(st.integers(0, 4 * 3600), zones), min_size=3, max_size=40))
 def test_a_change_every_few_hours_gains_nothing_lasting(now_ms: int, story: list[tuple[int, str]]) -> None:
     """However often the zone changes: in any 23 hours at most two days' limits, as around any midnight."""
