@@ -52,9 +52,9 @@ export function Take({ job, many, onClose }) {
           <${Button} kind="quiet" icon="link" onPress=${() => copyLink(job)}>Copy link</${Button}>
           ${job.output?.video && html`<${Button} kind="quiet" icon="share" onPress=${() => setSharing(true)}>Share</${Button}>`}
           <${Button} kind="quiet" icon="compare" aria-pressed=${compared.value.includes(job.id)} onPress=${() => compare(job.id)}>Compare</${Button}>`}
-        ${job.input && html`<${Button} kind="quiet" icon="again" onPress=${() => again(job)}>Again with changes</${Button}>`}
+        ${job.input && html`<${Button} kind="quiet" icon="again" onPress=${() => again(job)}>Again</${Button}>`}
         ${live && !job.cancel_requested_at && html`<${Button} kind="quiet" icon="close" onPress=${() => setAsking(true)}>Cancel</${Button}>`}
-        <a class="button quiet" href="/jobs/${job.id}">Details</a>
+        <${Button} kind="quiet" icon="info" href="/jobs/${job.id}">Details</${Button}>
         ${many && !live && html`<${Button} kind="quiet" icon="close" label="Take it off the stage" onPress=${onClose} />`}
       </div>
     </div>
