@@ -57,7 +57,8 @@ class UserList(TypedDict):
 class KeyView(TypedDict):
     """A key's record, without the key itself, which is not stored.
 
-    `reposts` is null where the team's rule applies; `last_used_at` is exact to a minute.
+    `reposts` is null where the team's rule applies; `last_used_at` is exact to a minute; `replaced_by` is the id of
+    the key that a rotation made in its place.
     """
 
     id: str
@@ -73,6 +74,7 @@ class KeyView(TypedDict):
     expires_at: Time | None
     revoked_at: Time | None
     last_used_at: Time | None
+    replaced_by: str | None
 
 
 class NewKeyView(KeyView):
@@ -189,6 +191,7 @@ def key_view(key: Key, used_ms: int | None = None) -> KeyView:
         "expires_at": iso(key.expires_ms),
         "revoked_at": iso(key.revoked_ms),
         "last_used_at": iso(used_ms),
+        "replaced_by": key.replaced_by,
     }
 
 

@@ -152,7 +152,9 @@ async def test_rotation_with_an_overlap_lets_both_keys_open(admin: Administrator
     assert new["key"] != old["key"]
     same = ("name", "team", "user", "scopes", "models", "origins", "expires_at", "reposts")
     assert [new[name] for name in same] == [old[name] for name in same]
-    assert (await admin.done("GET", f"keys/{old['id']}"))["expires_at"] > new["created_at"]
+    replaced = await admin.done("GET", f"keys/{old['id']}")
+    assert replaced["expires_at"] > new["created_at"]
+    assert (replaced["replaced_by"], new["replaced_by"]) == (new["id"], None)
     for key in (old, new):
         assert (await try_key(stack, key["key"])).status_code == 202
     assert_problem(await admin.call("POST", f"keys/{old['id']}/rotate", {}), 409, "key_ended")

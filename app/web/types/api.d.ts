@@ -2723,7 +2723,8 @@ export interface components {
          * KeyView
          * @description A key's record, without the key itself, which is not stored.
          *
-         *     `reposts` is null where the team's rule applies; `last_used_at` is exact to a minute.
+         *     `reposts` is null where the team's rule applies; `last_used_at` is exact to a minute; `replaced_by` is the id of
+         *     the key that a rotation made in its place.
          */
         KeyView: {
             /** Id */
@@ -2754,6 +2755,8 @@ export interface components {
             revoked_at: string | null;
             /** Last Used At */
             last_used_at: string | null;
+            /** Replaced By */
+            replaced_by: string | null;
         };
         /**
          * LedgerPage
@@ -3327,6 +3330,8 @@ export interface components {
             revoked_at: string | null;
             /** Last Used At */
             last_used_at: string | null;
+            /** Replaced By */
+            replaced_by: string | null;
             /** Key */
             key: string;
         };

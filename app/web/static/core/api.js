@@ -56,6 +56,8 @@ export const get = (path, options = {}) => call(path, "GET", undefined, options,
 export const post = (path, body, options = {}) => call(path, "POST", body, options, WRITE_MS);
 /** @param {string} path @param {unknown} [body] @param {Options} [options] @returns {Promise<any>} */
 export const put = (path, body, options = {}) => call(path, "PUT", body, options, WRITE_MS);
+/** @param {string} path @param {unknown} [body] @param {Options} [options] @returns {Promise<any>} */
+export const patch = (path, body, options = {}) => call(path, "PATCH", body, options, WRITE_MS);
 /** @param {string} path @param {Options} [options] @returns {Promise<any>} */
 export const remove = (path, options = {}) => call(path, "DELETE", undefined, options, WRITE_MS);
 

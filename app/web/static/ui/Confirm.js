@@ -3,6 +3,9 @@ import { Button } from "./Button.js";
 import { Dialog } from "./Dialog.js";
 import { Field } from "./Field.js";
 
+/** A text as it is seen: the page shows one space for several. @param {string} text */
+const plain = (text) => text.trim().replace(/\s+/g, " ");
+
 /**
  * Asks before something that cannot be undone. With `word`, it has to be typed first. `onConfirm` may throw: the sentence
  * is shown, and the question stays.
@@ -12,7 +15,7 @@ export function Confirm({ title, text, action, keep = "Keep it", word, danger = 
   const [typed, setTyped] = useState("");
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState("");
-  const ready = !word || typed.trim() === word;
+  const ready = !word || plain(typed) === plain(word);
   const confirm = async () => {
     setBusy(true);
     try {

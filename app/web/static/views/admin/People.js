@@ -27,7 +27,7 @@ export function People({ query }) {
       <ul>${teams.map(({ id, name }) => html`<li key=${id}><a href="/admin/people?team=${id}" aria-current=${id === chosen.id ? "true" : undefined}>${name}</a></li>`)}</ul>
       <${Button} icon="plus" onPress=${() => setAdding(true)}>Add a team</${Button}>
     </section>
-    <${Team} key=${chosen.id} team=${chosen} />
+    <${Team} key=${chosen.id} team=${chosen} onTeams=${again} />
     ${add}
   </div>`;
 }
@@ -46,6 +46,6 @@ function AddTeam({ onDone, onClose }) {
   return html`<${Form} title="Add a team" action="Add the team" onSend=${send} onClose=${onClose}>
     <${Text} label="Name" value=${name} onInput=${setName} />
     <${Text} label="Time zone" value=${zone} onInput=${setZone} note="Its days and months begin at midnight there, such as Europe/Berlin." />
-    <${LimitRows} rows=${rows} onChange=${setRows} />
+    <${LimitRows} rows=${rows} above="No limit of its own: the users' and the whole gateway's count." onChange=${setRows} />
   </${Form}>`;
 }

@@ -1,43 +1,60 @@
-import { post, remove, serverNow } from "../../core/api.js";
+import { remove, serverNow } from "../../core/api.js";
 import { html, useState } from "../../core/html.js";
 import { plural } from "../../core/words.js";
 import { Badge } from "../../ui/Badge.js";
 import { Button } from "../../ui/Button.js";
 import { Confirm } from "../../ui/Confirm.js";
-import { Select } from "../../ui/Select.js";
+import { Menu } from "../../ui/Menu.js";
 import { Time } from "../../ui/Time.js";
 import { toast } from "../../ui/Toast.js";
-import { Form, Once, Text } from "./Form.js";
+import { Once } from "./Form.js";
 import { ChangeLimits, LimitList } from "./Limits.js";
-
-const DAYS = [["1", "a day"], ["7", "a week"], ["30", "30 days"]].map(([value, label]) => ({ value, label }));
-const OVERLAPS = [["0", "not at all"], ["3600", "an hour"], ["86400", "a day"], ["604800", "a week"]].map(([value, label]) => ({ value, label }));
-const DAY_S = 86_400;
+import { Make, rightsOf } from "./Make.js";
+import { Raise } from "./Raise.js";
+import { Rename } from "./Rename.js";
 
 /** @typedef {import("../../core/shapes.js").Key} Key */
-/** @typedef {import("../../core/shapes.js").UserLimits} Person */
-/** @typedef {{kind: "limits" | "invite" | "key"} | {kind: "rotate" | "revoke", key: Key} | {kind: "withdraw", id: string} | {kind: "once", title: string, text: string, note: string}} Asked */
+/** @typedef {import("../../core/shapes.js").Invitation} Invitation */
+/** @typedef {Omit<import("../../core/shapes.js").UserLimits, "limits"> & {limits: import("./kinds.js").Present[]}} Person */
+/**
+ * What was pressed.
+ * @typedef {{kind: "limits" | "raise" | "rename" | "delete" | "invite" | "key"} | {kind: "rotate" | "revoke", key: Key} | {kind: "withdraw", id: string} |
+ *   {kind: "once", title: string, text: string, note: any}} Asked
+ */
 
-/** A user: limits, keys, and open invitations. @param {{user: Person, keys: Key[], invitations: import("../../core/shapes.js").Invitation[], onChange: () => any}} props */
+/** A user: limits, keys, and open invitations. @param {{user: Person, keys: Key[], invitations: Invitation[], onChange: () => any}} props */
 export function User({ user, keys, invitations, onChange }) {
   const [asked, setAsked] = useState(/** @type {Asked | null} */ (null));
   const working = keys.filter(({ revoked_at: revoked, expires_at: ends }) => !revoked && !(ends && Date.parse(ends) <= serverNow()));
+  const further = [
+    ...(user.limits.length ? [{ label: "Raise a limit for a while …", onPress: () => setAsked({ kind: "raise" }) }] : []),
+    { label: "Rename …", onPress: () => setAsked({ kind: "rename" }) },
+    { label: "Jobs of this user", href: `/jobs?user=${user.id}` },
+    { label: "Delete the user …", danger: true, onPress: () => setAsked({ kind: "delete" }) },
+  ];
   return html`<section class="panel stack user" aria-label=${user.name}>
     <div class="row"><div class="team-name"><h3>${user.name}</h3><p class="note">${working.length ? plural(working.length, "key") : "no key that works"}</p></div>
       <span class="push row"><${Button} onPress=${() => setAsked({ kind: "limits" })}>Limits</${Button}>
       <${Button} onPress=${() => setAsked({ kind: "key" })}>Make a key</${Button}>
-      <${Button} icon="link" onPress=${() => setAsked({ kind: "invite" })}>Invite</${Button}></span></div>
+      <${Button} icon="link" onPress=${() => setAsked({ kind: "invite" })}>Invite</${Button}>
+      <${Menu} label="More about ${user.name}" items=${further} /></span></div>
     <${LimitList} limits=${user.limits} none="No limit of this user's own: the team's and the gateway's count." />
-    ${working.length > 0 && html`<ul class="things" aria-label="Keys of ${user.name}">${working.map((key) => html`<li key=${key.id}>
-      <div><b>${key.name || "Key"}</b> <code class="soft">${key.shown_as}</code>
-        <p class="note">used <${Time} at=${key.last_used_at} />${key.expires_at && html` · ends <${Time} at=${key.expires_at} />`}</p></div>
-      <span class="row push"><${Button} kind="quiet" onPress=${() => setAsked({ kind: "rotate", key })}>Replace …</${Button}>
-      <${Button} kind="quiet" onPress=${() => setAsked({ kind: "revoke", key })}>Revoke …</${Button}></span></li>`)}</ul>`}
+    ${working.length > 0 && html`<ul class="things" aria-label="Keys of ${user.name}">${working.map((key) => html`<${WorkingKey} key=${key.id} it=${key} onAsk=${setAsked} />`)}</ul>`}
     ${invitations.length > 0 && html`<ul class="things" aria-label="Open invitations of ${user.name}">${invitations.map((one) => html`<li key=${one.id}>
       <div><${Badge} tone="busy">Invited</${Badge}> ${one.key_name}<p class="note">made <${Time} at=${one.created_at} /> · ends <${Time} at=${one.expires_at} /></p></div>
       <${Button} kind="quiet" onPress=${() => setAsked({ kind: "withdraw", id: one.id })}>Withdraw …</${Button}></li>`)}</ul>`}
     ${asked && html`<${Ask} asked=${asked} user=${user} onNext=${setAsked} onChange=${onChange} />`}
   </section>`;
+}
+
+/** A key that opens; one that was replaced cannot be replaced again. @param {{it: Key, onAsk: (asked: Asked) => void}} props */
+function WorkingKey({ it, onAsk }) {
+  const rights = rightsOf(it.scopes);
+  return html`<li>
+    <div><b>${it.name || "Key"}</b> <code class="soft">${it.shown_as}</code> ${it.replaced_by && html`<${Badge} tone="hold">replaced</${Badge}>`} ${rights && html`<${Badge}>${rights}</${Badge}>`}
+      <p class="note">used <${Time} at=${it.last_used_at} />${it.expires_at && html` · ends <${Time} at=${it.expires_at} />`}</p></div>
+    <span class="row push">${!it.replaced_by && html`<${Button} kind="quiet" onPress=${() => onAsk({ kind: "rotate", key: it })}>Replace …</${Button}>`}
+    <${Button} kind="quiet" onPress=${() => onAsk({ kind: "revoke", key: it })}>${it.replaced_by ? "End it now …" : "Revoke …"}</${Button}></span></li>`;
 }
 
 /** The window for what was pressed. @param {{asked: Asked, user: Person, onNext: (next: Asked | null) => void, onChange: () => any}} props */
@@ -49,8 +66,16 @@ function Ask({ asked, user, onNext, onChange }) {
     await onChange();
     toast(done, { tone: "good" });
   };
-  if (asked.kind === "limits") return html`<${ChangeLimits} path="admin/users/${user.id}/limits" name=${user.name} onDone=${onChange} onClose=${close} />`;
+  const path = `admin/users/${user.id}`;
+  if (asked.kind === "limits") return html`<${ChangeLimits} path=${path} name=${user.name} onDone=${onChange} onClose=${close} />`;
+  if (asked.kind === "raise") return html`<${Raise} path=${path} name=${user.name} limits=${user.limits} onDone=${onChange} onClose=${close} />`;
+  if (asked.kind === "rename") return html`<${Rename} path=${path} name=${user.name} onDone=${onChange} onClose=${close} />`;
   if (asked.kind === "once") return html`<${Once} ...${asked} onClose=${close} />`;
+  if (asked.kind === "delete") {
+    return html`<${Confirm} title="Delete ${user.name}?" word=${user.name} keep="Keep the user" action="Delete the user" onConfirm=${end(path, `${user.name} is deleted.`)} onClose=${close}
+      text=${html`Every key, browser and open invitation of ${user.name} ends within a second. It cannot be undone.
+        While one of their jobs has not ended they cannot be deleted: <a href="/jobs?user=${user.id}&status=open">look at those under way</a>. Finished jobs, the ledger and the audit log stay.`} />`;
+  }
   if (asked.kind === "revoke") {
     return html`<${Confirm} title="Revoke this key?" text="Whoever uses ${asked.key.shown_as} is refused from now on, within a second. Clips that are ordered are still made. To change a key without a gap, replace it instead."
       action="Revoke it" onConfirm=${end(`admin/keys/${asked.key.id}`, "The key is revoked.")} onClose=${close} />`;
@@ -60,37 +85,4 @@ function Ask({ asked, user, onNext, onChange }) {
       action="Withdraw it" onConfirm=${end(`admin/invitations/${asked.id}`, "The invitation is withdrawn.")} onClose=${close} />`;
   }
   return html`<${Make} key=${asked.kind} asked=${asked} user=${user} onNext=${onNext} onChange=${onChange} />`;
-}
-
-/** A key, its replacement, or an invitation. @param {{asked: any, user: Person, onNext: (next: Asked | null) => void, onChange: () => any}} props */
-function Make({ asked, user, onNext, onChange }) {
-  const [name, setName] = useState("");
-  const [days, setDays] = useState("1");
-  const [overlap, setOverlap] = useState(`${DAY_S}`);
-  const close = () => onNext(null);
-  const given = name.trim();
-  /** @param {string} path @param {any} body @param {string} title @param {string} note */
-  const make = async (path, body, title, note) => {
-    const made = await post(path, body);
-    onNext({ kind: "once", title, text: made.url ?? made.key, note });
-    await onChange();
-  };
-  if (asked.kind === "invite") {
-    const body = { user: user.id, expires_in: Number(days) * DAY_S, ...(given && { key_name: given }) };
-    return html`<${Form} title="Invite ${user.name}" action="Make the link" onClose=${close}
-      onSend=${() => make("admin/invitations", body, `Invitation for ${user.name}`, "Send it to the colleague alone: whoever opens it first gets the key. It works once.")}>
-      <${Text} label="Name of the key (optional)" value=${name} onInput=${setName} placeholder="laptop" note="Under which you find it here later." />
-      <${Select} label="The link works for" options=${DAYS} value=${days} onChange=${setDays} />
-    </${Form}>`;
-  }
-  if (asked.kind === "rotate") {
-    return html`<${Form} title="Replace ${asked.key.name || asked.key.shown_as}" action="Make the new key" onClose=${close}
-      onSend=${() => make(`admin/keys/${asked.key.id}/rotate`, { overlap: Number(overlap) }, `New key of ${user.name}`, "Put it where the old one was, before the old one ends.")}>
-      <${Select} label="The old key still works for" options=${OVERLAPS} value=${overlap} onChange=${setOverlap} note="Long enough to put the new one everywhere." />
-    </${Form}>`;
-  }
-  return html`<${Form} title="Make a key for ${user.name}" action="Make the key" onClose=${close}
-    onSend=${() => make("admin/keys", { user: user.id, ...(given && { name: given }) }, `Key of ${user.name}`, "With an invitation, nobody but the colleague sees the key.")}>
-    <${Text} label="Name of the key (optional)" value=${name} onInput=${setName} placeholder="laptop" note="Under which you find it here later." />
-  </${Form}>`;
 }

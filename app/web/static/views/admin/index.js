@@ -3,12 +3,14 @@ import { Empty } from "../../ui/Empty.js";
 import { Button } from "../../ui/Button.js";
 import { useTitle } from "../../core/title.js";
 import { Audit } from "./Audit.js";
+import { Gateway } from "./Gateway.js";
 import { People } from "./People.js";
 import { Status } from "./Status.js";
 
 /** @type {{name: string, label: string, component: any}[]} */
 const PARTS = [
   { name: "people", label: "People and keys", component: People },
+  { name: "limits", label: "Gateway's limits", component: Gateway },
   { name: "status", label: "Status", component: Status },
   { name: "audit", label: "Audit log", component: Audit },
 ];
