@@ -102,6 +102,7 @@ class Settings(BaseModel):
     backup_keep: int = Field(14, alias="FILMGATE_BACKUP_KEEP", ge=1, le=10_000)
     storage_secret: SecretStr | None = Field(None, alias="FILMGATE_STORAGE_SECRET")
     storage_wait: Flag = Field(False, alias="FILMGATE_STORAGE_WAIT")
+    posters: Flag = Field(False, alias="FILMGATE_POSTERS")
     egress_allow: str = Field("", alias="FILMGATE_EGRESS_ALLOW")
     cors_origins: Origins = Field((), alias="FILMGATE_CORS_ORIGINS")
     poll_interval: float = Field(1.0, alias="FILMGATE_POLL_INTERVAL", ge=0.05, le=60)
@@ -336,6 +337,8 @@ def _check_storage(made: Settings) -> None:
     kind = made.storage.kind if made.storage else "none"
     if made.storage_wait and kind == "none":
         raise SettingsError("FILMGATE_STORAGE_WAIT is set without FILMGATE_STORAGE; there is nothing to wait for.")
+    if made.posters and kind == "none":
+        raise SettingsError("FILMGATE_POSTERS is set without FILMGATE_STORAGE, where the posters would be kept.")
     if made.backup_every is not None and made.storage is None:
         raise SettingsError("FILMGATE_BACKUP_EVERY is set without FILMGATE_STORAGE, where the backups would go.")
     if (made.storage_key_id is None) != (made.storage_secret is None):

@@ -10,6 +10,7 @@ from app import __version__
 from app.domain.data_format import FORMAT, refusal
 from app.domain.errors import StorageAway, StoreUnavailable
 from app.domain.store_role import StoreRole
+from app.media.posters import can_make_posters
 from app.services.storage_mark import StorageMark
 from app.services.storage_trial import alarm_storage, try_storage
 from app.settings import Settings, SettingsError, required_url, unknown_setting
@@ -61,6 +62,8 @@ def open_storage(settings: Settings, mark: StorageMark | None = None) -> "Storag
     """
     if settings.storage is None:
         return None
+    if settings.posters and not can_make_posters():
+        raise SettingsError("FILMGATE_POSTERS needs PyAV, which decodes videos; install filmgate[posters].")
     from app.media.storage import Storage  # noqa: PLC0415  5 MB
 
     key_id, secret = settings.storage_key_id, settings.storage_secret

@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 import structlog
 
 from app.domain.clips import KeptFile, files_of, is_kept, storage_key, storage_keys
 from app.domain.errors import StorageAway, StoreUnavailable
+from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.gateway import Gateway
 from app.metrics.table import COPIED_BYTES, COPIES
@@ -17,6 +18,7 @@ from app.services.clip_copies import ClipCopies, NoRoom, NotCopied, room_for
 from app.store.copies import UNCOPIED_AFTER
 from app.tasks import cancel_and_wait
 from app.telemetry import note
+from workers.poster import add_poster
 from workers.runtime import Runtime
 from workers.storage_care import CARE_EVERY_S, care_for_storage, note_storage_away, resolve_uncopied
 
@@ -122,6 +124,7 @@ async def keep(gateway: Gateway, ref: str) -> None:
     3. copy each file that has no copy yet; after a failure, try again later until fal's copy expires
     4. record the copies: from now on its addresses lead to them, and a job that waits for them ends. When the job
        was erased meanwhile, delete them
+    5. make a poster of the clip, where that is set; whatever becomes of it, the copy stays
     """
     async with gateway.stores.quarantine.lease("keep", ref, hidden_ms=LEASE_MS) as now_ms:
         if now_ms:
@@ -141,10 +144,22 @@ async def _keep(gateway: Gateway, ref: str, now_ms: int) -> None:
     if job.status is Status.SUCCEEDED and now_ms >= (job.expires_ms or now_ms):
         await _lost(gateway, job, ref)
         return
-    copied = dict(output)
+    with ExitStack() as files:
+        await _keep_files(gateway, gateway.clip_copies, job, output, files)
+
+
+async def _keep_files(
+    gateway: Gateway, copies: ClipCopies, job: Job, output: dict[str, Any], files: ExitStack
+) -> None:
+    copied, clip = dict(output), None
     try:
         for name, file in files_of(output):
-            kept = KeptFile.of(file) or await _copied(gateway, gateway.clip_copies, file, storage_key(job, name))
+            kept = KeptFile.of(file)
+            if kept is None and name == "video" and gateway.settings.posters:
+                clip = files.enter_context(copies.waiting_file())
+            kept = kept or await _copied(
+                gateway, copies, file, storage_key(job, name), clip if name == "video" else None
+            )
             copied[name] = {**file, "kept": kept.stored()}
     except StorageAway as error:
         COPIES.add("storage_away")
@@ -154,23 +169,27 @@ async def _keep(gateway: Gateway, ref: str, now_ms: int) -> None:
     except NotCopied as error:
         await _try_again(gateway, job, error)
         return
-    await _record(gateway, job, copied)
+    if await _record(gateway, job, copied) and clip is not None:
+        await add_poster(gateway, join_ref(job.team, job.id), clip, copied["video"])
 
 
-async def _copied(gateway: Gateway, copies: ClipCopies, file: dict[str, Any], key: str) -> KeptFile:
+async def _copied(
+    gateway: Gateway, copies: ClipCopies, file: dict[str, Any], key: str, through: BinaryIO | None
+) -> KeptFile:
     """A copy; NoRoom before anything is downloaded, where fal's size of it is too much already."""
     size = file.get("file_size")
     with room_for(key):
         await gateway.stores.kept_files.require_room(key, size if isinstance(size, int) else 1)
-    return await copies.copy(file["url"], key)
+    return await copies.copy(file["url"], key, through=through)
 
 
-async def _record(gateway: Gateway, job: Job, output: dict[str, object]) -> None:
+async def _record(gateway: Gateway, job: Job, output: dict[str, object]) -> bool:
+    """True when the copies are recorded, False when nobody wants them any more."""
     if not await gateway.stores.copies.record(job, output, expires_ms=job.clip_until_ms):
         COPIES.add("unwanted")
         log.info("clip.unwanted", **job.names, reason="the job was erased while its files were copied")
         await gateway.stores.kept_files.drop(storage_keys(job, output))
-        return
+        return False
     for name, file in files_of(output):
         await gateway.stores.kept_files.keep(storage_key(job, name), _size(file))
     size = sum(_size(file) for _, file in files_of(output))
@@ -179,6 +198,7 @@ async def _record(gateway: Gateway, job: Job, output: dict[str, object]) -> None
     log.info("clip.kept", **job.names, bytes=size)
     with suppress(StoreUnavailable):
         await resolve_uncopied(gateway)
+    return True
 
 
 def _size(file: dict[str, object]) -> int:

@@ -16,16 +16,17 @@ from urllib.parse import urlsplit
 
 from app.domain.jobs import Job
 
-FileName = Literal["video", "audio"]
-FILES: tuple[FileName, ...] = ("video", "audio")  # of an output
+FileName = Literal["video", "audio", "poster"]
+FILES: tuple[FileName, ...] = ("video", "audio")  # of an output; a poster is made from its video
 ENDINGS = {
     "video/mp4": "mp4", "video/quicktime": "mov", "video/webm": "webm", "video/x-matroska": "mkv",
     "audio/mpeg": "mp3", "audio/wav": "wav", "audio/x-wav": "wav", "audio/mp4": "m4a", "audio/aac": "aac",
     "audio/ogg": "ogg", "audio/flac": "flac",
 }  # fmt: skip
-USUAL_ENDING: dict[FileName, str] = {"video": "mp4", "audio": "mp3"}
+USUAL_ENDING: dict[FileName, str] = {"video": "mp4", "audio": "mp3", "poster": "jpg"}
 SIGNATURE_CHARS = 22  # 132 bits
 KEPT = "kept"  # the member of a file in a stored output
+KEPT_POSTER = "kept_poster"  # the same of the poster of that file; not in `kept`, which older versions read whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +79,17 @@ def storage_key(job: Job, name: FileName) -> str:
 
 
 def storage_keys(job: Job, output: dict[str, Any] | None) -> list[str]:
-    """Where the copies of all files of this output of the job are."""
-    return [storage_key(job, name) for name, _ in files_of(output)]
+    """Where the copies of all files of this output of the job are, and their posters."""
+    files = list(files_of(output))
+    names: list[FileName] = [name for name, _ in files]
+    posters: list[FileName] = ["poster" for _, file in files if KEPT_POSTER in file]
+    return [storage_key(job, name) for name in names + posters]
+
+
+def poster_of(file: dict[str, Any]) -> KeptFile | None:
+    """The poster of this file of an output, or None."""
+    kept = file.get(KEPT_POSTER)
+    return KeptFile(**kept) if isinstance(kept, dict) else None
 
 
 def file_title(name: FileName, file: dict[str, Any]) -> str:
@@ -108,6 +118,16 @@ def signed_address(job: Job, name: FileName, file: dict[str, Any], *, base_url: 
     return f"{base_url}{path}?expires={until_s}&signature={signature}"
 
 
+def signed_addresses(
+    job: Job, name: FileName, file: dict[str, Any], *, base_url: str, until_s: int
+) -> dict[str, str]:
+    """`url`, and `poster` where there is one: the addresses of a file that need no key until then."""
+    found = {"url": signed_address(job, name, file, base_url=base_url, until_s=until_s)}
+    if KEPT_POSTER in file:
+        found["poster"] = signed_address(job, "poster", {}, base_url=base_url, until_s=until_s)
+    return found
+
+
 def shown_output(job: Job, *, base_url: str) -> dict[str, Any] | None:
     """The output with the addresses that callers get, and without what is ours."""
     if job.output is None:
@@ -119,9 +139,9 @@ def shown_output(job: Job, *, base_url: str) -> dict[str, Any] | None:
 
 
 def _shown_file(job: Job, name: FileName, file: dict[str, Any], base_url: str) -> dict[str, Any]:
-    shown = {member: value for member, value in file.items() if member != KEPT}
+    shown = {member: value for member, value in file.items() if member not in {KEPT, KEPT_POSTER}}
     if job.clip_secret is not None and job.clip_until_ms is not None:
-        shown["url"] = signed_address(job, name, file, base_url=base_url, until_s=job.clip_until_ms // 1000)
+        shown |= signed_addresses(job, name, file, base_url=base_url, until_s=job.clip_until_ms // 1000)
     kept = KeptFile.of(file)
     if kept is not None:
         shown |= {"content_type": kept.content_type, "file_size": kept.size, "sha256": kept.sha256}
@@ -133,4 +153,5 @@ def _shown_file(job: Job, name: FileName, file: dict[str, Any], base_url: str) -
 
 def name_of(title: str) -> FileName | None:
     """The file that an address names by `video.mp4`, or None."""
-    return next((name for name in FILES if name == title.partition(".")[0]), None)
+    names: tuple[FileName, ...] = (*FILES, "poster")
+    return next((name for name in names if name == title.partition(".")[0]), None)

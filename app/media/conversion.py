@@ -1,28 +1,23 @@
 """Makes a JPEG or PNG of other pictures: HEIC, HEIF, AVIF, GIF, BMP, TIFF, and animated PNG and WebP.
 
-Decoders are large programs in C that read hostile bytes. So each picture is decoded in a process of its own
-(`picture_process.py`), which has limits on memory and time, no environment (fal's key is not in it) and nothing but
-the picture. It costs a tenth of a second more than a thread would.
+Each picture is decoded in a process of its own (`apart.py`).
 """
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import Any
 
 import structlog
 
 from app.domain.errors import Code, Unavailable, Unprocessable
+from app.media.apart import run_apart
 from app.media.kinds import CONVERTED, START_BYTES, media_type
 
-PROGRAM: Final = Path(__file__).with_name("picture_process.py")
 READERS = {  # by media type: Pillow's name of the one reader that may open it
     "image/heic": "HEIF",
     "image/heif": "HEIF",
@@ -43,8 +38,6 @@ WAIT_S = 20.0  # for a turn; both together are less than a client waits for its 
 AT_ONCE = 2  # in this process of ours; one of a caller
 WAITING = 8  # of a caller: its bodies are in memory meanwhile
 RETRY_AFTER_S = 10
-NICE = 10
-KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")  # what an interpreter may need to start
 
 SENTENCES = {
     "too_many_pixels": (
@@ -105,7 +98,7 @@ class PictureConverter:
         async with self._turn(caller):
             try:
                 async with asyncio.timeout(self._wall_s):
-                    status, answer = await _run(content, READERS[content_type])
+                    status, answer = await run_apart(content, _limits(READERS[content_type]))
             except TimeoutError:
                 raise _refusal("too_slow") from None
             except OSError as error:
@@ -141,36 +134,15 @@ class PictureConverter:
                 del self._waiting[caller], self._own[caller]
 
 
-async def _run(content: bytes, reader: str) -> tuple[int, bytes]:
-    """The exit status and the output of a process that converts `content`; it is killed with its task."""
-    limits = {
+def _limits(reader: str) -> dict[str, Any]:
+    return {
         "format": reader,
         "pixels": MAX_PIXELS,
         "side": MAX_SIDE,
         "bytes": USUAL_BYTES,
         "memory": MEMORY,
         "seconds": PROCESSOR_S,
-        "nice": NICE,
     }
-    environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",  # nothing from the environment or the working directory
-        str(PROGRAM),
-        json.dumps(limits),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=environment | {"MALLOC_ARENA_MAX": "1"},
-    )
-    try:
-        answer, _ = await process.communicate(content)
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await asyncio.shield(process.wait())
-    return process.returncode or 0, answer
 
 
 def _refusal(reason: str) -> Unprocessable:

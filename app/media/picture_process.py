@@ -1,7 +1,7 @@
-"""The program of the process that decodes one picture: the file on its input, the converted one on its output.
+"""The program of the process that decodes one picture, or the first frame of one clip, to a JPEG or PNG.
 
-`app/media/conversion.py` starts it, and says there why. It imports nothing of ours and knows no secret. Before it
-reads a byte, it limits its own memory and time, and gives up writing files.
+The file is its input. `app/media/apart.py` starts it, and says there why. It imports nothing of ours and knows no
+secret. Before it reads a byte, it limits its own memory and time, and gives up writing files.
 
 Its output is a line of JSON and the picture: `{"type": …, "width": …, "height": …}`, or `{"refused": CODE}` alone.
 """
@@ -29,6 +29,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+DECODERS = {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4"}  # FFmpeg's names; it has hundreds
 PREVIEW, DNG_VERSION = 254, 50706  # tags of a TIFF: "this is a reduced picture", and a camera's raw file
 
 
@@ -43,7 +44,10 @@ def main() -> None:
     confine(memory=limits["memory"], seconds=limits["seconds"])
     warnings.simplefilter("ignore")
     try:
-        head, content = convert(sys.stdin.buffer.read(), limits)
+        file = sys.stdin.buffer
+        head, content = convert(
+            first_frame(file, limits) if "clip" in limits else upright(file.read(), limits), limits
+        )
     except RefusedError as error:
         head, content = {"refused": str(error)}, b""
     except MemoryError:
@@ -68,9 +72,8 @@ def confine(*, memory: int, seconds: int) -> None:
             resource.setrlimit(what, (most, most))
 
 
-def convert(content: bytes, limits: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """The first frame upright, in sRGB and with at most `side` pixels a side, and what it is."""
-    picture = upright(content, limits)
+def convert(picture: Image.Image, limits: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """A picture with at most `side` pixels a side, and what it is."""
     picture = without_needless_alpha(picture)
     kind = "png" if picture.mode == "RGBA" else "jpeg"
     encoded = b""
@@ -91,6 +94,23 @@ def convert(content: bytes, limits: dict[str, Any]) -> tuple[dict[str, Any], byt
         if len(encoded) <= limits["bytes"]:
             break
     return {"type": f"image/{kind}", "width": picture.width, "height": picture.height}, encoded
+
+
+def first_frame(file: Any, limits: dict[str, Any]) -> Image.Image:
+    """The first frame of a clip in RGB, on one thread; the file is read only as far as that takes."""
+    import av  # noqa: PLC0415  only where posters are made
+
+    with av.open(file, "r", format=limits["clip"]) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        if context.name not in DECODERS:
+            raise RefusedError("codec")
+        if context.width * context.height > limits["pixels"]:
+            raise RefusedError("too_many_pixels")
+        context.options = {"max_pixels": str(limits["pixels"])}  # a frame may say otherwise than the container
+        context.thread_count = 1
+        picture: Image.Image = next(container.decode(stream)).to_image()
+        return picture
 
 
 def upright(content: bytes, limits: dict[str, Any]) -> Image.Image:

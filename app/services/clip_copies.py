@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -100,8 +100,12 @@ class ClipCopies:
         self._hold = hold
         self._folder = folder
 
-    async def copy(self, url: str, key: str) -> KeptFile:
-        """Publish a copy of the file at `url` under `key`, whole or not at all.
+    def waiting_file(self) -> AbstractContextManager[BinaryIO]:
+        """A file on this disk for `copy`, for whoever needs it afterwards; NotCopied where there is no room."""
+        return _waiting_file(self._folder)
+
+    async def copy(self, url: str, key: str, *, through: BinaryIO | None = None) -> KeptFile:
+        """Publish a copy of the file at `url` under `key`, whole or not at all, `through` a file on this disk.
 
         1. download it, again from where it broke, up to CLIP_LIMIT bytes
         2. check by its bytes that it is a video or a sound and not cut off, and measure it
@@ -112,7 +116,7 @@ class ClipCopies:
             NotCopied: fal does not give it now, it is no clip, or its team may keep no more.
             StorageAway: the storage does not take it.
         """
-        with _waiting_file(self._folder) as file:
+        with nullcontext(through) if through else self.waiting_file() as file:
             found = await self._download(url, file)
             kind, measures = await asyncio.to_thread(_check, file)
             with room_for(key):

@@ -2,12 +2,22 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 
-from app.domain.clips import FileName, KeptFile, is_signed, name_of, signed_address, storage_key, storage_keys
+from app.domain.clips import (
+    KEPT,
+    KEPT_POSTER,
+    FileName,
+    KeptFile,
+    is_signed,
+    name_of,
+    signed_address,
+    storage_key,
+    storage_keys,
+)
 from app.domain.errors import Code, Conflict, Forbidden, NotFound, StorageAway, Unprocessable
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
@@ -90,7 +100,7 @@ class Clips:
         except (ValueError, NotFound, Forbidden, Conflict):
             raise Unprocessable("There is no clip at this address, or its time is over.") from None
         at_fal_ms = (job.completed_ms or 0) + AT_FAL_MS - AT_FAL_MARGIN_MS
-        return file["url"] if await self._clock.now_ms() < at_fal_ms else url
+        return file["url"] if file["url"] and await self._clock.now_ms() < at_fal_ms else url
 
     def kept_names(self, job: Job) -> list[str]:
         """The names in the storage of our copies of a job's files, of those under way too."""
@@ -167,18 +177,26 @@ class Clips:
 
     async def _at_fal(self, job: Job, url: str) -> str:
         """Fal's address while it must still have the file; StorageAway afterwards."""
-        if await self._clock.now_ms() < (job.completed_ms or 0) + AT_FAL_MS:
+        if url and await self._clock.now_ms() < (job.completed_ms or 0) + AT_FAL_MS:
             return url
         raise StorageAway("away", "the storage does not give a clip that fal has no longer")
 
 
-def file_of(job: Job, name: FileName) -> dict[str, str]:
-    """The file of an ended job; Conflict where there is none."""
+def file_of(job: Job, name: FileName) -> dict[str, Any]:
+    """The file of an ended job, with fal's address; Conflict where there is none.
+
+    A poster is made here, so it has no address at fal (""), and is NotFound where there is none.
+    """
+    if name == "poster":
+        video = file_of(job, "video")
+        if KEPT_POSTER not in video:
+            raise NotFound("There is no poster of this clip.")
+        return {"url": "", KEPT: video[KEPT_POSTER]}
     if job.erased:
         raise Conflict("The job was erased, and its clip with it.", code=Code.NO_VIDEO)
     if job.output is None or job.status is not Status.SUCCEEDED:
         raise Conflict(f"The job is {job.status.value}; there is no clip.", code=Code.NO_VIDEO)
     if name not in job.output:
         raise Conflict(f"{job.model} makes no {name}; the job's output has what it made.", code=Code.NO_VIDEO)
-    file: dict[str, str] = job.output[name]
+    file: dict[str, Any] = job.output[name]
     return file

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.domain.access import require_control, require_key, require_scope
 from app.domain.accounts import Caller, Scope, digest, has_form, id_of, new_key
-from app.domain.clips import shown_output, signed_address
+from app.domain.clips import shown_output, signed_addresses
 from app.domain.errors import Conflict, NotFound, Unauthenticated, Unprocessable
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
@@ -157,7 +157,7 @@ class Shares:
         if job.clip_secret is not None and job.clip_until_ms is not None and job.output is not None:
             until_ms = min(now_ms + ADDRESS_MS, share.expires_ms, job.clip_until_ms)
             file = job.output["video"]
-            video["url"] = signed_address(job, "video", file, base_url=self.base_url, until_s=until_ms // 1000)
+            video |= signed_addresses(job, "video", file, base_url=self.base_url, until_s=until_ms // 1000)
         prompt = next(prompts_of(job.input), None) if share.prompt else None
         duration = output.get("duration", video.get("duration"))
         return SharedClip(job.model, self._title(job.model), prompt, job.created_ms, video, duration)

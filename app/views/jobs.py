@@ -17,10 +17,11 @@ from app.views.limits import LimitStateView, limit_state_view
 class ClipView(TypedDict):
     """The clip's URL, and what fal says about the file; once it is kept here, what it is by its own bytes.
 
-    `duration` is in seconds, `sha256` in hex.
+    `duration` is in seconds, `sha256` in hex; `poster` is its first frame, a JPEG, where the gateway makes them.
     """
 
     url: str
+    poster: NotRequired[str]
     content_type: NotRequired[str]
     file_name: NotRequired[str]
     file_size: NotRequired[int]

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 import pytest
@@ -122,8 +123,8 @@ async def test_a_clip_of_an_erased_job_is_not_kept(anywhere: Pipeline) -> None:
     assert copies is not None
     whole = copies.copy
 
-    async def copy_and_erase(url: str, key: str) -> KeptFile:
-        done = await whole(url, key)
+    async def copy_and_erase(url: str, key: str, *, through: BinaryIO | None) -> KeptFile:
+        done = await whole(url, key, through=through)
         assert await anywhere.store.erase(await anywhere.job(late.id))
         assert await storage.head(key) is not None
         return done
@@ -255,7 +256,7 @@ async def test_everybody_gets_the_kept_address(
     store: RedisServer, emulator: Emulator, place: dict[str, str]
 ) -> None:
     """With real workers: fal's clients and all webhooks name it; it gives the clip, until that is erased."""
-    wait = {"FILMGATE_STORAGE_WAIT": "1"}
+    wait = {"FILMGATE_STORAGE_WAIT": "1", "FILMGATE_POSTERS": "1"}
     async with Receiver() as receiver, open_stack(store, emulator, **place, **wait) as stack, stack.workers():
         pipeline = Pipeline(stack)
         asked = await submitted(stack, params={"fal_webhook": f"{receiver.url}/fal"})
@@ -283,7 +284,11 @@ async def test_everybody_gets_the_kept_address(
         async def deleted() -> bool:
             return not await has(own["id"])
 
+        async def has_poster() -> bool:
+            return "poster" in (await stack.job(asked["request_id"]))["output"]["video"]
+
         await wait_until(deleted, "the workers have deleted the erased clip", timeout=30)
+        await wait_until(has_poster, "the workers have made a poster of the other", timeout=30)
         assert await has(asked["request_id"])
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.media import conversion
-from app.media.conversion import MAX_PIXELS, PROGRAM, convertible
+from app.media import apart
+from app.media.apart import PROGRAM
+from app.media.conversion import MAX_PIXELS, PictureConverter, convertible
 from app.media.kinds import media_type
 from tests.support.pictures import encoded, scene
 
@@ -64,10 +65,10 @@ async def test_the_process_has_no_key(tmp_path: Path, monkeypatch: pytest.Monkey
         "import json, os, sys\nsys.stdin.buffer.read()\n"
         "print(json.dumps({'type': ' '.join(os.environ), 'width': 1, 'height': 1}))"
     )
-    monkeypatch.setattr(conversion, "PROGRAM", telling)
+    monkeypatch.setattr(apart, "PROGRAM", telling)
     monkeypatch.setenv("FAL_KEY", "id:secret")
-    told = await conversion.PictureConverter().convert(b"x", content_type="image/gif", caller="me")
-    assert set(told.content_type.split()) <= {*conversion.KEPT_ENVIRONMENT, "MALLOC_ARENA_MAX", "LC_CTYPE"}
+    told = await PictureConverter().convert(b"x", content_type="image/gif", caller="me")
+    assert set(told.content_type.split()) <= {*apart.KEPT_ENVIRONMENT, "MALLOC_ARENA_MAX", "LC_CTYPE"}
 
 
 def test_the_process_limits_itself() -> None:

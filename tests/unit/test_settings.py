@@ -59,6 +59,7 @@ REFUSED = {
     "storage of another kind": ({"FILMGATE_STORAGE": "ftp://clips"}, "FILMGATE_STORAGE"),
     "storage without a folder": ({"FILMGATE_STORAGE": "local:"}, "FILMGATE_STORAGE"),
     "storage wait without one": ({"FILMGATE_STORAGE_WAIT": "1"}, "FILMGATE_STORAGE_WAIT"),
+    "posters without a storage": ({"FILMGATE_POSTERS": "1"}, "FILMGATE_POSTERS"),
     "backup without a storage": ({"FILMGATE_BACKUP_EVERY": "6h"}, "FILMGATE_BACKUP_EVERY"),
     "backup without a unit": (
         {"FILMGATE_STORAGE": "local:/x", "FILMGATE_BACKUP_EVERY": "6"},

@@ -2004,11 +2004,13 @@ export interface components {
          * ClipView
          * @description The clip's URL, and what fal says about the file; once it is kept here, what it is by its own bytes.
          *
-         *     `duration` is in seconds, `sha256` in hex.
+         *     `duration` is in seconds, `sha256` in hex; `poster` is its first frame, a JPEG, where the gateway makes them.
          */
         ClipView: {
             /** Url */
             url: string;
+            /** Poster */
+            poster?: string;
             /** Content Type */
             content_type?: string;
             /** File Name */

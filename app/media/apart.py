@@ -1,0 +1,45 @@
+"""Runs the program that decodes what others send, in a process of its own (`picture_process.py`).
+
+Decoders are large programs in C that read hostile bytes. The process has limits on memory and time, no environment
+(fal's key is not in it) and nothing but the file. It costs some tenths of a second more than a thread would.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+PROGRAM: Final = Path(__file__).with_name("picture_process.py")
+NICE = 10
+KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")  # what an interpreter may need to start
+
+
+async def run_apart(given: bytes | BinaryIO, limits: dict[str, Any]) -> tuple[int, bytes]:
+    """The exit status and the output of a process that reads `given`: these bytes, or a file from its beginning.
+
+    It is killed with its task. OSError when it cannot be started.
+    """
+    environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+    if not isinstance(given, bytes):
+        given.seek(0)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",  # nothing from the environment or the working directory
+        str(PROGRAM),
+        json.dumps({**limits, "nice": NICE}),
+        stdin=asyncio.subprocess.PIPE if isinstance(given, bytes) else given,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=environment | {"MALLOC_ARENA_MAX": "1"},
+    )
+    try:
+        answer, _ = await process.communicate(given if isinstance(given, bytes) else None)
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await asyncio.shield(process.wait())
+    return process.returncode or 0, answer
