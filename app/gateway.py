@@ -50,6 +50,7 @@ from app.services.storage_mark import StorageMark
 from app.services.store_disk import StoreDisk
 from app.services.submissions import SubmissionRules, Submissions
 from app.services.tokens import Tokens
+from app.services.upload_list import UploadList
 from app.services.upload_places import upload_places
 from app.services.uploads import Uploads
 from app.services.usage import Usage
@@ -90,6 +91,7 @@ class Gateway:
     listing: JobListing
     histories: Histories
     shares: Shares
+    upload_list: UploadList
     uploads: Uploads
     operations: Operations
     metrics: Metrics
@@ -238,7 +240,7 @@ def _gateway(
     storage_mark = StorageMark(stores.storage_mark)
     storage = open_storage(settings, storage_mark)
     parts, kept = upload_places(storage, stores.kept_files, folder)
-    uploads = Uploads(fal, stores.accounts, kept)
+    uploads = Uploads(fal, stores.uploaded_files, kept)
     accounts = Accounts(stores.accounts, stores.ledger, stores.limits, stores.kept_files if storage else None)
     adoption = Adoption(jobs=stores.jobs, fal=fal, alarms=stores.alarms)
     direct = settings.storage is not None and settings.storage.direct
@@ -305,6 +307,7 @@ def _gateway(
             clock=stores.clock,
             base_url=settings.base_url,
         ),
+        upload_list=UploadList(stores.uploaded_files, stores.kept_files, stores.clock),
         uploads=uploads,
         operations=Operations(
             accounts=stores.accounts,

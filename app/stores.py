@@ -46,6 +46,7 @@ from app.store.setting_names import SettingNames
 from app.store.shares import ShareStore
 from app.store.slots import SlotStore
 from app.store.storage_mark import StorageMarkStore
+from app.store.uploaded_files import UploadedFileStore
 from app.store.uploads import UploadStore
 from app.store.usage import UsageStore
 from app.store.zones import ZoneStore
@@ -98,6 +99,7 @@ class Stores:
     shares: ShareStore
     slots: SlotStore
     storage_mark: StorageMarkStore
+    uploaded_files: UploadedFileStore
     uploads: UploadStore
     usage: UsageStore
 
@@ -169,6 +171,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         shares=ShareStore(redis),
         slots=SlotStore(redis, concurrency=slots),
         storage_mark=StorageMarkStore(redis, audit),
+        uploaded_files=UploadedFileStore(redis),
         uploads=UploadStore(redis),
         usage=UsageStore(redis),
     )

@@ -6,7 +6,7 @@ A picture that Kling does not read is made a JPEG or PNG; a video or sound is me
 import asyncio
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,7 +20,7 @@ from app.media.conversion import PictureConverter, convertible
 from app.media.images import MIN_SIDE, AnimatedImage, ImageFacts, check_limits, inspect
 from app.media.kinds import START_BYTES, media_type
 from app.media.lengths import is_cut_off, measure
-from app.store.accounts import AccountStore
+from app.store.uploaded_files import UploadedFileStore
 
 if TYPE_CHECKING:
     from app.services.kept_uploads import KeptUploads  # loads the storage's library
@@ -97,7 +97,7 @@ class Uploads:
     """Stores files at fal and in the storage, if there is one, and keeps their facts by URL."""
 
     fal: FalClient
-    accounts: AccountStore
+    files: UploadedFileStore
     kept: "KeptUploads | None" = None
     converter: PictureConverter = field(default_factory=PictureConverter)
 
@@ -183,9 +183,11 @@ class Uploads:
             raise
         return url, kept
 
-    async def _remember(self, team: str, record: dict[str, str | int], *, seconds: int) -> None:
-        url = str(record["url"])
-        await self.accounts.remember_file(team, _digest(url), record, seconds=max(REMEMBER_S, seconds))
+    async def _remember(
+        self, team: str, record: Mapping[str, str | int], *, seconds: int, listed: bool = True
+    ) -> None:
+        digest = _digest(str(record["url"]))
+        await self.files.remember(team, digest, record, seconds=max(REMEMBER_S, seconds), listed=listed)
 
     async def send_again(self, team: str, url: str) -> str:
         """Send a kept file to fal once more, whose copy may be gone; the new URL.
@@ -195,13 +197,13 @@ class Uploads:
             UpstreamUnavailable: fal's storage did not take it.
             StorageAway: it cannot be read now.
         """
-        record = await self.accounts.file(team, _digest(url))
+        record = await self.files.find(team, _digest(url))
         if self.kept is None or record is None or "kept" not in record:
             raise NotFound("The uploaded file is not kept any more; upload it again.")
         name = f"{record['sha256'][:16]}.{record['kept'].rpartition('.')[2]}"
         async with self.kept.copy(record["kept"]) as file:
             fresh = await self.fal.upload(file, content_type=record["type"], file_name=name)
-        await self._remember(team, {**record, "url": fresh}, seconds=REMEMBER_S)
+        await self._remember(team, {**record, "url": fresh}, seconds=REMEMBER_S, listed=False)
         return fresh
 
     async def delete(self, caller: Caller, url: str) -> None:
@@ -209,12 +211,12 @@ class Uploads:
 
         With `team:admin` any upload of the team. NotFound when there is none, and when it is another user's.
         """
-        record = await self.accounts.file(caller.team, _digest(url)) if self.is_at_fal(url) else None
+        record = await self.files.find(caller.team, _digest(url)) if self.is_at_fal(url) else None
         if record is None or not _is_own(caller, record):
             raise NotFound("There is no uploaded file of yours at this address.")
         if self.kept is not None and "kept" in record:
             await self.kept.drop([record["kept"]])
-        await self.accounts.forget_file(caller.team, _digest(url))
+        await self.files.forget(caller.team, _digest(url), user=record.get("user"))
 
     async def drop(self, kept: Sequence[KeptFor]) -> None:
         """Have kept files deleted soon that nothing names; harmless when the store is away."""
@@ -226,19 +228,19 @@ class Uploads:
         if self.kept is None:
             return []
         digests = {_digest(url) for url in urls if self.is_at_fal(url)}
-        records = [await self.accounts.file(team, digest) for digest in digests]
+        records = [await self.files.find(team, digest) for digest in digests]
         return [record["kept"] for record in records if record is not None and "kept" in record]
 
     async def find(self, caller: Caller, url: str) -> dict[str, Any] | None:
         """`StoredImage.view` of the team's upload with this URL; None when it is not one."""
         if not self.is_at_fal(url):
             return None
-        record = await self.accounts.file(caller.team, _digest(url))
+        record = await self.files.find(caller.team, _digest(url))
         return None if record is None else {name: record[name] for name in SHOWN} | {"size": int(record["size"])}
 
     async def measured(self, caller: Caller, url: str) -> FileFacts | None:
         """What is known of the team's upload with this URL (fal's); None when it is none, or older than a week."""
-        record = await self.accounts.file(caller.team, _digest(url)) if self.is_at_fal(url) else None
+        record = await self.files.find(caller.team, _digest(url)) if self.is_at_fal(url) else None
         if record is None:
             return None
         seconds, width, height = (record.get(name) for name in ("seconds", "width", "height"))

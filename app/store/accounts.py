@@ -188,24 +188,6 @@ class AccountStore:
             found = await scripts.find_revoked(self._redis, rest=names)
         return [digest for digest, closed in zip(credentials, found, strict=True) if closed]
 
-    async def remember_file(self, team: str, url_digest: str, facts: dict[str, str | int], *, seconds: int) -> None:
-        """Remember for so long what was uploaded under a URL."""
-        with store_errors():
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.hset(keys.file(team, url_digest), mapping=facts)
-            pipe.expire(keys.file(team, url_digest), seconds)
-            await pipe.execute()
-
-    async def file(self, team: str, url_digest: str) -> dict[str, str] | None:
-        """What was uploaded under a URL, or None."""
-        with store_errors():
-            return await self._redis.hgetall(keys.file(team, url_digest)) or None
-
-    async def forget_file(self, team: str, url_digest: str) -> None:
-        """Forget what was uploaded under a URL."""
-        with store_errors():
-            await self._redis.delete(keys.file(team, url_digest))
-
     async def add_token(self, digest: str, record: Key, limits: Sequence[str | int], *, expires_ms: int) -> None:
         """Write a browser token and its limits; both expire at `expires_ms`."""
         with store_errors():

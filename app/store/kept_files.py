@@ -93,6 +93,16 @@ class KeptFileStore:
             with store_errors():
                 await scripts.forget_files(self._redis, rest=names)
 
+    async def kept_of(self, names: Sequence[str]) -> frozenset[str]:
+        """Those of these files that are in the storage."""
+        if not names:
+            return frozenset()
+        with store_errors():
+            states = await self._redis.hmget(keys.KEPT_SIZES, names)
+        return frozenset(
+            name for name, state in zip(names, states, strict=True) if (state or "").startswith("used ")
+        )
+
     async def use(self, team: str) -> StorageUse:
         """The team's bytes and its limit."""
         with store_errors():

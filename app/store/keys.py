@@ -36,10 +36,10 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
     Lifetime.LIVE: ("job:",),
     Lifetime.EXPIRING: (
         "limits:tok_", "total:tok_", "period:", "rate:", "token:", "usage:hours:", "idem:", "answers:", "events:",
-        "delivery:", "deliveries:", "waiting:", "flying:", "destination:", "outbox:", "dead:", "file:", "upload:",
-        "parts", "parts:", "outstanding:", "durations:", "ends:", "absences:", "request:", "suspect:", "wake",
-        "lane:", "workers", "lanes_seen", "silent", "concurrency", "alarm_said:", "lease:", "programs", "alerts",
-        "alerts:wanted", "alerts:receiver", "waiting_since", "hosts", "ledger_faults", "ledger_checked:",
+        "delivery:", "deliveries:", "waiting:", "flying:", "destination:", "outbox:", "dead:", "file:", "files:",
+        "upload:", "parts", "parts:", "outstanding:", "durations:", "ends:", "absences:", "request:", "suspect:",
+        "wake", "lane:", "workers", "lanes_seen", "silent", "concurrency", "alarm_said:", "lease:", "programs",
+        "alerts", "alerts:wanted", "alerts:receiver", "waiting_since", "hosts", "ledger_faults", "ledger_checked:",
         "auth:sessions:", "auth:code:", "auth:invitation:", "auth:share:", "auth:shares:",
     ),
 }  # fmt: skip
@@ -314,6 +314,11 @@ def credential(digest: str, *, token: bool) -> str:
 def file(team_id: str, url_digest: str) -> str:
     """Hash: what was uploaded under a URL; jobs show it."""
     return f"{PREFIX}file:{team_id}:{url_digest}"
+
+
+def files(team_id: str, user_id: str | None = None) -> str:
+    """Sorted set: digests of the URLs of a user's or a team's uploads, by when (ms) they expire."""
+    return f"{PREFIX}files:{team_id}" + (f":{user_id}" if user_id else "")
 
 
 def upload(team_id: str, upload_id: str) -> str:

@@ -144,7 +144,7 @@ ROUTES = [
     ("POST", "/v1/jobs/job_1", 405),
     ("GET", "/v1/jobs/job_1/cancel", 405),
     ("GET", "/v1/quotes", 405),
-    ("GET", "/v1/files", 405),
+    ("PUT", "/v1/files", 405),
     ("POST", "/livez", 405),
 ]
 

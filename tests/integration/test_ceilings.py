@@ -60,7 +60,9 @@ async def uploaded(stack: Stack, **facts: Any) -> str:
     url = f"{stack.emulator.url}/files/b/{hashlib.sha256(repr(facts).encode()).hexdigest()}.mp4"
     record = {"type": "video/mp4", "size": 1000, "sha256": "0" * 64, "url": url, "kind": "video", **facts}
     digest = hashlib.sha256(url.encode()).hexdigest()
-    await stack.gateway.stores.accounts.remember_file(stack.account.team.id, digest, record, seconds=60)
+    await stack.gateway.stores.uploaded_files.remember(
+        stack.account.team.id, digest, record, seconds=60, listed=False
+    )
     return url
 
 

@@ -56,6 +56,7 @@ NEEDS: dict[str, tuple[frozenset[Scope], Any]] = {
     "GET /v1/models": (EVERY, None),
     "GET /v1/models/{model_id}": (EVERY, None),
     "POST /v1/tokens": (EVERY, {}),  # with at most the key's own rights
+    "GET /v1/files": (READ, None),
     "POST /v1/files": (WRITE, None),
     "DELETE /v1/files": (WRITE, None),
     "GET /v1/deliveries": (SEE, None),

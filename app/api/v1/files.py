@@ -8,12 +8,14 @@ from fastapi import APIRouter, Query, Request
 from starlette.datastructures import FormData, UploadFile
 
 from app.api.arriving import Content, FormReader
-from app.api.deps import TheGateway, Uploader
+from app.api.deps import CurrentCaller, TheGateway, Uploader
 from app.api.document_responses import NO_CONTENT, refusals
+from app.api.paging import PageCursor, PageSize
 from app.domain.errors import TooLarge, Unprocessable, Violation, WrongMediaType
 from app.services.fal_uploads import MAX_URL
 from app.services.uploads import FILE_LIMIT
 from app.views.models import ImageView, MediaView, file_view
+from app.views.uploads import UploadedFilePage, uploaded_file_page
 
 router = APIRouter(prefix="/v1", tags=["files"])
 
@@ -46,6 +48,15 @@ async def upload_file(request: Request, caller: Uploader, gateway: TheGateway) -
         return file_view(await gateway.uploads.store(caller, _the_file(form)))
     finally:
         await form.close()
+
+
+@router.get("/files", summary="List uploaded files")
+async def list_files(
+    caller: CurrentCaller, gateway: TheGateway, limit: PageSize = 50, cursor: PageCursor = None
+) -> UploadedFilePage:
+    """The caller's uploaded files, with `team:read` the team's, those that stay longest first."""
+    page = await gateway.upload_list.page(caller, limit=limit, cursor=cursor)
+    return uploaded_file_page(page)
 
 
 @router.delete("/files", **NO_CONTENT, responses=refusals(404), summary="Delete an uploaded file")

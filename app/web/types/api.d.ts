@@ -374,7 +374,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * List uploaded files
+         * @description The caller's uploaded files, with `team:read` the team's, those that stay longest first.
+         */
+        get: operations["list_files"];
         put?: never;
         /**
          * Upload a file
@@ -4325,6 +4329,51 @@ export interface components {
          * @enum {string}
          */
         Unit: "jobs" | "usd" | "video_seconds" | "submits";
+        /**
+         * UploadedFilePage
+         * @description A page of uploaded files, those that stay longest first; `next_cursor` is null on the last one.
+         */
+        UploadedFilePage: {
+            /** Data */
+            data: components["schemas"]["UploadedFileView"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+            /** Has More */
+            has_more: boolean;
+        };
+        /**
+         * UploadedFileView
+         * @description An uploaded file, at the URL at which fal reads it; `kept`: a copy is here, and can be sent to fal again.
+         *
+         *     Its user is an id; `seconds`, `width` and `height` are there where its header says them.
+         */
+        UploadedFileView: {
+            /** Type */
+            type: string;
+            /** Size */
+            size: number;
+            /** Sha256 */
+            sha256: string;
+            /** Url */
+            url: string;
+            /** Kept */
+            kept: boolean;
+            /** User */
+            user: string;
+            /** Created At */
+            created_at: string | null;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /** Seconds */
+            seconds?: number;
+            /** Width */
+            width?: number;
+            /** Height */
+            height?: number;
+        };
         /** UsageReport */
         UsageReport: {
             /**
@@ -5713,6 +5762,45 @@ export interface operations {
             413: components["responses"]["ContentTooLarge"];
             414: components["responses"]["URITooLong"];
             415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    list_files: {
+        parameters: {
+            query?: {
+                /** @example 10 */
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadedFilePage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["HeadTooLarge"];
