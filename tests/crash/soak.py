@@ -2,7 +2,7 @@
 
 Two APIs and two hosts of workers share one store. Faults befall one of each and what both share: store, fal, a
 customer's server, the storage. The others live through it all, and are measured. At the end nothing may be lost,
-bought twice, without an expiry, or grow.
+bought twice, without an expiry, or grow, and every clip is in the storage.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from app.domain.errors import StoreUnavailable
 from app.tasks import cancel_and_wait
 from tests.crash.crash_installation import CrashInstallation, open_crash_installation
 from tests.crash.followers import EventWatcher, Readers
+from tests.crash.soak_clips import clip_faults
 from tests.crash.soak_faults import FAULTS
 from tests.crash.soak_figures import Figures
 from tests.support.processes import free_port
@@ -209,6 +210,9 @@ class Soak:
 
     async def verdict(self) -> list[str]:
         """What is wrong, after everything; empty when nothing is."""
+        whole, faults = await clip_faults(self.lab, self.storage, label=LABEL)
+        self.note(f"{whole} clips are kept whole, and were read back")
+        self.wrong += faults
         listed = {job["id"] for job in await self.lab.jobs(round=LABEL)}
         if lost := self.acknowledged.keys() - listed:
             self.wrong.append(f"{len(lost)} acknowledged jobs are lost: {sorted(lost)[:5]}")
