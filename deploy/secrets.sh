@@ -6,8 +6,9 @@
 #   STORE      host and port of the store, redis:6379 by default
 #
 # What is there already stays as it is: run it again after an update of Filmgate, which may need more files. To change
-# a secret, delete its file first. store_acl has the hashes of the passwords in store_url_*: it is made again from these
-# when it is deleted, and the store must then read it again.
+# a secret, delete its file first. store_acl has the rights of the store's users, and the hashes of the passwords in
+# store_url_*: it is made again from these when it is deleted. After an update it gets that version's rights, and keeps
+# its hashes and users of your own. When it was made again, the store must read it again.
 set -eu
 umask 077
 
@@ -73,13 +74,36 @@ delete store_acl, run this again, and let the store and its clients start with t
         printf %s "redis://$role:$(word)@$store/0" | keep "store_url_$role"
     fi
 done
+
+# The hash of a user's password: in the list that is there, or else of the password in the URL.
+hash_of() {
+    if has store_acl; then
+        sed -n "s/^user $1 .*#\([0-9a-f]\{64\}\).*/\1/p" "$directory/store_acl"
+        return
+    fi
+    password=$(sed -n "s|^[a-z+]*://$1:\([^@/%]*\)@.*|\1|p" "$directory/store_url_$1")
+    [ -z "$password" ] || printf %s "$password" | sha256
+}
+list_of_users() {
+    sed -e '/^#/d' -e "${edits#;}" "$rules"
+    ! has store_acl || grep -vE '^user (default|api|worker|admin) ' "$directory/store_acl" || true
+}
+edits=""
+for role in api worker admin; do
+    hash=$(hash_of "$role")
+    if [ -n "$hash" ]; then
+        edits="$edits;s/HASH_OF_$role/$hash/"
+    elif has store_acl; then
+        refuse "$directory/store_acl has no hash of a password of a user $role, so its rights cannot be renewed: delete it, and
+run this again to make it from the passwords in store_url_*."
+    else
+        refuse "$directory/store_url_$role has no plain password of a user $role to make store_acl from."
+    fi
+done
 if ! has store_acl; then
-    edits=""
-    for role in api worker admin; do
-        password=$(sed -n "s|^[a-z+]*://$role:\([^@/%]*\)@.*|\1|p" "$directory/store_url_$role")
-        [ -n "$password" ] || refuse "$directory/store_url_$role has no plain password of a user $role to make store_acl from."
-        edits="$edits;s/HASH_OF_$role/$(printf %s "$password" | sha256)/"
-    done
-    sed -e '/^#/d' -e "${edits#;}" "$rules" | keep store_acl
+    list_of_users | keep store_acl
+elif [ "$(list_of_users)" != "$(cat "$directory/store_acl")" ]; then
+    list_of_users | keep store_acl
+    echo "$directory/store_acl has the rights of this version now: let the store read it again (docs/store.md)." >&2
 fi
 echo "The secrets are in $directory."

@@ -13,6 +13,7 @@ from app.api.paging import PageCursor, PageSize
 from app.api.strict_body import LONGEST_ID
 from app.views.history import OperatedJobDetails, operated_job_details
 from app.views.operations import (
+    MAX_DELIVERIES,
     AlertTestView,
     BuyingView,
     OperatedJobPage,
@@ -31,7 +32,6 @@ async def _existing_job(job_id: str, _: Administrator, gateway: TheGateway) -> s
     return (await gateway.operations.job(job_id)).id
 
 
-MAX_DELIVERIES = 50
 router = APIRouter(prefix="/v1", tags=["administration"])
 ExistingJob = Annotated[str, Depends(_existing_job)]
 ReadPause = Annotated[PauseBody, Depends(json_body(PauseBody))]

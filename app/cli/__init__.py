@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 INTERRUPTED = 130  # as a shell reports a program ended by Ctrl-C
-ROLES = (["serve"], ["worker"])
+LASTING = ("up", "serve", "worker", "emulator")  # commands that run until they are stopped
 PROBES = (["alive"], ["ready", "api"], ["ready", "worker"])
 
 
@@ -26,7 +26,7 @@ def main() -> NoReturn:
 def _run() -> NoReturn:
     if sys.argv[1:] in PROBES:
         sys.exit(_probe(sys.argv[1:]))
-    if sys.argv[1:] in ROLES:
+    if sys.argv[1:2] and sys.argv[1] in LASTING:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # a stop while it loads is no failure
     try:
         from app.cli.command import run  # noqa: PLC0415  loading takes time, in which Ctrl-C may come

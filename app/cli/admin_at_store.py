@@ -14,10 +14,18 @@ from app.domain.limits import Limit
 from app.services.listing import Filter
 from app.services.usage import Grouping, Report
 from app.views.accounts import key_view, team_view, user_view
+from app.views.history import operated_job_details
 from app.views.jobs import job_view
 from app.views.ledger import act_view, entry_view, verdict_view
 from app.views.limits import limit_view, limits_view, present_limit_view
-from app.views.operations import alert_test_view, attempt_view, buying_view, overview_view
+from app.views.operations import (
+    MAX_DELIVERIES,
+    alert_test_view,
+    buying_view,
+    operated_job_page,
+    operated_job_view,
+    overview_view,
+)
 from app.views.sessions import invitation_view
 from app.views.usage import csv_text, report_view
 
@@ -145,26 +153,30 @@ class AdminAtStore:
         return buying_view(team, await self._gateway.operations.resume(actor(), team=team))
 
     async def jobs(self, *, status: str | None, team: str | None, count: int) -> Sequence[View]:
-        found: list[Job] = []
+        found: list[View] = []
         cursor: str | None = None
         wanted = Filter(statuses=frozenset() if status is None else frozenset({Status(status)}))
         while len(found) < count:
             rows = min(PAGE, count - len(found))
             page = await self._gateway.listing.page_of_all(wanted, team=team, limit=rows, cursor=cursor)
-            found += page.jobs
+            views = operated_job_page(page, await self._gateway.operations.held_since(page.jobs))["data"]
+            found += [self._with_content(job, view) for job, view in zip(page.jobs, views, strict=True)]
             cursor = page.next_cursor
             if cursor is None:
                 break
-        return await self._job_views(found)
+        return found
 
     async def job(self, job_id: str) -> View:
-        (view,) = await self._job_views([await self._gateway.operations.job(job_id)])
-        return view
+        job = await self._gateway.operations.job(job_id)
+        held_since = await self._gateway.operations.held_since([job])
+        history = await self._gateway.histories.of(job)
+        deliveries = await self._gateway.delivery_log.newest_of(job, limit=MAX_DELIVERIES)
+        shown = operated_job_details(history, held_ms=held_since.get(job.id), deliveries=deliveries)
+        return self._with_content(job, shown)
 
     async def resolve(self, job_id: str, action: Any, given: Mapping[str, Any]) -> View:
         job = await self._gateway.operations.resolve(actor(), job_id, action, **given)
-        (view,) = await self._job_views([job])
-        return view
+        return self._with_content(job, operated_job_view(job))
 
     async def try_alerts(self) -> View:
         return alert_test_view(await self._gateway.alerts.test())
@@ -189,14 +201,9 @@ class AdminAtStore:
         group_by = Grouping(query["group_by"] or Grouping.DAY)
         return await self._gateway.usage.report(team, from_ms=span.from_ms, to_ms=span.to_ms, group_by=group_by)
 
-    async def _job_views(self, jobs: Sequence[Job]) -> list[View]:
-        """The jobs as their callers see them, with team and the tag of the submission at fal."""
-        held_since = await self._gateway.operations.held_since(jobs)
-        base_url = self._gateway.settings.base_url
-        return [
-            {**job_view(job, base_url=base_url), "team": job.team, **attempt_view(job, held_since.get(job.id))}
-            for job in jobs
-        ]
+    def _with_content(self, job: Job, shown: Mapping[str, Any]) -> View:
+        """What `/v1/admin` shows of the job, and what only its callers see there: input, output, metadata."""
+        return {**job_view(job, base_url=self._gateway.settings.base_url), **shown}
 
 
 def _for_service(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the commands of administration ask for, wherever it is done: at the store, or at a gateway over HTTP.
 
-The results are the views of `/v1/admin`, so that a command prints the same in both places.
+The results have the members of `/v1/admin`'s views, so that a command prints the same table in both places. At the
+store a job has its content too, which no route shows an administrator: input, output, metadata, its caller's URLs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -127,6 +128,11 @@ def only_id(text: str, views: Iterable[View]) -> str:
     if len(found) > 1:
         raise Failure(f"{text} is the beginning of {len(found)} ids; give more of it.")
     return found.pop() if found else text
+
+
+async def names_of_owners(calls: AdminCalls) -> dict[str, str]:
+    """The names of teams and users by id; those that were deleted have none."""
+    return {str(one["id"]): str(one["name"]) for one in [*await calls.teams(), *await calls.users()]}
 
 
 def given_only(members: Mapping[str, Any]) -> dict[str, Any]:

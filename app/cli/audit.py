@@ -1,17 +1,17 @@
 """`filmgate audit`: the log of administrative acts, and its verification."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import typer
 
-from app.cli.admin_calls import AdminCalls, View
+from app.cli.admin_calls import AdminCalls, View, names_of_owners
 from app.cli.admin_command import admin_command
 from app.cli.cells import readable
 from app.cli.exits import Failure
 from app.cli.options import Rows
-from app.cli.tables import Columns, print_view, print_views
+from app.cli.tables import Columns, Named, print_view, print_views
 
 
 def _details(view: Mapping[str, Any]) -> str:
@@ -22,21 +22,23 @@ def _details(view: Mapping[str, Any]) -> str:
 
 COLUMNS: Columns = {
     "at": "at",
-    "actor": "actor",
+    "actor": "actor.name",
     "act": "action",
-    "target": "target",
+    "target": "target.name",
     "details": _details,
     "line": "number",
+    "by": "actor",
+    "on": "target",
 }
 
 group = typer.Typer(no_args_is_help=True)
 
 
 @group.command("list")
-@admin_command(partial(print_views, columns=COLUMNS, spare=("line",)))
-async def list_acts(calls: AdminCalls, *, limit: Rows = 50) -> Sequence[View]:
+@admin_command(partial(print_views, columns=COLUMNS, spare=("line", "by", "on")))
+async def list_acts(calls: AdminCalls, *, limit: Rows = 50) -> Named:
     """List the administrative acts, the newest first."""
-    return await calls.acts(limit)
+    return Named(await calls.acts(limit), await names_of_owners(calls))
 
 
 def _print_verdict(verdict: Mapping[str, Any], *, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """The commands, each loaded on use, and exit codes."""
 
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -90,6 +91,13 @@ class LazyGroup(TyperGroup):
         super().__init__(**attributes)
         self.commands = {name: TyperCommand(name, help=spec.help) for name, spec in COMMANDS.items()}
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """As Typer does it, with words for what the options take."""
+        found = super().get_params(ctx)
+        for parameter in found:
+            _name_kind(parameter)
+        return found
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As Typer does it, for a run and for the shell's completion, after loading the command."""
         if args and args[0] in COMMANDS:
@@ -112,14 +120,28 @@ def load(name: str) -> Any:
 
 
 def _in_words(command: Any) -> Any:
-    """The command, whose help has a word for each kind of value instead of Python's types; a flag has none."""
-    for parameter in command.params:
-        if parameter.param_type_name == "option" and parameter.metavar is None:
-            kind = parameter.type_descriptor.annotation
-            parameter.metavar = "" if parameter.is_flag else KINDS.get(kind)
+    """The command, whose help has a word for each kind of value instead of Python's types.
+
+    Its paragraphs flow in the terminal's width, however they are written in the source.
+    """
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    context = typer.Context(command, **command.context_settings)
+    for parameter in command.get_params(context):  # with --help, which it keeps
+        _name_kind(parameter)
     for inner in getattr(command, "commands", {}).values():
         _in_words(inner)
     return command
+
+
+def _name_kind(parameter: Any) -> None:
+    """A word for the kind of value; none for a flag, and for an argument, which its name describes."""
+    kind = parameter.type_descriptor
+    choices = "|".join(str(getattr(choice, "value", choice)) for choice in kind.choices) if kind.is_choice else None
+    if parameter.param_type_name == "argument":
+        parameter.display_type_rich = lambda ctx: choices  # noqa: ARG005  as typer calls it
+    elif parameter.metavar is None:
+        parameter.metavar = "" if parameter.is_flag else choices or KINDS.get(kind.annotation)
 
 
 cli = typer.Typer(

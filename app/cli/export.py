@@ -61,7 +61,10 @@ def export_ledger(
     form: Form = ExportForm.JSONL,
     output: Output = None,
 ) -> None:
-    """Write every movement of money, of all teams or one: team by team, the oldest first."""
+    """Write every movement of money, of all teams or one: team by team, the oldest first.
+
+    Example: `filmgate export ledger --from 2026-11-01 --format csv`
+    """
     span = _span(start, end, after)
 
     async def rows(gateway: "Gateway") -> AsyncIterator[dict[str, Any]]:

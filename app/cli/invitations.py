@@ -7,7 +7,7 @@ import typer
 
 from app.cli.admin_calls import AdminCalls, View
 from app.cli.admin_command import admin_command
-from app.cli.options import UserId
+from app.cli.options import SCOPES_HELP, UserId
 from app.cli.parse import argument, duration, parse_name
 from app.cli.tables import print_json
 from app.domain.accounts import Scope
@@ -17,9 +17,7 @@ KeyName = Annotated[
     str | None,
     typer.Option(parser=argument(parse_name), metavar="NAME", help="What the key is for, such as a laptop."),
 ]
-KeyScopes = Annotated[
-    list[Scope] | None, typer.Option("--scope", help="What the key may do; by default jobs:write, jobs:read.")
-]
+KeyScopes = Annotated[list[Scope] | None, typer.Option("--scope", metavar="SCOPE", help=SCOPES_HELP)]
 InvitedFor = Annotated[
     int | None,
     typer.Option(

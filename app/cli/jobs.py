@@ -12,7 +12,7 @@ from app.cli.admin_command import SEARCHED_JOBS, admin_command
 from app.cli.options import JobId, OfTeam, Rows
 from app.cli.parse import actor, argument, parse_request_id
 from app.cli.store_command import store_command
-from app.cli.tables import Columns, Named, print_json, print_lines, print_views
+from app.cli.tables import Columns, print_json, print_lines, print_views
 from app.domain.ids import split_ref
 from app.domain.jobs import Status
 from app.domain.times import iso
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from app.gateway import Gateway  # slow to load: see store_command
 
 LISTED: Columns = {
-    "job": "id",
+    "user": "user_name",
+    "team": "team_name",
+    "model": "model",
     "status": "status",
-    "user": "user.name",
     "dollars": lambda view: view["quoted_usd"] if view["charged_usd"] is None else view["charged_usd"],
     "created": "created_at",
-    "model": "model",
-    "team": "team.name",
+    "job": "id",
 }
 RESOLVED = {
     "job": "id",
@@ -39,14 +39,14 @@ RESOLVED = {
     "created": "created_at",
 }
 HELD = {
+    "user": "user_name",
     "job": "id",
     "held since": "held_at",
     "quoted": "quoted_usd",
     "held because": "held_reason",
-    "team": "team",
+    "team": "team_name",
     "claimed": "claimed_at",
 }
-SHOWN = {**RESOLVED, "user": "user", **HELD}
 
 group = typer.Typer(no_args_is_help=True)
 
@@ -61,12 +61,14 @@ class Action(StrEnum):
 
 Quarantined = Annotated[str, typer.Argument(metavar="ID", help="An id of `filmgate jobs aside`.")]
 Decision = Annotated[
-    Action, typer.Argument(metavar="ACTION", help="adopt fal's request, resubmit (fal has nothing), or fail")
+    Action, typer.Argument(metavar="ACTION", help="Adopt fal's request, resubmit (fal has nothing), or fail.")
 ]
 RequestId = Annotated[
     str | None, typer.Option(parser=argument(parse_request_id), metavar="ID", help="fal's request id, for adopt.")
 ]
-OfStatus = Annotated[Status | None, typer.Option("--status", help="In this state only.")]
+OfStatus = Annotated[
+    Status | None, typer.Option("--status", metavar="STATUS", help=f"In this state only: {', '.join(Status)}.")
+]
 Charged = Annotated[bool | None, typer.Option("--charged/--no-charged", help="Did fal charge it? For fail.")]
 
 
@@ -85,10 +87,11 @@ def _print_held(views: Sequence[View], *, as_json: bool) -> None:
 
 @group.command("list")
 @admin_command(partial(print_views, columns=LISTED, spare=("team",)))
-async def list_jobs(calls: AdminCalls, *, status: OfStatus = None, team: OfTeam = None, limit: Rows = 20) -> Named:
+async def list_jobs(
+    calls: AdminCalls, *, status: OfStatus = None, team: OfTeam = None, limit: Rows = 20
+) -> Sequence[View]:
     """List the jobs of every team or of one, the newest first."""
-    found = await calls.jobs(status=status, team=team, count=limit)
-    return Named(found, {one["id"]: one["name"] for one in [*await calls.users(), *await calls.teams()]})
+    return await calls.jobs(status=status, team=team, count=limit)
 
 
 @group.command("held")
@@ -124,8 +127,31 @@ def _print_job(views: Sequence[View], *, as_json: bool) -> None:
     if as_json:
         print_json(views)
     else:
-        print_lines({title: views[0][field] for title, field in SHOWN.items()})
+        print_lines({title: value for title, value in _lines(views[0]).items() if value is not None})
         _print_tags(views)
+
+
+def _lines(view: View) -> dict[str, Any]:
+    """The job in the order of its life; None where a line does not apply."""
+    error = view["error"]
+    return {
+        "job": view["id"],
+        "status": view["status"],
+        "model": view["model"],
+        "user": f"{view['user_name']}, {view['user']}",
+        "team": f"{view['team_name']}, {view['team']}",
+        "quoted": view["quoted_usd"],
+        "charged": view["charged_usd"],
+        "created": view["created_at"],
+        "claimed": view["claimed_at"],
+        "submitted": view["submitted_at"],
+        "completed": view["completed_at"],
+        "request at fal": view["upstream_request_id"],
+        "held since": view["held_at"],
+        "held because": view["held_reason"],
+        "failed because": None if error is None else f"{error['message']} ({error['code']})",
+        "fal's reason": None if error is None else (error.get("upstream") or {}).get("detail"),
+    }
 
 
 @group.command("show")
@@ -160,6 +186,8 @@ async def resolve(
     """Decide a held job, or fail one whose step is quarantined.
 
     Look in fal's dashboard first (tag: `jobs show`): resubmit buys again.
+
+    Example: `filmgate jobs resolve job_5f0c1a2b fail --no-charged`
     """
     given = {"upstream_request_id": upstream_request_id, "charged": charged}
     return [await calls.resolve(job_id, action.value, given)]

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from app.api.admin_bodies import DAY_S, MAX_OVERLAP_S, TEN_YEARS_S
-from app.cli.admin_calls import AdminCalls, View
+from app.cli.admin_calls import AdminCalls, View, names_of_owners
 from app.cli.admin_command import admin_command
-from app.cli.options import KeyId, OfTeam, OfUser, Rule
+from app.cli.options import SCOPES_HELP, KeyId, OfTeam, OfUser, Rule
 from app.cli.parse import argument, duration, parse_id, parse_name
 from app.cli.tables import Columns, Named, print_json, print_view, print_views
 from app.domain.accounts import Scope
@@ -29,6 +29,7 @@ def _state(view: Mapping[str, Any]) -> str:
 
 COLUMNS: Columns = {
     "user": "user.name",
+    "team": "team.name",
     "name": "name",
     "key": "id",
     "state": _state,
@@ -38,7 +39,7 @@ COLUMNS: Columns = {
     "scopes": "scopes",
 }
 
-SPARE = ("begins and ends", "expires", "scopes")
+SPARE = ("team", "begins and ends", "expires", "scopes")
 
 group = typer.Typer(no_args_is_help=True)
 
@@ -55,10 +56,10 @@ Holder = Annotated[
     str | None,
     typer.Option("--user", parser=argument(parse_id), metavar="ID", help="A further key of this user."),
 ]
-Models = Annotated[list[str] | None, typer.Option("--model", help="The only model it may use. May be repeated.")]
-Scopes = Annotated[
-    list[Scope] | None, typer.Option("--scope", help="What it may do; by default jobs:write, jobs:read.")
+Models = Annotated[
+    list[str] | None, typer.Option("--model", metavar="MODEL", help="The only model it may use. May be repeated.")
 ]
+Scopes = Annotated[list[Scope] | None, typer.Option("--scope", metavar="SCOPE", help=SCOPES_HELP)]
 Origins = Annotated[
     list[str] | None,
     typer.Option(
@@ -105,7 +106,10 @@ async def create(
     expires_in: Lifetime = None,
     reposts: Rule = None,
 ) -> View:
-    """Make a user with a key, in the oldest team. The key is shown this once; Filmgate keeps only its SHA-256."""
+    """Make a user with a key, in the oldest team. The key is shown this once; Filmgate keeps only its SHA-256.
+
+    Example: `filmgate keys create laptop --user user_5f0c1a2b --expires-in 90d`
+    """
     await calls.require_models(models or ())  # before the user is made
     holder, key_name = (user, name) if user is not None else (await _new_user(calls, name), None)
     given = {"name": key_name, "scopes": scopes or None, "models": models or None, "origins": origins or None}
@@ -130,14 +134,14 @@ def _check_list(*, team: str | None, user: str | None) -> None:
 async def list_keys(calls: AdminCalls, *, team: OfTeam = None, user: OfUser = None) -> Named:
     """List the keys of everybody, a team or a user, revoked ones too."""
     found = await calls.keys(team=team, user=user)
-    return Named(found, {one["id"]: one["name"] for one in await calls.users()})
+    return Named(found, await names_of_owners(calls))
 
 
 @group.command("show")
 @admin_command(print_view)
-async def show(calls: AdminCalls, key_id: KeyId) -> View:
+async def show(calls: AdminCalls, key_id: KeyId) -> Named:
     """Show the record of a key; the key itself is not kept."""
-    return await calls.key(key_id)
+    return Named([await calls.key(key_id)], await names_of_owners(calls))
 
 
 @group.command("rotate")

@@ -39,7 +39,9 @@ UNCHANGED = {
 group = typer.Typer(no_args_is_help=True)
 
 
-Ledger = Annotated[str, typer.Option("--team", parser=argument(parse_id), metavar="ID", help="Whose ledger.")]
+Ledger = Annotated[
+    str, typer.Option("--team", parser=argument(parse_id), metavar="TEAM", help="Whose ledger: the team's id.")
+]
 Credit = Annotated[
     int, typer.Argument(parser=argument(parse_credit), metavar="AMOUNT", help="US dollars, such as 25.00.")
 ]
@@ -82,7 +84,10 @@ def _check_amount(**arguments: Any) -> None:
 async def correct(
     calls: AdminCalls, team: TeamId, amount: Amount, *, job: EndedJob = None, reason: Reason
 ) -> dict[str, Any]:
-    """Correct what a team has spent by an amount, or a job's charge to its real cost."""
+    """Correct what a team has spent by an amount, or a job's charge to its real cost.
+
+    Example: `filmgate ledger correct team_5f0c1a2b -2.50 --reason 'fal refunded it'`
+    """
     micro = _micro(amount, job)
     view = {"team": team, "type": "correction", "amount_usd": format_usd(micro), "reason": reason}
     if job is None:

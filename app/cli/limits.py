@@ -74,12 +74,18 @@ async def replace(
     *,
     none: Annotated[bool, typer.Option("--none", help="Remove all limits of the owner.")] = False,  # noqa: ARG001  see `_check_set`
 ) -> Sequence[View]:
-    """Set an owner's limits to exactly these. Lower ones stop new jobs; running jobs continue."""
+    """Set an owner's limits to exactly these. Lower ones stop new jobs; running jobs continue.
+
+    Example: `filmgate limits set user_5f0c1a2b usd/month=50 jobs/concurrent=2`
+    """
     return await calls.set_limits(owner, limits or ())
 
 
 @group.command("raise")
 @admin_command(partial(print_views, columns=COLUMNS))
 async def raise_for(calls: AdminCalls, owner: Owner, limit: Spec, *, seconds: Seconds) -> Sequence[View]:
-    """Raise a limit for a while; then the lower one applies again."""
+    """Raise a limit for a while; then the lower one applies again.
+
+    Example: `filmgate limits raise user_5f0c1a2b usd/month=80 --for 2h`
+    """
     return [await calls.raise_limit(owner, limit, seconds=seconds)]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.parse import SPEC_HELP, argument, parse_id, parse_limit, parse_name, parse_reason
-from app.domain.accounts import Reposts
+from app.domain.accounts import Reposts, Scope
 from app.domain.limits import Limit, require_distinct
 
 MAX_ROWS = 1000
@@ -20,15 +20,22 @@ def check_distinct(limits: list[Limit] | None) -> list[Limit] | None:
     return limits
 
 
+ID_HELP = "id, or the beginning of it"
+SCOPES_HELP = (
+    f"What the key may do: {', '.join(Scope)}. May be repeated; by default {Scope.JOBS_WRITE}, {Scope.JOBS_READ}."
+)
+
 _id = argument(parse_id)
 _name = argument(parse_name)
 
-JobId = Annotated[str, typer.Argument(parser=_id, metavar="JOB", help="The job's id.")]
-TeamId = Annotated[str, typer.Argument(parser=_id, metavar="TEAM", help="The team's id.")]
-UserId = Annotated[str, typer.Argument(parser=_id, metavar="USER", help="The user's id.")]
+JobId = Annotated[str, typer.Argument(parser=_id, metavar="JOB", help=f"The job's {ID_HELP}.")]
+TeamId = Annotated[str, typer.Argument(parser=_id, metavar="TEAM", help=f"The team's {ID_HELP}.")]
+UserId = Annotated[str, typer.Argument(parser=_id, metavar="USER", help=f"The user's {ID_HELP}.")]
 KeyId = Annotated[str, typer.Argument(parser=_id, metavar="KEY", help="The key's id (key_…), not the key.")]
-OfTeam = Annotated[str | None, typer.Option("--team", parser=_id, metavar="ID", help="Of this team only.")]
-OfUser = Annotated[str | None, typer.Option("--user", parser=_id, metavar="ID", help="Of this user only.")]
+OfTeam = Annotated[str | None, typer.Option("--team", parser=_id, metavar="ID", help="Of this team only: its id.")]
+OfUser = Annotated[
+    str | None, typer.Option("--user", parser=_id, metavar="ID", help="Of this user only: their id.")
+]
 Name = Annotated[str, typer.Argument(parser=_name, metavar="NAME", help="Its name, for people.")]
 NewName = Annotated[str | None, typer.Option("--name", parser=_name, metavar="NAME", help="The new name.")]
 Specs = Annotated[

@@ -109,4 +109,5 @@ def worker() -> None:
 def emulator(context: typer.Context) -> None:
     """Run a local fal, for development and tests."""
     arguments = [sys.executable, "-m", "app.emulator", *context.args]
+    hold_stop()
     os.execv(sys.executable, arguments)  # noqa: S606  as above

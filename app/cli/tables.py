@@ -23,6 +23,7 @@ ROOM_FOR_TEXT = 30  # characters of a column of text for which a spare column is
 SHORT = 6  # characters of a word, such as `total`, among ids
 STATES = frozenset({"status", "state", "severity"})
 PLAIN = frozenset({"name", "reason", "message", "details"})  # people's words, also when they look like an id
+WITH_IDS = frozenset({"message", "details"})  # the gateway's words, in which ids are cut
 
 Field: TypeAlias = str | Callable[[Mapping[str, Any]], Any]  # a member of a view, or what is made of the view
 Columns: TypeAlias = Mapping[str, Field]  # title to field
@@ -32,7 +33,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Views, and the names of the ids in them. A column `user.name` is the name of the view's `user`."""
+    """Views, and the names of the ids in them. A column `user.name` is the name of the view's `user`.
+
+    Of a view that is printed alone, `user` is shown as `Bob, user_5f0c…`.
+    """
 
     views: Sequence[Mapping[str, Any]]
     names: Mapping[str, str]
@@ -88,12 +92,13 @@ def print_table(
     )
 
 
-def print_view(view: Mapping[str, Any], *, as_json: bool) -> None:
+def print_view(view: Mapping[str, Any] | Named, *, as_json: bool) -> None:
     """Print a view as a JSON object, or with a line for each member; ids are whole."""
+    (shown,), names = (view.views, view.names) if isinstance(view, Named) else ([view], {})
     if as_json:
-        print_json(view)
+        print_json(shown)
     else:
-        print_lines({name.replace("_", " "): value for name, value in view.items()})
+        print_lines({name.replace("_", " "): _with_name(value, names) for name, value in shown.items()})
 
 
 def print_lines(lines: Mapping[str, Any]) -> None:
@@ -119,6 +124,11 @@ def _value(view: Mapping[str, Any], field: Field, names: Mapping[str, str]) -> A
     return names.get(view[owner], view[owner]) if dot else view[field]
 
 
+def _with_name(value: Any, names: Mapping[str, str]) -> Any:
+    name = names.get(value) if isinstance(value, str) else None
+    return value if name is None else f"{name}, {value}"
+
+
 def _on_screen(value: Any, name: str, shorts: Mapping[str, str], now: float) -> str:
     """A value as a terminal shows it."""
     if isinstance(value, str) and name not in PLAIN:
@@ -126,7 +136,7 @@ def _on_screen(value: Any, name: str, shorts: Mapping[str, str], now: float) -> 
             return relative(value, now)
         return shorts.get(value, readable(value))
     text = readable(value)
-    return ID.sub(lambda found: cut_id(found[0]), text) if name == "details" else text
+    return ID.sub(lambda found: cut_id(found[0]), text) if name in WITH_IDS else text
 
 
 def _is_fixed(index: int, name: str, rows: Sequence[Sequence[Any]]) -> bool:

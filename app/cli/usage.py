@@ -14,6 +14,8 @@ from app.services.usage import Grouping
 
 DAY_HELP = "A day such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z;"
 
+NAMES = {"team": "team_name", "user": "name", "key": "name"}  # of an id, the member with its name
+
 _moment = argument(parse_moment)
 
 
@@ -30,20 +32,17 @@ def _print(report: str | View, *, as_json: bool) -> None:
 
 
 def _print_table(report: Mapping[str, Any]) -> None:
-    """Names first; ids that have a name are last, where there is room for them."""
+    """Names first, headed by what they name; the ids are last, where there is room for them."""
     members = list(report["data"][0]) if report["data"] else []
-    names = [name for name in members if name in {"team_name", "name"}]
-    ids = [
-        one for one, name in (("team", "team_name"), ("user", "name"), ("key", "name")) if {one, name} <= {*members}
-    ]
-    columns = [*names, *(one for one in members if one not in {*names, *ids}), *ids]
+    name_of = {one: name for one, name in NAMES.items() if {one, name} <= {*members}}
+    titles = {name: one for one, name in name_of.items()} | {one: f"{one} id" for one in name_of}
+    columns = [*name_of.values(), *(one for one in members if one not in titles), *name_of]
     rows = [[row.get(name) for name in columns] for row in report["data"]]
     if rows:
         total = {columns[0]: "total", **report["total"]}
         rows.append([total.get(name) for name in columns])
-    print_table(
-        [column.replace("_", " ") for column in columns], rows, spare=[one.replace("_", " ") for one in ids]
-    )
+    shown = [titles.get(name, name.replace("_", " ")) for name in columns]
+    print_table(shown, rows, spare=[titles[one] for one in name_of])
 
 
 @admin_command(_print)
@@ -61,12 +60,16 @@ async def usage(
         str | None,
         typer.Option("--to", parser=_moment, metavar="DAY", help=f"{DAY_HELP} exclusive; by default now."),
     ] = None,
-    group_by: Annotated[Grouping, typer.Option(help="The groups of the sums.")] = Grouping.DAY,
+    group_by: Annotated[
+        Grouping, typer.Option(metavar="GROUP", help=f"A row for each of: {', '.join(Grouping)}.")
+    ] = Grouping.DAY,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> str | View:
     """Show jobs, seconds of video and dollars, of every team or of one.
 
     Jobs count from their admission. Days are those of the team's time zone; for all teams, the span is in UTC.
+
+    Example: `filmgate usage --from 2026-11-01 --group-by user --csv`
     """
     query = {"team": team, "from": start, "to": end, "group_by": group_by.value}
     return await calls.usage_csv(query) if as_csv else await calls.usage(query)

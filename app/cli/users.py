@@ -38,9 +38,10 @@ async def list_users(calls: AdminCalls, *, team: OfTeam = None) -> Named:
 
 @group.command("show")
 @admin_command(print_view)
-async def show(calls: AdminCalls, user_id: UserId) -> View:
+async def show(calls: AdminCalls, user_id: UserId) -> Named:
     """Show one user with the limits."""
-    return await calls.user(user_id)
+    user = await calls.user(user_id)
+    return Named([user], {user["team"]: (await calls.team(user["team"]))["name"]})
 
 
 def _print_new(view: Mapping[str, Any], *, as_json: bool) -> None:
@@ -59,7 +60,10 @@ def _print_new(view: Mapping[str, Any], *, as_json: bool) -> None:
 async def create(
     calls: AdminCalls, name: Name, *, team: Team = None, limits: Specs = None, key: WithKey = False
 ) -> View:
-    """Make a user of a team, with limits of their own, and with --key their key."""
+    """Make a user of a team, with limits of their own, and with --key their key.
+
+    Example: `filmgate users create Ada --limit usd/month=50 --key`
+    """
     user = await calls.add_user(team or await _only_team(calls), name, limits or ())
     if not key:
         return user

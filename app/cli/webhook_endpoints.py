@@ -33,7 +33,7 @@ LEAST_BEGINNING = len("ep_") + 4  # of an id that is not given whole
 TEST_WAIT_S = 15.0  # for the first answer to a test
 POLL_S = 0.3
 
-group = typer.Typer(help="Show the team's endpoints; create, test, rotate, pause, resume or delete one.")
+group = typer.Typer()
 
 EndpointId = Annotated[
     str, typer.Argument(parser=argument(parse_id), metavar="ENDPOINT", help="Its id, or the beginning of it.")
@@ -90,7 +90,10 @@ def create(
     url: GatewayUrl = None,
     key: GatewayKey = None,
 ) -> None:
-    """Add an endpoint; its secret is shown this once."""
+    """Add an endpoint; its secret is shown this once.
+
+    Example: `filmgate webhooks endpoints create https://app.example.com/hooks`
+    """
     body: dict[str, Any] = {"url": address, "description": description}
     body |= {name: value for name, value in (("events", parse_event_types(events)), ("models", models)) if value}
     made = _call(url, key, lambda client: client.ask("POST", ROUTE, lambda: {"json": body}))

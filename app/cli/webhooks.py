@@ -40,8 +40,10 @@ OfEndpoint = Annotated[
     str | None, typer.Option("--endpoint", parser=argument(parse_id), metavar="ID", help="To this endpoint only.")
 ]
 Status = Annotated[str | None, typer.Option(metavar="STATUS", help="due, delivered or dead.")]
-Since = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Written then or later.")]
-Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Written before.")]
+Since = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="Written then or later: 2026-11-01T12:00:00Z.")
+]
+Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Written before this time.")]
 
 group = typer.Typer(no_args_is_help=True)
 group.add_typer(endpoints_group, name="endpoints")
@@ -61,6 +63,8 @@ def listen(
     """Forward events to this machine as signed webhooks, until Ctrl-C.
 
     With `team:read` these are the team's events, otherwise those of the key's user.
+
+    Example: `filmgate webhooks listen --forward http://localhost:3000/hook`
     """
     wanted = frozenset(parse_event_types(events) or DEFAULT_EVENTS)
     target = _target(forward)
@@ -111,7 +115,7 @@ def deliveries(
 @group.command("replay")
 def replay(  # noqa: PLR0913  one parameter for each option
     delivery: Annotated[
-        str | None, typer.Argument(parser=argument(parse_id), metavar="[DELIVERY]", help="One delivery's id.")
+        str | None, typer.Argument(parser=argument(parse_id), metavar="DELIVERY", help="One delivery's id.")
     ] = None,
     *,
     endpoint: OfEndpoint = None,

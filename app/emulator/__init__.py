@@ -1,6 +1,6 @@
 """A local fal: queue, storage, webhooks, history and a ledger. It imports nothing of Filmgate.
 
-__main__    command line
+__main__    first lines of the process;  process  command line, server
 options     its options
 server      the ASGI application;  emulator  composition root
 submit      submits and `/run`                              queue      status, stream, result, cancel

@@ -17,6 +17,8 @@ from app.services.operations import Overview
 from app.views.fields import Time, Usd
 from app.views.jobs import PausedView, paused_view
 
+MAX_DELIVERIES = 50  # of one job, the newest
+
 
 class LiveView(TypedDict):
     """The process answers."""

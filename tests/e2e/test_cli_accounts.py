@@ -241,7 +241,9 @@ async def test_tables_fit_a_terminal(store: RedisServer, command: On, tmp_path: 
             assert not re.search(r"_[0-9a-f]{9}", terminal.text), terminal.text
             assert re.search("just now|s ago", terminal.text), terminal.text
         if words == "keys list":
-            assert re.search(r"^Ada Lovelace +key_\w{8} +revoked", terminal.text.replace("\r", ""), re.MULTILINE)
+            assert re.search(
+                r"^Ada Lovelace +Film +key_\w{8} +revoked", terminal.text.replace("\r", ""), re.MULTILINE
+            )
             assert "\x1b[31mrevoked" in terminal.seen
     assert (await call("teams", "show", team["id"][:13], "--json")).json["id"] == team["id"]
 

@@ -64,11 +64,14 @@ async def test_held_jobs_are_listed_and_shown(stack: Stack) -> None:
     (since,) = (await stack.gateway.operations.held_since([record])).values()
     attempt = {"claimed_at": iso(record.claimed_ms), "held_at": iso(since)}
     tag = f"filmgate={job['id']}.{record.nonce}"
-    assert listed == [job | attempt | {"team": stack.account.team.id, "fal_tag": tag}]
+    (held,) = listed
+    added = {"team": stack.account.team.id, "user_name": stack.account.user.name, "fal_tag": tag, **attempt}
+    assert held == held | job | added
+    assert table.stdout.splitlines()[1].startswith(f"{stack.account.user.name} ")
     assert [one["id"] for one in shown] == [plain["id"]]
     assert table.returncode == 0
     row, at_fal = [line for line in table.stdout.splitlines() if job["id"] in line]
-    for words in (job["held_reason"], stack.account.team.id, *attempt.values()):
+    for words in (job["held_reason"], stack.account.team.name, *attempt.values()):
         assert str(words) in row
     assert at_fal == f"At fal: {job['model']}, with a tag that begins {tag}"
 

@@ -1,12 +1,16 @@
 """The command's interface: its help texts, its start time, and shell completion."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from app.cli.command import COMMANDS, load
 
@@ -24,7 +28,6 @@ words=({words}); CURRENT={number}; _filmgate_completion
 """
 
 
-CHOICES = {"scopes", "reposts", "group_by", "form", "level", "status"}  # their help lists the words
 LOADED = """import sys, app.cli.command
 try:
     app.cli.command.run(["{option}"])
@@ -33,7 +36,7 @@ except SystemExit:
 """
 
 
-def _run(*words: str) -> str:
+def _run(*words: str | Path) -> str:
     """The output of a program that must succeed and print nothing to stderr."""
     env = {
         "PATH": f"{FILMGATE.parent}:{os.environ['PATH']}",
@@ -73,19 +76,28 @@ def test_each_group_of_commands_describes_them() -> None:
     assert silent == []
 
 
-def test_the_help_of_options_is_in_words() -> None:
-    """A flag has no kind, and the others have a word: no names of Python's types."""
+def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The command and all below it."""
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, f"{path} {name}")
+
+
+def test_the_help_is_in_words() -> None:
+    """Every option and argument is explained, its kind is a word and no type of Python's, and paragraphs flow."""
     strange = []
-    for name in COMMANDS:
-        found = load(name)
-        for command in [found, *getattr(found, "commands", {}).values()]:
-            kinds = [(one.name, one.metavar) for one in command.params if one.param_type_name == "option"]
-            strange += [
-                f"{name} {command.name} --{option}"
-                for option, kind in kinds
-                if kind is None and option not in CHOICES
-            ]
-    assert strange == []
+    for path, command in [found for name in COMMANDS for found in _commands(load(name), name)]:
+        context = typer.Context(command, **command.context_settings)
+        for one in (one for one in command.get_params(context) if not one.hidden):
+            kind = one.display_type_rich(context)
+            if not one.help or (kind is None) != (one.param_type_name == "argument") or "<" in (kind or ""):
+                strange.append((path, one.name, kind, one.help))
+        if "\n" in command.help.replace("\n\n", ""):
+            strange.append((path, command.help))
+    assert [one for one in strange if one[1] not in {"role", "action"}] == []  # whose kinds are their words
+    text = re.sub(r"\s+", " ", _run(FILMGATE, "webhooks", "endpoints", "--help"))
+    assert "<" not in text
+    assert "The key needs `team:read` to show them" in text
 
 
 def test_the_version_and_the_help_load_no_command() -> None:

@@ -187,7 +187,7 @@ def _option(parameter: Any) -> str:
     if _is_argument(parameter):
         name = f"`{_metavar(parameter)}`"
     else:
-        value = "" if parameter.is_flag else f" {_metavar(parameter)}"
+        value = "" if parameter.is_flag else f" {_metavar(parameter)}".replace("|", "\\|")
         name = ", ".join(f"`{option}{value}`" for option in [*parameter.opts, *parameter.secondary_opts])
     needed = "" if not parameter.required else " (required)"
     meaning = " ".join((parameter.help or "").split()).replace("|", "\\|")

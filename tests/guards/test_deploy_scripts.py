@@ -80,6 +80,24 @@ def test_lost_secrets_are_made_again_or_refused_and_the_others_stay(tmp_path: Pa
         before = after
 
 
+def test_after_an_update_the_list_of_users_has_its_rights_and_the_same_passwords(tmp_path: Path) -> None:
+    """A user of one's own stays; nothing is said when nothing changes; a list without hashes is refused."""
+    folder = tmp_path / "secrets"
+    secrets(folder)
+    before = contents(folder)
+    older = before["store_acl"].replace(" +zscore", "").replace("user admin on", "user admin on ~rq:*")
+    own = "user grafana on ~fg:* -@all +info nopass\n"
+    listed = folder / "store_acl"
+    listed.chmod(0o600)
+    listed.write_text(older + own, "utf-8")
+    assert "let the store read it again" in secrets(folder)
+    assert contents(folder) == {**before, "store_acl": before["store_acl"] + own}
+    assert secrets(folder) == ""
+    listed.chmod(0o600)
+    listed.write_text(re.sub("#[0-9a-f]{64}", "nopass", older), "utf-8")
+    assert "no hash of a password of a user api" in secrets(folder, code=1)
+
+
 def test_secrets_that_are_cut_short_or_of_another_store_are_said(tmp_path: Path) -> None:
     """An empty file is a lost one; a URL of one's own stays; one without a password gives no list of users."""
     folder = tmp_path / "secrets"

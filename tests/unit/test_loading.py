@@ -67,7 +67,14 @@ def test_a_supervisor_has_one_thread_and_no_open_file_when_it_forks() -> None:
 
 @pytest.mark.parametrize(
     ("module", "last", "words"),
-    [("app.cli", "typer", ["serve"]), ("app.cli", "uvicorn", ["worker"]), ("workers", "structlog", [])],
+    [
+        ("app.cli", "typer", ["serve"]),
+        ("app.cli", "uvicorn", ["worker"]),
+        ("app.cli", "httpx", ["up"]),
+        ("app.cli", "uvicorn", ["emulator"]),
+        ("app.emulator", "uvicorn", ["--port", "0"]),
+        ("workers", "structlog", []),
+    ],
 )
 def test_a_stop_while_a_role_loads_ends_it_with_0(module: str, last: str, words: list[str]) -> None:
     """In the first second of its life: nothing was begun, so a deployment must not see a failure."""

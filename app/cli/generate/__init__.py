@@ -44,7 +44,9 @@ def generate(  # noqa: PLR0913  one parameter for each option
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="The clip's file; by default IMAGE's name."),
     ] = None,
-    model: Annotated[str | None, typer.Option(metavar="MODEL", help="A model id of GET /v1/models.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A model id of GET /v1/models; there is a default.")
+    ] = None,
     negative_prompt: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What the clip should not show.")
     ] = None,
@@ -75,7 +77,10 @@ def generate(  # noqa: PLR0913  one parameter for each option
         str | None, typer.Option("--job", metavar="JOB", help="Continue with this job instead of making one.")
     ] = None,
 ) -> None:
-    """Make a clip and print its path; of a voice, print its id."""
+    """Make a clip and print its path; of a voice, print its id.
+
+    Example: `filmgate generate --image photo.jpg --prompt 'Slow zoom' -n 2`
+    """
     making: dict[str, Any] = {"--image": image, "--end-image": end_image, "--prompt": prompt, "--model": model}
     making |= {"--duration": duration, "--negative-prompt": negative_prompt, "--cfg-scale": cfg_scale}
     making |= {"--set": members or None, "-n": takes if takes > 1 else None, "--idempotency-key": idempotency_key}
