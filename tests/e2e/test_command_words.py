@@ -93,7 +93,7 @@ def test_the_help_is_in_words() -> None:
             if not one.help or (kind is None) != (one.param_type_name == "argument") or "<" in (kind or ""):
                 strange.append((path, one.name, kind, one.help))
         if "\n" in command.help.replace("\n\n", ""):
-            strange.append((path, command.help))
+            strange.append((path, "", None, command.help))
     assert [one for one in strange if one[1] not in {"role", "action"}] == []  # whose kinds are their words
     text = re.sub(r"\s+", " ", _run(FILMGATE, "webhooks", "endpoints", "--help"))
     assert "<" not in text
