@@ -62,7 +62,7 @@ def needs_clients(args: list[str]) -> bool:
 
 
 def needs_servers(args: list[str]) -> bool:
-    """True when these arguments may run a test with the S3 server; units and guards have none."""
+    """True when these arguments may run a test with a server of a storage; units and guards have none."""
     if "--quick" in args:
         return False
     without, paths = (ROOT / "tests" / "unit", ROOT / "tests" / "guards"), named(args)

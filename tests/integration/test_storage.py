@@ -21,7 +21,7 @@ from tests.support.azure_server import WRONG_SECRET, AzureServer
 from tests.support.s3_server import STRANGER, S3Server
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]  # the first one of all may fetch a server
 
 KEY = "clips/team_a/job_b/video.mp4"
 LARGE = os.urandom(6_000_000)  # in parts at a bucket
