@@ -8,12 +8,17 @@ import asyncio
 import json
 import os
 import sys
+from asyncio.subprocess import Process
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from app.tasks import cancel_and_wait
+
 PROGRAM: Final = Path(__file__).with_name("picture_process.py")
 NICE = 10
+READ_BYTES = 64 * 1024
+MOST_BYTES = 128 * 1024 * 1024  # of its output: the largest PNG has half of it
 KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")  # what an interpreter may need to start
 
 
@@ -35,11 +40,35 @@ async def run_apart(given: bytes | BinaryIO, limits: dict[str, Any]) -> tuple[in
         stderr=asyncio.subprocess.DEVNULL,
         env=environment | {"MALLOC_ARENA_MAX": "1"},
     )
+    feeding = asyncio.create_task(_feed(process, given if isinstance(given, bytes) else b""))
     try:
-        answer, _ = await process.communicate(given if isinstance(given, bytes) else None)
+        answer = await _answer(process)
+        if answer:
+            await process.wait()
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
             await asyncio.shield(process.wait())
+        await cancel_and_wait(feeding)
     return process.returncode or 0, answer
+
+
+async def _feed(process: Process, given: bytes) -> None:
+    """Write the input, as far as the process reads it."""
+    if process.stdin is not None:
+        with suppress(ConnectionError):
+            process.stdin.write(given)
+            await process.stdin.drain()
+        process.stdin.close()
+
+
+async def _answer(process: Process) -> bytes:
+    """The output to its end; nothing when there is more than any picture has."""
+    assert process.stdout is not None  # noqa: S101  it is a pipe
+    answer = bytearray()
+    while chunk := await process.stdout.read(READ_BYTES):
+        answer += chunk
+        if len(answer) > MOST_BYTES:
+            return b""
+    return bytes(answer)

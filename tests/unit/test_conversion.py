@@ -71,6 +71,17 @@ async def test_the_process_has_no_key(tmp_path: Path, monkeypatch: pytest.Monkey
     assert set(told.content_type.split()) <= {*apart.KEPT_ENVIRONMENT, "MALLOC_ARENA_MAX", "LC_CTYPE"}
 
 
+@pytest.mark.anyio
+async def test_an_output_without_an_end_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is killed: what it may use of its own memory, it cannot make us use."""
+    endless = tmp_path / "endless.py"
+    endless.write_text("import sys\nwhile True:\n    sys.stdout.buffer.write(bytes(100_000))\n")
+    monkeypatch.setattr(apart, "PROGRAM", endless)
+    monkeypatch.setattr(apart, "MOST_BYTES", 1_000_000)
+    status, answer = await apart.run_apart(bytes(10_000_000), {})
+    assert (status, answer) == (-9, b"")
+
+
 def test_the_process_limits_itself() -> None:
     """Memory, processor time, files, and no dump of a picture when it crashes."""
     code = (
