@@ -11,6 +11,7 @@ from app.api.document_responses import refusals
 from app.api.job_filters import JobFilter
 from app.api.paging import PageCursor, PageSize
 from app.api.strict_body import LONGEST_ID
+from app.views.accounts import StorageReport, storage_report
 from app.views.history import OperatedJobDetails, operated_job_details
 from app.views.operations import (
     MAX_DELIVERIES,
@@ -43,6 +44,14 @@ ReadResolve = Annotated[ResolveBody, Depends(json_body(ResolveBody))]
 async def read_status(_: Administrator, gateway: TheGateway) -> OverviewView:
     """Slots, breaker, pauses, the teams in line and at fal, workers, what is held or set aside, newest alarms."""
     return overview_view(await gateway.operations.overview())
+
+
+@router.get("/admin/storage", summary="What teams keep in the storage")
+async def read_storage(_: Administrator, gateway: TheGateway) -> StorageReport:
+    """The bytes of each team's clips and uploads together, its limit, and how long it keeps them."""
+    teams = await gateway.administration.teams()
+    uses = await gateway.accounts.storage_of([team.id for team in teams])
+    return storage_report(teams, uses, retention_days=gateway.settings.retention_days)
 
 
 @router.get("/admin/jobs", responses=refusals(404), summary="Every team's jobs")

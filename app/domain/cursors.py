@@ -14,7 +14,7 @@ def write_cursor(last: tuple[int, str]) -> str:
 
 
 def read_cursor(cursor: str, *, kind: str) -> tuple[int, str]:
-    """Time and id of a cursor; Malformed when it is none, or its id is of another `kind` than `job` or `msg`."""
+    """Time and id of a cursor; Malformed when it is none, or its id is of another `kind`: `job`, `msg`, `share`."""
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except ValueError:

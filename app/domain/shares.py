@@ -43,5 +43,15 @@ class Share:
 
     @property
     def subject(self) -> str:
-        """Under which it is listed: the team, or the ref of the job."""
+        """Of what it is one of few: of the team's walls, or of the job's shares."""
         return join_ref(self.team, self.job) if self.job else self.team
+
+    @property
+    def lists(self) -> tuple[str, str, str]:
+        """Under what it is listed: its subject, all shares of its team, and those that its user made."""
+        return self.subject, all_of_team(self.team), join_ref(self.team, self.user)
+
+
+def all_of_team(team: str) -> str:
+    """The list of all shares of a team, walls and jobs' alike; no job has such an id."""
+    return join_ref(team, "all")

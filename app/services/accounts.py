@@ -1,7 +1,7 @@
 """Authentication: a key or a browser token becomes a caller."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
@@ -126,6 +126,10 @@ class Accounts:
         sums = await self._ledger.balance(caller.team)
         storage = None if self._kept_files is None else await self._kept_files.use(caller.team)
         return CallerInfo(caller, team, user, limits, sums.reserved, sums.spent, storage)
+
+    async def storage_of(self, teams: Sequence[str]) -> list[StorageUse] | None:
+        """The bytes of each of these teams in the storage; None without one."""
+        return None if self._kept_files is None else await self._kept_files.use_of(teams)
 
     async def team(self, team_id: str) -> Team | None:
         """The team, a deleted one too, or None."""

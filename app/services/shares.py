@@ -7,11 +7,12 @@ from typing import Any
 from app.domain.access import require_control, require_key, require_scope
 from app.domain.accounts import Caller, Scope, digest, has_form, id_of, new_key
 from app.domain.clips import shown_output, signed_addresses
+from app.domain.cursors import read_cursor, write_cursor
 from app.domain.errors import Conflict, NotFound, Unauthenticated, Unprocessable
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.domain.prompts import prompts_of
-from app.domain.shares import MAX_WALL_MS, MOST_OF_JOB, MOST_WALLS, SHARE_PREFIX, Share
+from app.domain.shares import MAX_WALL_MS, MOST_OF_JOB, MOST_WALLS, SHARE_PREFIX, Share, all_of_team
 from app.registry.catalog import Catalog
 from app.services.clips import file_of
 from app.services.listing import JobListing
@@ -57,11 +58,18 @@ class Shares:
         require_key(caller)
         return await self.store.of(join_ref(job.team, job.id), now_ms=await self.clock.now_ms(), most=MOST_OF_JOB)
 
-    async def walls(self, caller: Caller) -> list[Share]:
-        """The team's walls."""
+    async def listed(self, caller: Caller, *, limit: int, cursor: str | None) -> tuple[list[Share], str | None]:
+        """Shares that have not ended, those that end last first, and the next cursor.
+
+        All of the team, walls too, for who sees the team; otherwise those that the caller's user made.
+        """
         require_key(caller)
-        require_scope(caller, Scope.TEAM_ADMIN)
-        return await self.store.of(caller.team, now_ms=await self.clock.now_ms(), most=MOST_WALLS)
+        require_scope(caller, Scope.JOBS_READ)
+        after = None if cursor is None else read_cursor(cursor, kind="share")
+        name = all_of_team(caller.team) if caller.sees_team else join_ref(caller.team, caller.user)
+        now_ms = await self.clock.now_ms()
+        found, more = await self.store.page(name, now_ms=now_ms, after=after, limit=limit)
+        return found, write_cursor((found[-1].expires_ms, found[-1].id)) if more and found else None
 
     async def share_job(self, caller: Caller, job: Job, *, seconds: int, prompt: bool) -> tuple[Share, str]:
         """A new share of a job that has a clip, and its address; Conflict for any other job, or for too many."""

@@ -105,10 +105,21 @@ class KeptFileStore:
 
     async def use(self, team: str) -> StorageUse:
         """The team's bytes and its limit."""
+        return (await self.use_of([team]))[0]
+
+    async def use_of(self, teams: Sequence[str]) -> list[StorageUse]:
+        """The same of each of these teams, at once."""
+        if not teams:
+            return []
         with store_errors():
             pipe = self._redis.together()
-            pipe.hmget(keys.KEPT_BYTES, [f"{team} used", f"{team} held"])
-            pipe.hmget(keys.team(team), ["storage_bytes"])
-            (used, held), (limit,) = await pipe.execute()
-        of_team = int(limit or -1)
-        return StorageUse(int(used or 0), int(held or 0), None if of_team < 0 else of_team)
+            pipe.hmget(keys.KEPT_BYTES, [f"{team} {what}" for team in teams for what in ("used", "held")])
+            for team in teams:
+                pipe.hmget(keys.team(team), ["storage_bytes"])
+            numbers, *limits = await pipe.execute()
+        found = [int(number or 0) for number in numbers]
+        of_teams = [int(limit or -1) for (limit,) in limits]
+        return [
+            StorageUse(used, held, None if limit < 0 else limit)
+            for used, held, limit in zip(found[::2], found[1::2], of_teams, strict=True)
+        ]

@@ -297,7 +297,7 @@ def share(share_id: str) -> str:
 
 
 def shares(subject: str) -> str:
-    """Sorted set: ids of the shares of a job (a ref), or of a team's walls, by when (ms) they expire."""
+    """Sorted set: ids of the shares in a list of `Share.lists`, by when (ms) they expire."""
     return f"{PREFIX}auth:shares:{subject}"
 
 

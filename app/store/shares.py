@@ -17,17 +17,21 @@ class ShareStore:
         self._redis = redis
 
     async def add(self, share: Share) -> None:
-        """Write a share, which expires at its time; shares that have expired leave the list."""
-        listed = keys.shares(share.subject)
+        """Write a share, which expires at its time; shares that have expired leave its lists."""
+        listed = [keys.shares(name) for name in share.lists]
         with store_errors():
-            over = await self._redis.zrange(listed, 0, share.created_ms, byscore=True, offset=0, num=100)
+            over = [
+                await self._redis.zrange(name, 0, share.created_ms, byscore=True, offset=0, num=100)
+                for name in listed
+            ]
             pipe = self._redis.pipeline(transaction=True)
             pipe.hset(keys.share(share.id), mapping=_fields_of(share))
             pipe.pexpireat(keys.share(share.id), share.expires_ms)
-            if over:
-                pipe.zrem(listed, *over)
-            pipe.zadd(listed, {share.id: share.expires_ms})
-            pipe.pexpireat(listed, share.created_ms + LONGEST_SHARE_S * 1000)
+            for name, ended in zip(listed, over, strict=True):
+                if ended:
+                    pipe.zrem(name, *ended)
+                pipe.zadd(name, {share.id: share.expires_ms})
+                pipe.pexpireat(name, share.created_ms + LONGEST_SHARE_S * 1000)
             await pipe.execute()
 
     async def get(self, share_id: str) -> Share | None:
@@ -42,12 +46,43 @@ class ShareStore:
         rows = await read_hashes(self._redis, map(keys.share, ids))
         return sorted((_read(row) for row in rows if row), key=lambda share: share.created_ms)
 
+    async def page(
+        self, listed: str, *, now_ms: int, after: tuple[int, str] | None, limit: int
+    ) -> tuple[list[Share], bool]:
+        """Up to `limit` shares of a list after a cursor (when one expires, its id), and whether there are more.
+
+        Those that expire last come first; equal times are ordered by id.
+        """
+        high = "+inf" if after is None else str(after[0])
+        found: list[tuple[int, str]] = []
+        offset = 0
+        while len(found) <= limit:
+            with store_errors():
+                rows = await self._redis.zrange(
+                    keys.shares(listed),
+                    high,
+                    f"({now_ms}",
+                    desc=True,
+                    byscore=True,
+                    offset=offset,
+                    num=limit + 1,
+                    withscores=True,
+                )
+            offset += len(rows)
+            entries = [(int(score), share_id) for share_id, score in rows]
+            found += [entry for entry in entries if after is None or entry < after]
+            if len(rows) <= limit:
+                break
+        rows_read = await read_hashes(self._redis, [keys.share(share_id) for _, share_id in found[:limit]])
+        return [_read(row) for row in rows_read if row], len(found) > limit
+
     async def remove(self, share: Share) -> None:
         """End a share."""
         with store_errors():
             pipe = self._redis.pipeline(transaction=True)
             pipe.delete(keys.share(share.id))
-            pipe.zrem(keys.shares(share.subject), share.id)
+            for name in share.lists:
+                pipe.zrem(keys.shares(name), share.id)
             await pipe.execute()
 
 

@@ -6,6 +6,7 @@ from typing import NotRequired
 from typing_extensions import TypedDict
 
 from app.domain.accounts import AS_GATEWAY, UNLIMITED, Caller, Key, Reposts, Scope, Team, User
+from app.domain.kept_files import StorageUse
 from app.domain.limits import Limit, Owner
 from app.domain.money import format_usd
 from app.domain.times import iso
@@ -137,7 +138,8 @@ class MeView(TypedDict):
     """The caller, and what is left of its limits; with a browser token, of the token's own caps only.
 
     `tightest` is the one of them that refuses first; its `owner` says whose it is. `storage` is absent with a
-    browser token, and where no storage is set.
+    browser token, and where no storage is set. `retention_days` is how long the team's ended jobs, their clips and
+    its uploads are kept.
     """
 
     team: NamedView
@@ -147,6 +149,28 @@ class MeView(TypedDict):
     tightest: LimitStateView | None
     usage: NotRequired[SpendingView]
     storage: NotRequired[StorageUseView]
+    retention_days: NotRequired[int]
+
+
+class TeamStorageView(StorageUseView):
+    """A team's bytes in the storage, and how long it keeps them."""
+
+    team: str
+    name: str
+    retention_days: int
+
+
+class StorageReport(TypedDict):
+    """The bytes of every team, those with the most first; `kept` is false where no storage is set.
+
+    `retention_days` is the gateway's, for teams that have none of their own.
+    """
+
+    kept: bool
+    retention_days: int
+    used_bytes: int
+    held_bytes: int
+    data: list[TeamStorageView]
 
 
 def team_view(team: Team, limits: Sequence[Limit]) -> TeamView:
@@ -210,8 +234,42 @@ def token_view(minted: Minted) -> TokenView:
     }
 
 
-def me_view(caller: Caller, me: CallerInfo) -> MeView:
-    """The caller."""
+def storage_use_view(use: StorageUse) -> StorageUseView:
+    """A team's bytes in the storage."""
+    return {
+        "used_bytes": use.used,
+        "held_bytes": use.held,
+        "limit_bytes": use.limit,
+        "left_bytes": use.left,
+    }
+
+
+def storage_report(
+    teams: Sequence[Team], uses: Sequence[StorageUse] | None, *, retention_days: int
+) -> StorageReport:
+    """What each team keeps; `retention_days` is the gateway's."""
+    limits = [None if team.storage_bytes == UNLIMITED else team.storage_bytes for team in teams]
+    nothing = [StorageUse(0, 0, limit) for limit in limits]
+    shown = list(zip(teams, nothing if uses is None else uses, strict=True))
+    return {
+        "kept": uses is not None,
+        "retention_days": retention_days,
+        "used_bytes": sum(use.used for _, use in shown),
+        "held_bytes": sum(use.held for _, use in shown),
+        "data": [
+            {
+                **storage_use_view(use),
+                "team": team.id,
+                "name": team.name,
+                "retention_days": team.retention_days or retention_days,
+            }
+            for team, use in sorted(shown, key=lambda one: -one[1].used)
+        ],
+    }
+
+
+def me_view(caller: Caller, me: CallerInfo, *, retention_days: int) -> MeView:
+    """The caller; `retention_days` is the gateway's."""
     by_token = caller.token is not None
     limits = [state for state in me.limits if not by_token or state.owner is Owner.TOKEN]
     view: MeView = {
@@ -224,10 +282,7 @@ def me_view(caller: Caller, me: CallerInfo) -> MeView:
     if not by_token:
         view["usage"] = {"reserved_usd": format_usd(me.held_micro), "spent_usd": format_usd(me.spent_micro)}
     if not by_token and me.storage is not None:
-        view["storage"] = {
-            "used_bytes": me.storage.used,
-            "held_bytes": me.storage.held,
-            "limit_bytes": me.storage.limit,
-            "left_bytes": me.storage.left,
-        }
+        view["storage"] = storage_use_view(me.storage)
+    if not by_token:
+        view["retention_days"] = me.team.retention_days or retention_days
     return view

@@ -36,6 +36,14 @@ class ShareList(TypedDict):
     data: list[ShareView]
 
 
+class SharePage(TypedDict):
+    """Shares that have not ended, those that end last first; `next_cursor` is null on the last page."""
+
+    data: list[ShareView]
+    next_cursor: str | None
+    has_more: bool
+
+
 class SharedClipView(TypedDict):
     """A shared clip. `title` is the model's; `prompt` is null unless it is shared; `duration` is in seconds."""
 
@@ -84,6 +92,15 @@ def share_view(share: Share, url: str | None = None) -> ShareView:
         "expires_at": iso(share.expires_ms),
     }
     return view if url is None else {**view, "url": url}
+
+
+def share_page(shares: Sequence[Share], next_cursor: str | None) -> SharePage:
+    """A page of a list of shares."""
+    return {
+        "data": [share_view(share) for share in shares],
+        "next_cursor": next_cursor,
+        "has_more": next_cursor is not None,
+    }
 
 
 def shared_page(share: Share, clips: Sequence[SharedClip], next_cursor: str | None) -> SharedPage:

@@ -22,6 +22,8 @@ class EndpointView(TypedDict):
     models: list[str] | None
     description: str
     status: EndpointStatus
+    paused_at: Time | None
+    disabled_at: Time | None
     disabled_reason: str | None
     asymmetric: bool
     created_at: Time
@@ -119,6 +121,8 @@ def endpoint_view(endpoint: Endpoint, health: Health, *, now_ms: int, public_key
         "models": None if endpoint.models is None else list(endpoint.models),
         "description": endpoint.description,
         "status": endpoint.status,
+        "paused_at": iso(endpoint.paused_ms),
+        "disabled_at": iso(endpoint.disabled_ms),
         "disabled_reason": endpoint.disabled_reason,
         "asymmetric": endpoint.asymmetric,
         "created_at": iso(endpoint.created_ms),

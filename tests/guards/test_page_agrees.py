@@ -2,6 +2,8 @@
 
 import re
 
+from app.domain.endpoints import DEFAULT_EVENTS
+from app.domain.events import EVENT_TYPES
 from app.domain.remedies import JOB_ERRORS
 from app.web.routes import ADDRESSES, FILES
 
@@ -15,6 +17,13 @@ def test_every_error_of_a_job_has_words_on_the_page() -> None:
     )
     assert words is not None
     assert set(re.findall(r"^  (\w+): \{", words[1], re.MULTILINE)) == JOB_ERRORS.keys()
+
+
+def test_every_type_of_event_can_be_chosen_on_the_page() -> None:
+    """With words for each, and the usual ones marked as the API chooses them."""
+    listed = re.findall(r'\{ name: "([\w.]+)"(.*?)\}', FILES["views/webhooks/words.js"].content.decode())
+    assert {name for name, _ in listed} == set(EVENT_TYPES)
+    assert {name for name, rest in listed if "usual: true" in rest} == set(DEFAULT_EVENTS)
 
 
 def test_every_address_of_a_view_is_served() -> None:

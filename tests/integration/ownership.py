@@ -17,6 +17,8 @@ from tests.integration.uploads import initiated, picture, without_key
 from tests.support.endpoints import team_admin
 from tests.support.stack import Stack
 
+TEAMS_HOOK = "/v1/admin/teams/{team_id}/webhook-endpoints/{endpoint_id}"
+HOOK = "https://consumer.example/hook"
 DAY = {"unit": "jobs", "window": "day", "amount": 5}
 
 
@@ -61,7 +63,7 @@ class Admins:
     """A route only for the administrator: all others are refused before the id is read.
 
     Attributes:
-        make: creates such a thing for the stack's own team, and returns its id.
+        make: creates such a thing for the stack's own team, and returns its id; `TEAM/ID` where the path has both.
         status: the administrator's status code.
         body: the body to send.
     """
@@ -140,7 +142,7 @@ async def a_held_job(stack: Stack) -> str:
 
 async def an_endpoint(api: httpx.AsyncClient) -> str:
     """A webhook endpoint."""
-    reply = await api.post("/v1/webhook-endpoints", json={"url": "https://consumer.example/hook"})
+    reply = await api.post("/v1/webhook-endpoints", json={"url": HOOK})
     assert reply.status_code == 201, reply.text
     return str(reply.json()["id"])
 
@@ -154,6 +156,17 @@ async def a_delivery(stack: Stack, api: httpx.AsyncClient) -> str:
     async with team_admin(stack) as looking:
         (found,) = (await looking.get(f"/v1/jobs/{job_id}/deliveries")).json()["data"]
     return str(found["id"])
+
+
+async def a_teams_endpoint(stack: Stack) -> str:
+    """An endpoint of the stack's team, with the team."""
+    async with team_admin(stack) as api:
+        return f"{stack.account.team.id}/{await an_endpoint(api)}"
+
+
+async def a_teams_delivery(stack: Stack) -> str:
+    """A delivery of the stack's team, with the team."""
+    return f"{stack.account.team.id}/{await a_delivery(stack, stack.api)}"
 
 
 async def a_key(stack: Stack) -> str:
@@ -225,6 +238,12 @@ ROUTES: dict[str, Entry] = {
     "HEAD /jobs/{job_id}": Public("the page, whose script asks the API"),
     "GET /admin/{view}": Public("the page, whose script asks the API"),
     "HEAD /admin/{view}": Public("the page, whose script asks the API"),
+    "GET /admin/{view}/{item_id}": Public("the page, whose script asks the API"),
+    "HEAD /admin/{view}/{item_id}": Public("the page, whose script asks the API"),
+    "GET /team/{view}": Public("the page, whose script asks the API"),
+    "HEAD /team/{view}": Public("the page, whose script asks the API"),
+    "GET /team/{view}/{item_id}": Public("the page, whose script asks the API"),
+    "HEAD /team/{view}/{item_id}": Public("the page, whose script asks the API"),
     "GET /static/{path}": Public("the pages' own files"),
     "HEAD /static/{path}": Public("the pages' own files"),
     "GET /v1/admin/teams/{team_id}": Admins(the_team),
@@ -235,6 +254,17 @@ ROUTES: dict[str, Entry] = {
     "PUT /v1/admin/teams/{team_id}/limits": Admins(the_team, body=[DAY]),
     "POST /v1/admin/teams/{team_id}/raises": Admins(the_team, 201, body=RAISE),
     "POST /v1/admin/teams/{team_id}/credits": Admins(the_team, 201, body={"amount_usd": "1", "reason": "a gift"}),
+    "GET /v1/admin/teams/{team_id}/webhook-endpoints": Admins(the_team),
+    "POST /v1/admin/teams/{team_id}/webhook-endpoints": Admins(the_team, 201, body={"url": HOOK}),
+    f"GET {TEAMS_HOOK}": Admins(a_teams_endpoint),
+    f"PATCH {TEAMS_HOOK}": Admins(a_teams_endpoint, body={"paused": True}),
+    f"DELETE {TEAMS_HOOK}": Admins(a_teams_endpoint, 204),
+    f"POST {TEAMS_HOOK}/test": Admins(a_teams_endpoint, 202),
+    f"POST {TEAMS_HOOK}/rotate-secret": Admins(a_teams_endpoint, body={}),
+    "GET /v1/admin/teams/{team_id}/deliveries": Admins(the_team),
+    "POST /v1/admin/teams/{team_id}/deliveries/replay": Admins(the_team, 202, body={}),
+    "GET /v1/admin/teams/{team_id}/deliveries/{delivery_id}": Admins(a_teams_delivery),
+    "POST /v1/admin/teams/{team_id}/deliveries/{delivery_id}/replay": Admins(a_teams_delivery, 202),
     "GET /v1/admin/users/{user_id}": Admins(a_user),
     "PATCH /v1/admin/users/{user_id}": Admins(a_user, body={"name": "new"}),
     "DELETE /v1/admin/users/{user_id}": Admins(a_user, 204),

@@ -12,6 +12,7 @@ import pytest
 
 from app.domain.errors import StorageAway
 from app.domain.limits import Limit, Unit, Window
+from tests.integration.admin import administrator
 from tests.integration.refusals import assert_problem
 from tests.integration.uploads import (
     IN_PARTS,
@@ -157,8 +158,13 @@ async def test_a_storage_limit_refuses_what_is_too_much_and_says_why(keeper: Sta
             assert_problem(reply, 403, "over_storage")
     assert bucket.objects() == before
     assert len((await keeper.api.get("/v1/jobs")).json()["data"]) == 1
-    me = (await keeper.api.get("/v1/me")).json()["storage"]
-    assert me == {
+    me = (await keeper.api.get("/v1/me")).json()
+    async with administrator(keeper) as admin:
+        report = await admin.done("GET", "storage")
+    of_team = {"team": keeper.account.team.id, "name": keeper.account.team.name}
+    assert report["data"] == [{**me["storage"], **of_team, "retention_days": me["retention_days"]}]
+    assert (report["kept"], report["used_bytes"], me["retention_days"]) == (True, len(content), 30)
+    assert me["storage"] == {
         "used_bytes": len(content),
         "held_bytes": 0,
         "limit_bytes": 3 * len(content) // 2,

@@ -34,7 +34,10 @@ MALFORMED = ("x", "job_", "JOB_" + NEVER, "job_" + "g" * 32, "*", "job_*", "ä",
 def asked(route: str, found: str) -> tuple[str, str]:
     """Method and path of a route with this id."""
     method, path = route.split(" ")
-    return method, PARAMETER.sub(lambda part: FIXED.get(part[1]) or quote(found, safe=""), path)
+    wanted = [name for name in PARAMETER.findall(path) if name not in FIXED]
+    given = found.split("/") if len(found.split("/")) == len(wanted) else [found] * len(wanted)
+    ids = FIXED | {name: quote(one, safe="") for name, one in zip(wanted, given, strict=True)}
+    return method, PARAMETER.sub(lambda part: ids[part[1]], path)
 
 
 async def ask(api: httpx.AsyncClient, route: str, found: str) -> httpx.Response:

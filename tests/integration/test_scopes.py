@@ -45,7 +45,7 @@ NEEDS: dict[str, tuple[frozenset[Scope], Any]] = {
     "GET /v1/jobs/{job_id}/history": (READ, None),
     "GET /v1/jobs/{job_id}/shares": (READ, None),
     "POST /v1/jobs/{job_id}/shares": (BOTH, {}),
-    "GET /v1/shares": (ADMIN, None),
+    "GET /v1/shares": (READ, None),
     "POST /v1/shares": (ADMIN, {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}),
     "DELETE /v1/shares/{share_id}": (ADMIN, None),  # of one's own job: jobs:write
     "GET /v1/jobs/{job_id}/deliveries": (READ, None),

@@ -100,7 +100,7 @@ async def test_only_whoever_may_act_on_a_job_shares_it(pipeline: Pipeline) -> No
     async with calling(stack, reader.key) as api:
         assert_problem(await api.post(f"/v1/jobs/{job}/shares", json={}), 403, "forbidden")
         assert_problem(await api.delete(f"/v1/shares/{share['id']}"), 403, "forbidden")
-        assert_problem(await api.get("/v1/shares"), 403, "forbidden")
+        assert [one["id"] for one in (await api.get("/v1/shares")).json()["data"]] == [share["id"]]
         wall = {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}
         assert_problem(await api.post("/v1/shares", json=wall), 403, "forbidden")
     queued = await stack.submit()
@@ -134,3 +134,30 @@ async def test_a_wall_shows_the_clips_of_a_period(pipeline: Pipeline) -> None:
     times = [datetime.fromisoformat(clip["created_at"]).timestamp() * 1000 for clip in found]
     assert [round(at) for at in times] == [job.created_ms for job in reversed(clips)]
     assert all(clip["video"]["url"].startswith("http") for clip in found)
+
+
+async def test_the_shares_of_a_team_are_in_one_list(pipeline: Pipeline) -> None:
+    """A user finds their own, `team:read` all of them, by pages, last to end first; an ended one leaves it."""
+    stack = pipeline.stack
+    path = f"/v1/jobs/{(await pipeline.ended()).id}/shares"
+    mine = [await shared(stack.api, path, expires_in=seconds) for seconds in (60, 600, 6000)]
+    admin = await colleague(stack, scopes=USER_SCOPES | {Scope.TEAM_ADMIN})
+    wall = {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z", "expires_in": 3600}
+
+    async def listed(api: httpx.AsyncClient) -> list[str]:
+        found, query = [], "?limit=1"
+        while query:
+            page = (await api.get(f"/v1/shares{query}")).json()
+            found += [one["id"] for one in page["data"]]
+            query = f"?limit=1&cursor={page['next_cursor']}" if page["has_more"] else ""
+        return found
+
+    async with calling(stack, admin.key) as api:
+        theirs = await shared(api, "/v1/shares", **wall)
+        assert await listed(stack.api) == [mine[2]["id"], mine[1]["id"], mine[0]["id"]]
+        assert await listed(api) == [mine[2]["id"], theirs["id"], mine[1]["id"], mine[0]["id"]]
+        assert (await api.delete(f"/v1/shares/{mine[1]['id']}")).status_code == 204
+        assert await listed(api) == [mine[2]["id"], theirs["id"], mine[0]["id"]]
+    assert await listed(stack.api) == [mine[2]["id"], mine[0]["id"]]
+    async with calling(stack, (await colleague(stack)).key) as api:
+        assert await listed(api) == []

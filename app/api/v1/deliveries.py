@@ -86,7 +86,7 @@ async def endpoint_deliveries(
     request: Request, endpoint_id: str, caller: CurrentCaller, gateway: TheGateway, query: PageQuery
 ) -> Response:
     """Its deliveries with every attempt, newest first."""
-    return await _listed(request, gateway, caller, query, endpoint=endpoint_id)
+    return await listed_deliveries(request, gateway, caller, query, endpoint=endpoint_id)
 
 
 @router.get("/deliveries", response_model=DeliveryList, summary="The team's webhooks")
@@ -94,7 +94,7 @@ async def list_deliveries(
     request: Request, caller: CurrentCaller, gateway: TheGateway, query: PageQuery, endpoint: EndpointId = None
 ) -> Response:
     """All deliveries, newest first; with `status=dead`, dead letters in the order in which they were given up."""
-    return await _listed(request, gateway, caller, query, endpoint=endpoint)
+    return await listed_deliveries(request, gateway, caller, query, endpoint=endpoint)
 
 
 @router.get("/deliveries/{delivery_id}", summary="Read one webhook")
@@ -126,9 +126,10 @@ def _filter(
     return LogFilter(None, statuses, None if events is None else frozenset(events), start, end)
 
 
-async def _listed(
+async def listed_deliveries(
     request: Request, gateway: Gateway, caller: Caller, query: PageQuery, *, endpoint: str | None
 ) -> Response:
+    """A page of the team's deliveries, or of those to one endpoint."""
     log_filter, limit, cursor = query
     log_filter = replace(log_filter, endpoint=endpoint)
     page = await gateway.delivery_log.page(caller, log_filter, limit=limit, cursor=cursor)

@@ -14,7 +14,8 @@ router = APIRouter(prefix="/v1", tags=["account"])
 @router.get("/me", summary="Who am I?")
 async def read_me(caller: CurrentCaller, gateway: TheGateway) -> MeView:
     """The key's team, user and scopes, and the team's money; a browser token sees its own caps only."""
-    return me_view(caller, await gateway.accounts.who_am_i(caller))
+    found = await gateway.accounts.who_am_i(caller)
+    return me_view(caller, found, retention_days=gateway.settings.retention_days)
 
 
 @router.get("/team/users", summary="What is left to the team's users")

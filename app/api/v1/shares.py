@@ -15,7 +15,7 @@ from app.api.query import require_known_parameters
 from app.api.reads import Reads, reads
 from app.api.strict_body import StrictBody
 from app.domain.shares import LONGEST_SHARE_S, SHORTEST_SHARE_S, USUAL_SHARE_S, Share
-from app.views.shares import SharedPage, ShareList, ShareView, share_view, shared_page
+from app.views.shares import SharedPage, ShareList, SharePage, ShareView, share_page, share_view, shared_page
 
 router = APIRouter(prefix="/v1", tags=["shares"])
 
@@ -79,10 +79,12 @@ async def share_span(caller: CurrentCaller, body: ReadWall, gateway: TheGateway)
     return share_view(share, url)
 
 
-@router.get("/shares", summary="The team's walls")
-async def list_walls(caller: CurrentCaller, gateway: TheGateway) -> ShareList:
-    """Walls that have not ended; for `team:admin`."""
-    return {"data": [share_view(share) for share in await gateway.shares.walls(caller)]}
+@router.get("/shares", summary="Links that work")
+async def list_shares(
+    caller: CurrentCaller, gateway: TheGateway, limit: PageSize = 50, cursor: PageCursor = None
+) -> SharePage:
+    """The user's own shares that have not ended; with `team:read` all of the team, walls too. Last to end first."""
+    return share_page(*await gateway.shares.listed(caller, limit=limit, cursor=cursor))
 
 
 @router.get("/shares/current", responses=refusals(404), summary="What a share shows")

@@ -31,19 +31,19 @@ ReadRotation = Annotated[RotationBody, Depends(json_body(RotationBody, optional=
 @router.post("/webhook-endpoints", status_code=201, responses=refusals(404, 409), summary="Add a webhook endpoint")
 async def add_webhook_endpoint(caller: CurrentCaller, body: ReadEndpoint, gateway: TheGateway) -> NewEndpointView:
     """The team's events are sent to it from now on; its secret is shown only in this reply."""
-    return await _with_secret(gateway, await gateway.endpoints.add(caller, body.request()))
+    return await with_secret(gateway, await gateway.endpoints.add(caller, body.request()))
 
 
 @router.get("/webhook-endpoints", summary="List webhook endpoints")
 async def list_webhook_endpoints(caller: CurrentCaller, gateway: TheGateway) -> EndpointList:
     """The team's endpoints, oldest first."""
-    return {"data": await _views(gateway, await gateway.endpoints.of_team(caller))}
+    return {"data": await endpoint_views(gateway, await gateway.endpoints.of_team(caller))}
 
 
 @router.get("/webhook-endpoints/{endpoint_id}", summary="Read a webhook endpoint")
 async def read_webhook_endpoint(endpoint_id: str, caller: CurrentCaller, gateway: TheGateway) -> EndpointView:
     """One of the team's endpoints."""
-    return await _view(gateway, await gateway.endpoints.get(caller, endpoint_id))
+    return await shown_endpoint(gateway, await gateway.endpoints.get(caller, endpoint_id))
 
 
 @router.patch(
@@ -56,7 +56,7 @@ async def change_webhook_endpoint(
 ) -> EndpointView:
     """Omitted members keep their value. While it is paused, deliveries wait; `"paused": false` also enables it."""
     endpoint = await gateway.endpoints.change(caller, endpoint_id, body.changes, paused=body.pause)
-    return await _view(gateway, endpoint)
+    return await shown_endpoint(gateway, endpoint)
 
 
 @router.delete("/webhook-endpoints/{endpoint_id}", **NO_CONTENT, summary="Delete a webhook endpoint")
@@ -83,7 +83,7 @@ async def rotate_endpoint_secret(
 ) -> NewEndpointView:
     """Shown only in this reply. The previous one also signs during the overlap; at most three sign at once."""
     endpoint = await gateway.endpoints.rotate(caller, endpoint_id, overlap_ms=body.overlap_ms)
-    return await _with_secret(gateway, endpoint)
+    return await with_secret(gateway, endpoint)
 
 
 @router.get("/webhook-secret", summary="The secret that signs webhooks named by jobs")
@@ -100,15 +100,18 @@ async def rotate_webhook_secret(caller: CurrentCaller, body: ReadRotation, gatew
     return await _team_view(gateway, await gateway.endpoints.rotate_team_secret(caller, overlap_ms=body.overlap_ms))
 
 
-async def _view(gateway: Gateway, endpoint: Endpoint) -> EndpointView:
-    return (await _views(gateway, [endpoint]))[0]
+async def shown_endpoint(gateway: Gateway, endpoint: Endpoint) -> EndpointView:
+    """An endpoint and its health."""
+    return (await endpoint_views(gateway, [endpoint]))[0]
 
 
-async def _with_secret(gateway: Gateway, endpoint: Endpoint) -> NewEndpointView:
-    return {**await _view(gateway, endpoint), "secret": endpoint.secrets[0].text}
+async def with_secret(gateway: Gateway, endpoint: Endpoint) -> NewEndpointView:
+    """An endpoint with its newest secret, for the one reply that shows it."""
+    return {**await shown_endpoint(gateway, endpoint), "secret": endpoint.secrets[0].text}
 
 
-async def _views(gateway: Gateway, endpoints: Sequence[Endpoint]) -> list[EndpointView]:
+async def endpoint_views(gateway: Gateway, endpoints: Sequence[Endpoint]) -> list[EndpointView]:
+    """Each of these with its health."""
     public_key = await gateway.endpoints.public_key() if any(one.asymmetric for one in endpoints) else None
     now_ms, health = await gateway.stores.clock.now_ms(), await gateway.endpoints.health(endpoints)
     return [

@@ -24,8 +24,15 @@ export const VIEWS = [
     load: async () => (await import("./views/money/index.js")).Money,
   },
   {
+    name: "team",
+    paths: ["/team", "/team/:view", "/team/:view/:id"],
+    who: "user",
+    rail: { label: "Team", icon: "team", path: "/team", key: "t" },
+    load: async () => (await import("./views/team/index.js")).Team,
+  },
+  {
     name: "admin",
-    paths: ["/admin", "/admin/:view"],
+    paths: ["/admin", "/admin/:view", "/admin/:view/:id"],
     who: "administrator",
     rail: { label: "Administration", icon: "admin", path: "/admin", key: "a" },
     load: async () => (await import("./views/admin/index.js")).Administration,

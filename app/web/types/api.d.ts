@@ -1139,6 +1139,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/storage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What teams keep in the storage
+         * @description The bytes of each team's clips and uploads together, its limit, and how long it keeps them.
+         */
+        get: operations["read_storage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/jobs": {
         parameters: {
             query?: never;
@@ -1309,6 +1329,178 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/teams/{team_id}/webhook-endpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a team's webhook endpoints
+         * @description The team's endpoints, oldest first.
+         */
+        get: operations["list_teams_endpoints"];
+        put?: never;
+        /**
+         * Add a team's webhook endpoint
+         * @description The team's events are sent to it from now on; its secret is shown only in this reply.
+         */
+        post: operations["add_teams_endpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/teams/{team_id}/webhook-endpoints/{endpoint_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a team's webhook endpoint
+         * @description One of the team's endpoints.
+         */
+        get: operations["read_teams_endpoint"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a team's webhook endpoint
+         * @description Its waiting deliveries are not sent.
+         */
+        delete: operations["remove_teams_endpoint"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a team's webhook endpoint
+         * @description Omitted members keep their value. While it is paused, deliveries wait; `"paused": false` also enables it.
+         */
+        patch: operations["change_teams_endpoint"];
+        trace?: never;
+    };
+    "/v1/admin/teams/{team_id}/webhook-endpoints/{endpoint_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test event to a team's endpoint
+         * @description Sends `endpoint.test` like any other event; 409 `endpoint_not_active` while the endpoint gets none.
+         */
+        post: operations["try_teams_endpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/teams/{team_id}/webhook-endpoints/{endpoint_id}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a new secret for a team's endpoint
+         * @description Shown only in this reply. The previous one also signs during the overlap; at most three sign at once.
+         */
+        post: operations["rotate_teams_secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/teams/{team_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A team's webhooks
+         * @description With every attempt, newest first; with `status=dead`, dead letters in the order of their deaths.
+         */
+        get: operations["list_teams_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/teams/{team_id}/deliveries/{delivery_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a team's webhook
+         * @description One delivery with every attempt, also of a test event.
+         */
+        get: operations["read_teams_delivery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/teams/{team_id}/deliveries/{delivery_id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a team's webhook again
+         * @description Sends the same message with the same `webhook-id` now, and restarts its schedule.
+         */
+        post: operations["replay_teams_delivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/teams/{team_id}/deliveries/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send many of a team's webhooks again
+         * @description Dead letters, a filter or a range of time, oldest first and spread; if `more`, continue at `next_cursor`.
+         */
+        post: operations["replay_teams_deliveries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs/{job_id}/shares": {
         parameters: {
             query?: never;
@@ -1341,10 +1533,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The team's walls
-         * @description Walls that have not ended; for `team:admin`.
+         * Links that work
+         * @description The user's own shares that have not ended; with `team:read` all of the team, walls too. Last to end first.
          */
-        get: operations["list_walls"];
+        get: operations["list_shares"];
         put?: never;
         /**
          * Share a wall of clips
@@ -2242,6 +2434,10 @@ export interface components {
              * @enum {string}
              */
             status: "active" | "paused" | "disabled";
+            /** Paused At */
+            paused_at: string | null;
+            /** Disabled At */
+            disabled_at: string | null;
             /** Disabled Reason */
             disabled_reason: string | null;
             /** Asymmetric */
@@ -3089,7 +3285,8 @@ export interface components {
          * @description The caller, and what is left of its limits; with a browser token, of the token's own caps only.
          *
          *     `tightest` is the one of them that refuses first; its `owner` says whose it is. `storage` is absent with a
-         *     browser token, and where no storage is set.
+         *     browser token, and where no storage is set. `retention_days` is how long the team's ended jobs, their clips and
+         *     its uploads are kept.
          */
         MeView: {
             team: components["schemas"]["NamedView"];
@@ -3100,6 +3297,8 @@ export interface components {
             tightest: components["schemas"]["LimitStateView"] | null;
             usage?: components["schemas"]["SpendingView"];
             storage?: components["schemas"]["StorageUseView"];
+            /** Retention Days */
+            retention_days?: number;
         };
         /**
          * MediaLimitsView
@@ -3242,6 +3441,10 @@ export interface components {
              * @enum {string}
              */
             status: "active" | "paused" | "disabled";
+            /** Paused At */
+            paused_at: string | null;
+            /** Disabled At */
+            disabled_at: string | null;
             /** Disabled Reason */
             disabled_reason: string | null;
             /** Asymmetric */
@@ -3969,6 +4172,18 @@ export interface components {
             /** Data */
             data: components["schemas"]["ShareView"][];
         };
+        /**
+         * SharePage
+         * @description Shares that have not ended, those that end last first; `next_cursor` is null on the last page.
+         */
+        SharePage: {
+            /** Data */
+            data: components["schemas"]["ShareView"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+            /** Has More */
+            has_more: boolean;
+        };
         /** ShareView */
         ShareView: {
             /** Id */
@@ -4098,6 +4313,24 @@ export interface components {
          */
         Status: "queued" | "submitting" | "running" | "finalizing" | "held" | "succeeded" | "failed" | "canceled";
         /**
+         * StorageReport
+         * @description The bytes of every team, those with the most first; `kept` is false where no storage is set.
+         *
+         *     `retention_days` is the gateway's, for teams that have none of their own.
+         */
+        StorageReport: {
+            /** Kept */
+            kept: boolean;
+            /** Retention Days */
+            retention_days: number;
+            /** Used Bytes */
+            used_bytes: number;
+            /** Held Bytes */
+            held_bytes: number;
+            /** Data */
+            data: components["schemas"]["TeamStorageView"][];
+        };
+        /**
          * StorageUseView
          * @description The team's bytes in the storage: kept, on their way, its limit and what is left of it (null without one).
          */
@@ -4218,6 +4451,26 @@ export interface components {
         TeamList: {
             /** Data */
             data: components["schemas"]["TeamView"][];
+        };
+        /**
+         * TeamStorageView
+         * @description A team's bytes in the storage, and how long it keeps them.
+         */
+        TeamStorageView: {
+            /** Used Bytes */
+            used_bytes: number;
+            /** Held Bytes */
+            held_bytes: number;
+            /** Limit Bytes */
+            limit_bytes: number | null;
+            /** Left Bytes */
+            left_bytes: number | null;
+            /** Team */
+            team: string;
+            /** Name */
+            name: string;
+            /** Retention Days */
+            retention_days: number;
         };
         /**
          * TeamView
@@ -8053,6 +8306,41 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    read_storage: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StorageReport"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     list_all_jobs: {
         parameters: {
             query?: {
@@ -8421,6 +8709,515 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    list_teams_endpoints: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                team_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndpointList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    add_teams_endpoint: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                team_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "url": "https://example.com/hooks",
+                 *       "events": [
+                 *         "job.succeeded",
+                 *         "job.failed"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["EndpointBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewEndpointView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            414: components["responses"]["URITooLong"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    read_teams_endpoint: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example ep_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                endpoint_id: string;
+                /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                team_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndpointView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    remove_teams_endpoint: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example ep_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                endpoint_id: string;
+                /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                team_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    change_teams_endpoint: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example ep_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                endpoint_id: string;
+                /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                team_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "description": "The shop",
+                 *       "paused": false
+                 *     }
+                 */
+                "application/json": components["schemas"]["EndpointChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndpointView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            414: components["responses"]["URITooLong"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    try_teams_endpoint: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example ep_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                endpoint_id: string;
+                /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                team_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SentTestView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rotate_teams_secret: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example ep_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                endpoint_id: string;
+                /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                team_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "overlap_days": 1
+                 *     }
+                 */
+                "application/json": components["schemas"]["RotationBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewEndpointView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            414: components["responses"]["URITooLong"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    list_teams_deliveries: {
+        parameters: {
+            query?: {
+                /** @description Only those to this endpoint */
+                endpoint?: string | null;
+                status?: ("due" | "delivered" | "dead") | null;
+                /** @description Only these types; may be given more than once */
+                event?: ("job.queued" | "job.submitting" | "job.running" | "job.finalizing" | "job.held" | "job.succeeded" | "job.failed" | "job.canceled" | "budget.threshold" | "endpoint.disabled" | "endpoint.test")[] | null;
+                /** @description Written then or later */
+                from?: string | null;
+                /** @description Written before */
+                to?: string | null;
+                /** @example 10 */
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                team_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    read_teams_delivery: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example msg_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                delivery_id: string;
+                /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                team_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    replay_teams_delivery: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example msg_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                delivery_id: string;
+                /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                team_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    replay_teams_deliveries: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path: {
+                /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
+                team_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "status": "dead",
+                 *       "limit": 100
+                 *     }
+                 */
+                "application/json": components["schemas"]["ReplayBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayedView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["ContentTooLarge"];
+            414: components["responses"]["URITooLong"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     list_job_shares: {
         parameters: {
             query?: never;
@@ -8512,9 +9309,13 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    list_walls: {
+    list_shares: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @example 10 */
+                limit?: number;
+                cursor?: string | null;
+            };
             header?: {
                 /**
                  * @description Your name for the request; it comes back
@@ -8533,7 +9334,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ShareList"];
+                    "application/json": components["schemas"]["SharePage"];
                 };
             };
             400: components["responses"]["BadRequest"];

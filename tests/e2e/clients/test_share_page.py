@@ -72,9 +72,9 @@ async def test_a_colleague_sees_a_shared_clip_until_the_link_is_ended(customers:
         await colleague.get_by_text("Retrying in").wait_for()
         await colleague.evaluate("() => void dispatchEvent(new Event('focus'))")
         await assert_plays(colleague, 1)
-        await colleague.get_by_text(prompt.strip()).wait_for()
+        await colleague.get_by_role("heading", name=prompt.strip(), level=1).wait_for()
         await colleague.get_by_text("This link ends in 23 hours").wait_for()
-        await colleague.get_by_text("v2/master/image-to-video · 5 s · made").wait_for()
+        await colleague.get_by_text("Kling 2.0 Master · 5 s · made").wait_for()
         await expect(colleague.get_by_role("button", name="Sign out")).to_have_count(0)
         assert await colleague.get_by_role("link", name="Download").get_attribute("href")
         secret = link.partition("#")[2]

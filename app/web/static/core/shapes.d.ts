@@ -26,6 +26,12 @@ export type Key = Schemas["KeyView"];
 export type Invitation = Schemas["InvitationView"];
 export type Overview = Schemas["OverviewView"];
 export type Act = Schemas["ActView"];
+export type Endpoint = Schemas["EndpointView"];
+export type NewEndpoint = Schemas["NewEndpointView"];
+export type Delivery = Schemas["DeliveryView"];
+export type Token = Schemas["TokenView"];
+export type StorageReport = Schemas["StorageReport"];
+export type StorageUse = Schemas["StorageUseView"];
 export type LimitState = Schemas["LimitStateView"];
 
 /** What a GET of this path is answered with; `any` for paths that are not named here. */

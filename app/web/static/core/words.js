@@ -60,11 +60,22 @@ export function ago(iso, now = Date.now()) {
   return seconds > 5 ? `in ${seconds} s` : "just now";
 }
 
+/** @param {string} iso */
+const dayWords = (iso) => new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" });
+
+/** `1 November 2026 to 30 November 2026`: `to` itself is no part of it. @param {{from: string | null, to: string | null}} span */
+export function spanWords({ from, to }) {
+  if (!from || !to) return "";
+  const [first, last] = [dayWords(from), dayWords(new Date(Date.parse(to) - 1).toISOString())];
+  return first === last ? first : `${first} to ${last}`;
+}
+
 /** `640 kB`. @param {number} bytes */
 export function fileSize(bytes) {
   if (bytes < 1000) return `${bytes} bytes`;
   if (bytes < 1_000_000) return `${Math.round(bytes / 1000)} kB`;
-  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+  if (bytes < 1_000_000_000) return `${(bytes / 1_000_000).toFixed(1)} MB`;
+  return `${(bytes / 1_000_000_000).toFixed(1)} GB`;
 }
 
 /** @type {Record<string, string>} */

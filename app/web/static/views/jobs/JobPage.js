@@ -63,7 +63,7 @@ export function JobPage({ id }) {
         <${Timeline} states=${history.states} />
         <${Entries} entries=${history.entries} job=${job} />
         <${Attempts} attempts=${history.attempts} />
-        ${deliveries && html`<${Deliveries} deliveries=${deliveries} onChange=${again} />`}
+        ${deliveries && html`<${Deliveries} job=${job} deliveries=${deliveries} onChange=${again} />`}
         <${Logs} lines=${job.logs ?? []} />
       </div>
     </div>

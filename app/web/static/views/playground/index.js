@@ -2,14 +2,13 @@
 
 import { get } from "../../core/api.js";
 import { html, useEffect, useState } from "../../core/html.js";
-import { models } from "../../core/models.js";
 import { persist } from "../../core/retry.js";
 import { Notice } from "../../ui/Notice.js";
 import { Spinner } from "../../ui/Spinner.js";
 import { Form } from "./form.js";
 import { keepQuoting } from "./quote.js";
 import { Stage, keepStage } from "./stage.js";
-import { setModels } from "./state.js";
+import { model, setModels } from "./state.js";
 
 export function Playground() {
   const [fault, setFault] = useState("");
@@ -25,7 +24,7 @@ export function Playground() {
     return () => shown.abort();
   }, []);
   return html`<div class="playground">
-    ${models.value ? html`<${Form} />` : html`<div class="maker panel maker-waiting">${fault ? html`<${Notice} tone="bad">${fault}</${Notice}>` : html`<${Spinner} label="Reading the models" />`}</div>`}
+    ${model.value ? html`<${Form} />` : html`<div class="maker panel maker-waiting">${fault ? html`<${Notice} tone="bad">${fault}</${Notice}>` : html`<${Spinner} label="Reading the models" />`}</div>`}
     <${Stage} />
   </div>`;
 }

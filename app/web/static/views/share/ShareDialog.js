@@ -11,8 +11,9 @@ import { Spinner } from "../../ui/Spinner.js";
 import { Switch } from "../../ui/Switch.js";
 import { Time } from "../../ui/Time.js";
 
-const LASTS = [["3600", "An hour"], ["86400", "A day"], ["604800", "A week"], ["2592000", "30 days"]].map(([value, label]) => ({ value, label }));
-const USUAL = "604800";
+/** How long a link may work, in seconds. */
+export const LASTS = [["3600", "An hour"], ["86400", "A day"], ["604800", "A week"], ["2592000", "30 days"]].map(([value, label]) => ({ value, label }));
+export const USUAL = "604800";
 
 /** @typedef {import("../../core/shapes.js").Share} Share */
 
@@ -53,14 +54,14 @@ export function ShareDialog({ job, onClose }) {
     <${Segments} label="The link works for" options=${LASTS} value=${lasts} onChange=${setLasts} />
     <${Switch} label="Show the prompt as well" value=${prompt} onChange=${setPrompt} />
     <div class="row"><${Button} kind=${made ? "plain" : "main"} icon="link" busy=${busy === "make"} onPress=${make}>${made ? "Make another link" : "Make a link"}</${Button}></div>
-    ${made?.url && html`<${Made} url=${made.url} />`}
+    ${made?.url && html`<${MadeLink} url=${made.url} />`}
     ${fault && html`<${Notice} tone="bad" actions=${links === null && html`<${Button} onPress=${() => attempt("list", list)}>Try again</${Button}>`}>${fault}</${Notice}>`}
     <${Links} links=${links} failed=${Boolean(fault)} busy=${busy} end=${end} />
   </${Dialog}>`;
 }
 
-/** @param {{url: string}} props */
-const Made = ({ url }) => html`<${Field} label="The new link" note="It is shown this once: copy it now.">
+/** A link that is shown once. @param {{url: string}} props */
+export const MadeLink = ({ url }) => html`<${Field} label="The new link" note="It is shown this once: copy it now.">
   ${(/** @type {any} */ ids) => html`<div class="share-link"><input ...${ids} type="text" readonly value=${url}
     onFocus=${(/** @type {any} */ event) => event.target.select()} /><${Copy} text=${url} kind="main">Copy</${Copy}></div>`}
 </${Field}>`;

@@ -1,6 +1,7 @@
 import { html, useState } from "../../core/html.js";
+import { shortTitle } from "../../core/models.js";
 import { useTitle } from "../../core/title.js";
-import { plural, webAddress } from "../../core/words.js";
+import { plural, spanWords, webAddress } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
 import { Clip } from "../../ui/Clip.js";
 import { Empty } from "../../ui/Empty.js";
@@ -8,6 +9,8 @@ import { Icon } from "../../ui/Icon.js";
 import { Spinner } from "../../ui/Spinner.js";
 import { Time } from "../../ui/Time.js";
 import { useShare } from "./shared.js";
+
+const TITLE = 60;
 
 /** @type {Record<import("./shared.js").Ending, [string, string]>} */
 const ENDINGS = {
@@ -21,7 +24,7 @@ const ENDINGS = {
 export function Shared() {
   const { shown, fault, busy, again, more, broken } = useShare();
   const ending = fault && ENDINGS[fault.ending];
-  useTitle(ending ? ending[0] : shown ? headingOf(shown) : "Opening the link");
+  useTitle(ending ? ending[0] : shown ? headingOf(shown).slice(0, TITLE) : "Opening the link");
   if (fault && ending) return html`<div class="shared"><h1 class="unseen">${ending[0]}</h1>
     <${Empty} icon="link" title=${ending[0]} text=${fault.ending === "refused" ? fault.sentence : ending[1]}>
       ${fault.ending === "refused" && html`<${Button} onPress=${again}>Try again</${Button}>`}
@@ -33,17 +36,13 @@ export function Shared() {
 }
 
 /** @param {import("./shared.js").Shown} shown */
-const headingOf = ({ share, clips }) => share.title ?? (share.kind === "wall" ? "Clips" : (clips[0]?.title ?? "A clip"));
+const headingOf = ({ share, clips }) => share.title ?? (share.kind === "wall" || !clips[0] ? "Clips" : nameOf(clips[0]));
 
-/** @param {string} iso */
-const day = (iso) => new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" });
+/** What a clip is called: its prompt, where that may be seen. @param {import("../../core/shapes.js").SharedClip} clip */
+const nameOf = ({ prompt, title }) => prompt || shortTitle(title);
 
-/** `1 November 2026 to 30 November 2026`: `to` itself is no part of it. @param {import("./shared.js").Shown["share"]} share */
-function spanOf({ from, to }) {
-  if (!from || !to) return "";
-  const [first, last] = [day(from), day(new Date(Date.parse(to) - 1).toISOString())];
-  return first === last ? first : `${first} to ${last}`;
-}
+/** What is said of a clip below its name. @param {import("../../core/shapes.js").SharedClip} clip @param {string} length */
+const factsOf = ({ prompt, title }, length) => [prompt && shortTitle(title), length].filter(Boolean).join(" · ");
 
 /** Without the signature, which differs from one read to the next. @param {import("../../core/shapes.js").SharedClip} clip */
 const keyOf = ({ created_at, video }) => `${created_at} ${video.url.replace(/\?.*/, "")}`;
@@ -61,9 +60,8 @@ function One({ shown, broken }) {
   const [length, measure] = useLength(clip.duration);
   return html`<article class="shared shared-one">
     <${Film} clip=${clip} broken=${broken} measure=${measure} />
-    <header class="row"><h1>${headingOf(shown)}</h1><div class="push"><${Download} clip=${clip} kind="main" /></div></header>
-    ${clip.prompt && html`<p class="shared-prompt">${clip.prompt}</p>`}
-    <p class="note">${[clip.model, length].filter(Boolean).join(" · ")} · made <${Time} at=${clip.created_at} /></p>
+    <header class="shared-head"><h1>${headingOf(shown)}</h1><${Download} clip=${clip} kind="main" /></header>
+    <p class="note">${factsOf(clip, length)}${factsOf(clip, length) && " · "}made <${Time} at=${clip.created_at} /></p>
     <${Foot} share=${shown.share} />
   </article>`;
 }
@@ -73,7 +71,7 @@ function Wall({ shown, busy, again, more, broken }) {
   const { share, clips, next } = shown;
   const count = clips.length ? `${plural(clips.length, "clip")}${next ? " so far" : ""}` : "";
   return html`<div class="shared">
-    <header><h1>${headingOf(shown)}</h1><p class="note" role="status">${[spanOf(share), count].filter(Boolean).join(" · ")}</p></header>
+    <header><h1>${headingOf(shown)}</h1><p class="note" role="status">${[spanWords(share), count].filter(Boolean).join(" · ")}</p></header>
     ${clips.length
       ? html`<ul class="wall">${clips.map((clip) => html`<li key=${keyOf(clip)}><${Card} clip=${clip} broken=${broken} /></li>`)}</ul>`
       : html`<${Empty} title="No clips yet" text="Clips of this period are shown here as soon as they are ready.">
@@ -88,9 +86,8 @@ function Card({ clip, broken }) {
   const [length, measure] = useLength(clip.duration);
   return html`<article class="wall-clip">
   <${Film} clip=${clip} broken=${broken} measure=${measure} />
-  <div class="row"><h2>${clip.title}</h2><div class="push"><${Download} clip=${clip} kind="quiet" /></div></div>
-  ${clip.prompt && html`<p class="shared-prompt">${clip.prompt}</p>`}
-  <p class="note">${length}${length && " · "}<${Time} at=${clip.created_at} /></p>
+  <div class="shared-head"><h2>${nameOf(clip)}</h2><${Download} clip=${clip} kind="quiet" /></div>
+  <p class="note">${factsOf(clip, length)}${factsOf(clip, length) && " · "}<${Time} at=${clip.created_at} /></p>
 </article>`;
 }
 
