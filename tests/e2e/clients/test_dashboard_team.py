@@ -14,7 +14,7 @@ from app.domain.accounts import USER_SCOPES, Scope
 from app.domain.ids import new_id
 from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
-from tests.e2e.clients.customers import Customers
+from tests.e2e.clients.customers import Customers, picture
 from tests.e2e.clients.visitors import give_key, own_gateway, sign_in, trusting
 from tests.support.receiver import Receiver, Reply
 from tests.support.stack import ADMIN_KEY
@@ -259,8 +259,11 @@ async def test_tokens_and_the_storage_are_seen_by_whom_they_concern(customers: C
         assert [(one["unit"], one["amount"]) for one in me["limits"]] == [("jobs", 3), ("usd", "2.50")]
         assert token not in await page.content()
 
+        sent = {"file": ("a.jpg", picture(), "image/jpeg")}
+        assert (await customers.web.post("/v1/files", files=sent, headers=she.headers)).status_code == 201
         await she.open_part("Storage")
         await page.get_by_text("Clips are not copied here").wait_for()
+        await expect(page.get_by_role("region", name="Uploaded files")).to_contain_text("image/jpeg · 480")
         await assert_accessible(page, "no storage")
         await page.get_by_role("button", name="Sign out").click()
         await give_key(page, ADMIN_KEY)

@@ -29,6 +29,7 @@ export type Act = Schemas["ActView"];
 export type Endpoint = Schemas["EndpointView"];
 export type NewEndpoint = Schemas["NewEndpointView"];
 export type Delivery = Schemas["DeliveryView"];
+export type UploadedFile = Schemas["UploadedFileView"];
 export type Token = Schemas["TokenView"];
 export type StorageReport = Schemas["StorageReport"];
 export type StorageUse = Schemas["StorageUseView"];
