@@ -25,6 +25,7 @@ from benchmarks.rows import (
     lag,
     life,
     overload,
+    page,
     peers,
     status,
     streams,
@@ -43,6 +44,7 @@ MODULES = (
     streams,
     growth,
     idle,
+    page,
     overload,
 )
 ROWS: dict[str, ModuleType] = {module.ROW: module for module in MODULES}

@@ -1,14 +1,12 @@
 """The administration in a browser: people, keys and limits, the state of the gateway, and the audit log."""
 
-import time
-from dataclasses import dataclass, field
-
 import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
+from tests.e2e.clients.steps import Steps
 from tests.e2e.clients.visitors import sign_in, trusting
 from tests.support.stack import ADMIN_KEY
 from tests.support.waiting import wait_until
@@ -18,28 +16,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 TEAM, COLLEAGUE, RENAMED = "Trailers", "Grace", "Grace Hopper"
 OTHERS = ["Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gita", "Hugo", "Ines", "Jan"]
 REASON = "The invoice is being checked."
-
-
-@dataclass
-class Steps:
-    """What a person does at the page, counted; and since when."""
-
-    taken: int = 0
-    began: float = field(default_factory=time.monotonic)
-
-    async def press(self, what: Locator) -> None:
-        """One press."""
-        await what.click()
-        self.taken += 1
-
-    async def type(self, what: Locator, text: str) -> None:
-        """One text."""
-        await what.fill(text)
-        self.taken += 1
-
-    def tell(self, what: str) -> None:
-        """Print how much it took."""
-        print(f"{what}: {self.taken} steps, {time.monotonic() - self.began:.1f} s")  # noqa: T201  the figure
 
 
 async def add_team(page: Page) -> None:
