@@ -1,6 +1,8 @@
 // The start: who is at the page, then the shell with the view of the address.
 
+import { focusContent } from "./core/focus.js";
 import { effect, html, render } from "./core/html.js";
+import { startNotices } from "./core/notices.js";
 import { persist } from "./core/retry.js";
 import { place, startRouter } from "./core/router.js";
 import { begin, session } from "./core/session.js";
@@ -10,6 +12,7 @@ import { Shell } from "./shell/Shell.js";
 import { VIEWS } from "./views.js";
 
 register(VIEWS);
+startNotices();
 startRouter((path) => viewOf(path) !== null);
 const opened = viewOf(place.value.path);
 if (opened) fetchView(opened.view).catch(() => {}); // while it is found out who is here; its place says so if it fails
@@ -20,7 +23,7 @@ effect(() => {
   const { path } = place.value;
   if (path === before) return;
   before = path;
-  document.getElementById("main")?.focus({ preventScroll: true }); // a reader begins at the new view
+  focusContent(); // a reader begins at the new view
 });
 
 await persist(begin, new AbortController().signal).catch((error) => {

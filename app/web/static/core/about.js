@@ -3,10 +3,24 @@
 import { get } from "./api.js";
 import { signal } from "./html.js";
 
+const KNOWN = "filmgate.about"; // what was said last: the banner is there at once, and nothing jumps
+
+/** @returns {import("./shapes.js").About | null} */
+function before() {
+  try {
+    return JSON.parse(localStorage.getItem(KNOWN) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
 /** The answer of `GET /v1/about`; null while it is not known. @type {import("./html.js").Signal<import("./shapes.js").About | null>} */
-export const about = signal(null);
+export const about = signal(before());
 
 /** Asks once; a page that does not know shows no banner. */
 export async function readAbout() {
-  about.value = await get("about").catch(() => null);
+  const told = await get("about").catch(() => null);
+  if (!told) return;
+  about.value = told;
+  localStorage.setItem(KNOWN, JSON.stringify(told));
 }

@@ -16,6 +16,8 @@ const HIDDEN_MS = 20_000; // a hidden tab gives its connection back
 
 /** @type {Set<(event: LiveEvent) => void>} */
 const followers = new Set();
+/** Those for whom a hidden tab keeps its connection. @type {Set<(event: LiveEvent) => void>} */
+const patient = new Set();
 /** @type {AbortController | null} */
 let running = null;
 /** @type {string | null} */
@@ -25,9 +27,14 @@ let hiding;
 
 document.addEventListener("visibilitychange", () => {
   clearTimeout(hiding);
-  if (document.hidden) hiding = setTimeout(stop, HIDDEN_MS);
+  if (document.hidden) rest();
   else start();
 });
+
+function rest() {
+  clearTimeout(hiding);
+  hiding = setTimeout(() => document.hidden && !patient.size && stop(), HIDDEN_MS);
+}
 
 session.subscribe(({ state }) => {
   if (state === "in") return start();
@@ -35,18 +42,25 @@ session.subscribe(({ state }) => {
   cursor = null;
 });
 
-/** Follows events until the returned function is called. @param {(event: LiveEvent) => void} onEvent @returns {() => void} */
-export function follow(onEvent) {
-  followers.add(onEvent);
+/**
+ * Follows events until the returned function is called; with `hidden`, also while the tab is hidden.
+ * @param {(event: LiveEvent) => void} onEvent @param {{hidden?: boolean}} [options] @returns {() => void}
+ */
+export function follow(onEvent, { hidden = false } = {}) {
+  const mine = (/** @type {LiveEvent} */ event) => onEvent(event);
+  followers.add(mine);
+  if (hidden) patient.add(mine);
   start();
   return () => {
-    followers.delete(onEvent);
+    followers.delete(mine);
+    patient.delete(mine);
     if (!followers.size) stop();
+    else if (document.hidden) rest();
   };
 }
 
 function start() {
-  if (running || !followers.size || document.hidden || session.value.state !== "in") return;
+  if (running || !followers.size || (document.hidden && !patient.size) || session.value.state !== "in") return;
   running = new AbortController();
   run(running.signal);
 }

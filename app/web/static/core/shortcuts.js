@@ -22,6 +22,18 @@ export function useShortcuts(given) {
   }, []);
 }
 
+/**
+ * Moves the focus along a list: from the element that has it, or to the first one in sight.
+ * @param {string} selector of the link in each of its lines @param {number} by
+ */
+export function walk(selector, by) {
+  const all = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(selector));
+  const at = [...all].findIndex((one) => one === document.activeElement);
+  const next = at === -1 ? [...all].find((one) => one.getBoundingClientRect().top >= 0) : all[at + by];
+  next?.focus();
+  next?.closest("li, [role=row]")?.scrollIntoView({ block: "nearest" });
+}
+
 /** @param {EventTarget | null} target */
 const writes = (target) =>
   target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));

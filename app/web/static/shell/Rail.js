@@ -1,9 +1,11 @@
 import { html } from "../core/html.js";
-import { place } from "../core/router.js";
+import { go, place } from "../core/router.js";
 import { isAdministrator, me, session, signOut } from "../core/session.js";
+import { useShortcuts } from "../core/shortcuts.js";
 import { mayOpen, viewOf, views } from "../core/views.js";
 import { amountWords, limitWords, ownerWords, share, windowWords } from "../core/words.js";
 import { Bar } from "../ui/Bar.js";
+import { Bell } from "../ui/Bell.js";
 import { Button } from "../ui/Button.js";
 import { Icon } from "../ui/Icon.js";
 import { toast } from "../ui/Toast.js";
@@ -12,8 +14,9 @@ import { toast } from "../ui/Toast.js";
 export function Rail() {
   const current = viewOf(place.value.path)?.view;
   const entries = views.filter((view) => view.rail && mayOpen(view, session.value.role));
+  useShortcuts(entries.map(({ rail }) => ({ keys: `g ${rail?.key}`, label: `Go to ${rail?.label}`, run: () => go(rail?.path ?? "/") })));
   return html`<header class="rail">
-    <a class="brand" href="/"><img src="/static/icon.svg" alt="" width="26" height="26" />Filmgate</a>
+    <a class="brand" href="/"><img src="/static/icon.svg" alt="" width="26" height="26" /><span>Filmgate</span></a>
     <nav aria-label="Views"><ul>
       ${entries.map(
         (view) => html`<li key=${view.name}><a href=${view.rail?.path} aria-current=${view === current ? "page" : undefined}>
@@ -43,6 +46,7 @@ function Account() {
   const { user, team } = me.value ?? {};
   return html`<div class="account">
     <div><b>${isAdministrator() ? "Administrator" : user?.name}</b><span>${team?.name ?? "whole gateway"}</span></div>
+    ${!isAdministrator() && html`<${Bell} />`}
     <${Button} kind="quiet" icon="out" label="Sign out" onPress=${leave} />
   </div>`;
 }

@@ -1,7 +1,7 @@
 import { about, readAbout } from "../core/about.js";
 import { html, useEffect, useState } from "../core/html.js";
 import { outage } from "../core/retry.js";
-import { go, place } from "../core/router.js";
+import { place } from "../core/router.js";
 import { session } from "../core/session.js";
 import { useShortcuts } from "../core/shortcuts.js";
 import { useTitle } from "../core/title.js";
@@ -19,14 +19,7 @@ import { ShortcutList } from "./ShortcutList.js";
 export function Shell() {
   const [help, setHelp] = useState(false);
   useEffect(() => void readAbout(), []);
-  useShortcuts([
-    { keys: "?", label: "Show the shortcuts", run: () => setHelp(true) },
-    ...views.filter((view) => view.rail).map(({ rail }) => ({
-      keys: `g ${rail?.key}`,
-      label: `Go to ${rail?.label}`,
-      run: () => go(rail?.path ?? "/"),
-    })),
-  ]);
+  useShortcuts([{ keys: "?", label: "Show the shortcuts", run: () => setHelp(true) }]);
   return html`<a class="skip" href="#main">To the content</a>
     <${Outage} />
     ${about.value?.emulated && html`<aside class="banner" aria-label="Emulator">This is the emulator: clips are drawings, and nothing costs money.</aside>`}

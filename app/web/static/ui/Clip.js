@@ -1,3 +1,4 @@
+import { serverNow } from "../core/api.js";
 import { html, useState } from "../core/html.js";
 import { fileOf } from "../core/job.js";
 import { webAddress } from "../core/words.js";
@@ -14,7 +15,7 @@ export function Clip({ job, quiet = false, poster, autoplay = false, label = "Cl
   const [broken, setBroken] = useState(false);
   const address = webAddress(fileOf(job)?.url ?? "");
   if (!address || broken) {
-    const gone = job.expires_at && Date.parse(job.expires_at) < Date.now();
+    const gone = job.expires_at && Date.parse(job.expires_at) < serverNow();
     const reason = gone ? "The clip's address has expired." : address ? "The clip cannot be played from its address." : "No clip.";
     return html`<p class="clip-gone">${reason}</p>`;
   }

@@ -1,3 +1,4 @@
+import { focusContent } from "../core/focus.js";
 import { html, useEffect, useId, useRef } from "../core/html.js";
 import { Button } from "./Button.js";
 
@@ -12,7 +13,12 @@ export function Dialog({ title, onClose, wide = false, children, actions }) {
     const before = document.activeElement;
     dialog.current?.showModal();
     return () => {
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      // What was pressed may be gone with what it did, as with "Erase".
+      setTimeout(() => {
+        if (document.querySelector("dialog[open]")) return;
+        if (before instanceof HTMLElement && before.isConnected && before !== document.body) before.focus();
+        else focusContent();
+      });
     };
   }, []);
   return html`<dialog ref=${dialog} class=${wide ? "wide" : ""} aria-labelledby=${id}

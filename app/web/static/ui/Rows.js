@@ -37,6 +37,9 @@ export function Rows({ lines, height, more = false, onNear, children }) {
   </div>`;
 }
 
+/** How much larger than usual this browser's text is: heights in pixels grow with it. */
+export const textScale = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+
 /** The width of an element in pixels, followed; `[ref, width]`, 0 before it is known. @returns {[any, number]} */
 export function useWidth() {
   const element = useRef(/** @type {HTMLElement | null} */ (null));

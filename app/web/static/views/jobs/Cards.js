@@ -8,7 +8,7 @@ import { cost, dollars } from "../../core/words.js";
 import { State } from "../../ui/Badge.js";
 import { Clip } from "../../ui/Clip.js";
 import { Icon } from "../../ui/Icon.js";
-import { Rows, useWidth } from "../../ui/Rows.js";
+import { Rows, textScale, useWidth } from "../../ui/Rows.js";
 import { Time } from "../../ui/Time.js";
 import { records } from "./list.js";
 import { safeMedia } from "./media.js";
@@ -18,7 +18,7 @@ const GAP = 20;
 const WORDS_HEIGHT = 92;
 const LINE_HEIGHT = 64;
 const NARROW_LINE_HEIGHT = 84;
-const NARROW = 720;
+const NARROW = "(max-width: 48rem)"; // as in jobs.css
 
 /** @typedef {{ids: string[], more: boolean, onNear: () => void}} Shown */
 
@@ -31,9 +31,10 @@ export const whose = (job) => [job.user_name ?? (job.user === me.value?.user.id 
 /** Pictures side by side. @param {Shown} props */
 export function Gallery({ ids, more, onNear }) {
   const [box, width] = useWidth();
-  const columns = Math.max(1, Math.min(8, Math.floor((width + GAP) / (CARD_WIDTH + GAP))) || 1);
+  const scale = textScale();
+  const columns = Math.max(1, Math.min(8, Math.floor((width + GAP) / (CARD_WIDTH * scale + GAP))) || 1);
   const card = (width - GAP * (columns - 1)) / columns;
-  const height = Math.round((card * 9) / 16) + WORDS_HEIGHT + GAP;
+  const height = Math.round((card * 9) / 16 + WORDS_HEIGHT * scale) + GAP;
   return html`<div ref=${box}>${width > 0 && html`<${Rows} lines=${Math.ceil(ids.length / columns)} height=${height} more=${more} onNear=${onNear}>
     ${(/** @type {number} */ from, /** @type {number} */ to) => html`<ul class="cards" style=${{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`, gridAutoRows: `${height}px` }}>
       ${ids.slice(from * columns, to * columns).map((id) => html`<li key=${id}><${Card} job=${records.get(id)} /></li>`)}
@@ -67,8 +68,8 @@ function Picture({ job, moving = false }) {
 
 /** One line for each job. @param {Shown} props */
 export function Table({ ids, more, onNear }) {
-  const [box, width] = useWidth();
-  const height = width < NARROW ? NARROW_LINE_HEIGHT : LINE_HEIGHT;
+  const [box] = useWidth();
+  const height = Math.round((matchMedia(NARROW).matches ? NARROW_LINE_HEIGHT : LINE_HEIGHT) * textScale());
   const people = may("team:read");
   return html`<div ref=${box} class="lines ${people ? "with-people" : ""}" role="table" aria-label="Jobs" aria-rowcount=${more ? -1 : ids.length + 1}>
     <div role="rowgroup" class="lines-head"><div role="row" class="line" aria-rowindex="1">

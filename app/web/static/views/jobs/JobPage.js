@@ -3,7 +3,9 @@
 import { html, useState } from "../../core/html.js";
 import { pictureOf } from "../../core/job.js";
 import { modelName } from "../../core/models.js";
+import { go } from "../../core/router.js";
 import { isAdministrator } from "../../core/session.js";
+import { useShortcuts } from "../../core/shortcuts.js";
 import { useTitle } from "../../core/title.js";
 import { whyOf } from "../../core/why.js";
 import { ENDS, STATES, cost, explain } from "../../core/words.js";
@@ -23,6 +25,7 @@ import { Attempts, Entries, Logs, Timeline } from "./History.js";
 import { AtFal, Inputs, Metadata } from "./Inputs.js";
 import { Resolve } from "./Resolve.js";
 import { useJob } from "./job.js";
+import { list } from "./list.js";
 import { safeMedia } from "./media.js";
 
 const TITLE = 60;
@@ -30,6 +33,11 @@ const TITLE = 60;
 /** @param {{id: string}} props */
 export function JobPage({ id }) {
   const { whole, fault, again } = useJob(id);
+  useShortcuts([
+    { keys: "u", label: "Back to the list", run: () => go("/jobs") },
+    { keys: "j", label: "The next job of the list", run: () => goBeside(id, 1) },
+    { keys: "k", label: "The job before it", run: () => goBeside(id, -1) },
+  ]);
   const name = whole ? nameOf(whole.job) : "Job";
   useTitle(whole ? `${STATES[whole.job.status]}: ${name.length > TITLE ? `${name.slice(0, TITLE)} …` : name}` : "Job");
   const back = html`<a class="back" href="/jobs"><${Icon} name="chevron" size=${16} />Jobs</a>`;
@@ -40,7 +48,7 @@ export function JobPage({ id }) {
         <${Button} onPress=${again}>Try again</${Button}><${Button} href="/jobs">All jobs</${Button}>
       </${Empty}></div>`;
   }
-  if (!whole) return html`<div class="page job-page">${back}<h1 class="unseen">Job</h1><div class="list-foot"><${Spinner} label="Reading the job" /></div></div>`;
+  if (!whole) return html`<div class="page job-page">${back}<h1 class="unseen">Job</h1><div key="reading" class="list-foot"><${Spinner} label="Reading the job" /></div></div>`;
   const { job, history, deliveries } = whole;
   return html`<div class="page job-page" data-status=${job.status}>
     ${back}
@@ -69,6 +77,13 @@ export function JobPage({ id }) {
     </div>
     <${Raw} whole=${whole} />
   </div>`;
+}
+
+/** Opens the job that many places further in the list, where one comes from the list. @param {string} id @param {number} by */
+function goBeside(id, by) {
+  const { ids } = list.value;
+  const next = ids.includes(id) ? ids[ids.indexOf(id) + by] : undefined;
+  if (next) go(`/jobs/${next}`);
 }
 
 /** The clip, or the picture that it begins with. @param {{job: any}} props */

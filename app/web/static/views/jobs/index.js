@@ -6,7 +6,7 @@ import { models } from "../../core/models.js";
 import { persist } from "../../core/retry.js";
 import { place, setQuery } from "../../core/router.js";
 import { isAdministrator } from "../../core/session.js";
-import { useShortcuts } from "../../core/shortcuts.js";
+import { useShortcuts, walk } from "../../core/shortcuts.js";
 import { useTitle } from "../../core/title.js";
 import { plural } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
@@ -23,6 +23,8 @@ import { JobPage } from "./JobPage.js";
 
 const LOOK = "filmgate.jobs-look";
 const LOOKS = [{ value: "gallery", label: "Gallery" }, { value: "table", label: "Table" }];
+
+const LINKS = ".card h2 a, .line-name a";
 
 let cameBack = false;
 addEventListener("popstate", () => (cameBack = location.pathname === "/jobs"));
@@ -67,9 +69,11 @@ function List({ query }) {
   }, [key]);
   usePlace(key);
   useShortcuts([
+    { keys: "j", label: "The next job", run: () => walk(LINKS, 1) },
+    { keys: "k", label: "The job before", run: () => walk(LINKS, -1) },
     { keys: "/", label: "Search the prompts", run: () => document.getElementById("search-jobs")?.focus() },
     { keys: "v", label: "Gallery or table", run: () => choose(lookOf(place.value.query) === "table" ? "gallery" : "table") },
-  ].slice(0, isAdministrator() ? 0 : 2));
+  ].slice(0, isAdministrator() ? 2 : 4));
   const state = STATUSES.find(({ value }) => value === filters.status);
   useTitle(filters.status ? `${state?.label} · Jobs` : "Jobs");
   const look = lookOf(query);

@@ -20,7 +20,11 @@ const WAYS = [
 
 export function Form() {
   const [code, setCode] = useState(false);
-  useShortcuts([{ keys: "mod+Enter", label: "Make the clip", run: () => blocked(quote.value) || press() }]);
+  useShortcuts([
+    { keys: "mod+Enter", label: "Make the clip", run: () => blocked(quote.value) || press() },
+    { keys: "m", label: "Choose a model", run: () => document.getElementById("model")?.click() },
+    { keys: "c", label: "The same call as code", run: () => setCode(true) },
+  ]);
   const one = model.value;
   if (!one) return null;
   const { main, more } = membersOf(one);

@@ -3,6 +3,7 @@
 import { Refused, post } from "../../core/api.js";
 import { answered, attemptFor, newIdempotencyKey, noted } from "../../core/attempts.js";
 import { signal } from "../../core/html.js";
+import { awaitEnd } from "../../core/notices.js";
 import { refreshMe } from "../../core/session.js";
 import { askNow, quote } from "./quote.js";
 import { body, draft, onStage, takeJob } from "./state.js";
@@ -42,6 +43,7 @@ async function orderAll(wanted, takes, usd) {
     for (const key of attempt.keys.slice(attempt.made.length)) {
       const job = await post("jobs", { ...JSON.parse(wanted), max_usd: attempt.max_usd }, { headers: { "Idempotency-Key": key } });
       takeJob(job);
+      awaitEnd(job.id);
       attempt.made.push(job.id);
       noted();
       onStage.value = [...attempt.made];

@@ -9,6 +9,7 @@ import { refreshMe } from "../../core/session.js";
 import { useTitle } from "../../core/title.js";
 import { ENDS, STATES, webAddress } from "../../core/words.js";
 import { State } from "../../ui/Badge.js";
+import { NoticeOffer } from "../../ui/Bell.js";
 import { Button } from "../../ui/Button.js";
 import { Clip } from "../../ui/Clip.js";
 import { Empty } from "../../ui/Empty.js";
@@ -80,6 +81,7 @@ export function Stage() {
     ${takes.length > 0
       ? html`<div class="takes many-${Math.min(takes.length, 4)}">${takes.map((job) => html`<${Take} key=${job.id} job=${job} many=${takes.length > 1} onClose=${() => (onStage.value = onStage.value.filter((id) => id !== job.id))} />`)}</div>`
       : html`<${First} />`}
+    <${NoticeOffer} />
     ${earlier.length > 0 && html`<div class="earlier"><div class="row"><h2>Earlier</h2><a class="push small" href="/jobs">All clips</a></div>
       <ul class="strip">${earlier.map((id) => html`<li key=${id}><${Thumb} job=${jobs.value[id]} /></li>`)}</ul></div>`}
     ${compared.value.length > 0 && html`<${CompareBar} />`}
