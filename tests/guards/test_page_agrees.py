@@ -5,6 +5,7 @@ import re
 from app.domain.endpoints import DEFAULT_EVENTS
 from app.domain.events import EVENT_TYPES
 from app.domain.remedies import JOB_ERRORS
+from app.services.uploads import FILE_LIMIT, MEDIA_LIMIT
 from app.web.routes import ADDRESSES, FILES
 
 PARAMETER = re.compile(r"\{\w+\}|:\w+")  # `/jobs/{job_id}` in a route, `/jobs/:id` in a view
@@ -35,3 +36,14 @@ def test_every_address_of_a_view_is_served() -> None:
         PARAMETER.sub("*", path): script for paths, script in entries for path in re.findall(r'"(.*?)"', paths)
     }
     assert shown == {PARAMETER.sub("*", address): script for address, script in ADDRESSES.items()}
+
+
+def test_the_page_refuses_the_files_that_the_gateway_would_refuse() -> None:
+    """A picture, video or sound that is too large is not sent at all."""
+    found = re.search(r"const MOST = \{(.*?)\};", FILES["views/playground/media.js"].content.decode())
+    assert found is not None
+    assert dict(re.findall(r"(\w+): (\d+) \* MB", found[1])) == {
+        "image": str(FILE_LIMIT // 2**20),
+        "video": str(MEDIA_LIMIT // 2**20),
+        "audio": str(MEDIA_LIMIT // 2**20),
+    }

@@ -39,13 +39,13 @@ SHOWN = """() => notices.filter(one => one.shown && !one.closed).map(
 
 async def told(*pages: Page, count: int = 1) -> list[dict[str, Any]]:
     """What the notices on the screen say, once there are so many."""
+    found: list[dict[str, Any]] = []
 
-    async def shown() -> list[dict[str, Any]] | None:
-        found = [one for page in pages for one in await page.evaluate(SHOWN)]
-        return found if len(found) == count else None
+    async def so_many() -> bool:
+        found[:] = [one for page in pages for one in await page.evaluate(SHOWN)]
+        return len(found) == count
 
-    found = await wait_until(shown, f"{count} notices", timeout=30)
-    assert found is not None
+    await wait_until(so_many, f"{count} notices", timeout=30)
     return found
 
 

@@ -33,10 +33,11 @@ let turn = 0; // a look at the session that began before somebody signed in says
 
 // Tabs share the cookie: what one of them does, the others see.
 const tabs = "BroadcastChannel" in globalThis ? new BroadcastChannel("filmgate.session") : null;
-tabs?.addEventListener("message", () => void begin("You signed out in another tab.").catch(() => {}));
+tabs?.addEventListener("message", ({ data }) => void begin(data || "You signed out in another tab.").catch(() => {}));
 
+/** @param {string} [reason] why somebody is not signed in any more, other than by their own wish */
 // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel reaches this origin only
-const tellTabs = () => tabs?.postMessage("changed");
+const tellTabs = (reason = "") => tabs?.postMessage(reason);
 
 authenticateWith({
   cookies: "same-origin",
@@ -45,7 +46,12 @@ authenticateWith({
     const none = {};
     return csrf && !SAFE.has(method) ? { "X-CSRF-Token": csrf } : none;
   },
-  refused: (error) => session.value.state === "in" && !looking && out(NO_COOKIE.test(error.message) ? NOT_ANY_MORE : error.message),
+  refused: ({ message }) => {
+    if (session.value.state !== "in" || looking) return;
+    const reason = NO_COOKIE.test(message) ? NOT_ANY_MORE : message;
+    out(reason);
+    tellTabs(reason); // a tab that asks nothing at present would not notice
+  },
   renewed,
 });
 

@@ -6,6 +6,7 @@ import { fileSize, webAddress } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
 import { Icon } from "../../ui/Icon.js";
 import { Spinner } from "../../ui/Spinner.js";
+import { model } from "./state.js";
 
 /** @typedef {import("./schema.js").Media} Media */
 
@@ -19,6 +20,9 @@ const KINDS = {
   video: { accept: "video/mp4,video/quicktime,video/webm,.mp4,.mov,.webm", word: "a video", icon: "film" },
   audio: { accept: "audio/*,.m4a,.mp3,.wav,.aac,.ogg,.flac", word: "a sound", icon: "sound" },
 };
+const MB = 2 ** 20;
+/** The most that the gateway takes, in bytes. @type {Record<string, number>} */
+const MOST = { image: 30 * MB, video: 300 * MB, audio: 300 * MB };
 const KEPT = /\.(jpe?g|png|webp)$/i; // pictures that the gateway stores as they are
 
 let count = 0;
@@ -36,11 +40,22 @@ const fresh = (file) => ({
   preview: /^(image|video)\//.test(file.type) ? URL.createObjectURL(file) : undefined,
 });
 
+/** Why a file is not uploaded at all, or "". @param {File} file @param {string} kind */
+function tooLarge({ name, size }, kind) {
+  const { title, image_limits: limits } = model.value ?? {};
+  const own = kind === "image" && KEPT.test(name) && limits && limits.max_bytes < MOST.image; // others are made smaller first
+  const most = own ? limits.max_bytes : MOST[kind];
+  if (size <= most) return "";
+  return `${name} has ${fileSize(size)}, and ${own ? title : "the gateway"} takes at most ${fileSize(most)}. Make it smaller, then choose it again.`;
+}
+
 /**
  * Uploads a file; `set(change)` gets a function from the value before to the value after, which leaves another file alone.
- * @param {File} file @param {(change: (now: Media | undefined) => Media | undefined) => void} set
+ * @param {File} file @param {(change: (now: Media | undefined) => Media | undefined) => void} set @param {string} [kind]
  */
-export async function take(file, set) {
+export async function take(file, set, kind = "image") {
+  const fault = tooLarge(file, kind);
+  if (fault) return set((now) => ({ ...now, url: now?.url ?? "", fault }));
   const mine = fresh(file);
   set(() => mine);
   const change = (/** @type {Partial<Media>} */ known) =>
@@ -80,7 +95,7 @@ export function MediaField({ label, kind, value, onChange, fault, note, id, requ
   const name = id ?? own;
   const [over, setOver] = useState(false);
   const about = KINDS[kind];
-  const file = (/** @type {FileList | null | undefined} */ files) => files?.[0] && take(files[0], onChange);
+  const file = (/** @type {FileList | null | undefined} */ files) => files?.[0] && take(files[0], onChange, kind);
   usePaste(pastes && kind === "image", (pasted) => take(pasted, onChange));
 
   /** @param {DragEvent} event */
