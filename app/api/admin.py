@@ -2,8 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
 
+from app.api.accept import prefers
 from app.api.admin_bodies import (
     CreditBody,
     KeyBody,
@@ -14,13 +16,17 @@ from app.api.admin_bodies import (
     UserChange,
 )
 from app.api.body import json_body
+from app.api.csv_replies import AS_CSV, BY_ACCEPT, CSV, csv_file
 from app.api.deps import EVENT_ID, Administrator, TheGateway, existing_team
 from app.api.document_responses import NO_CONTENT, refusals
+from app.api.moments import LONGEST_TIME
 from app.api.paging import PageSize, id_after
 from app.api.strict_body import LONGEST_ID
 from app.domain.accounts import USER_SCOPES
 from app.domain.errors import Code, Malformed, NotFound, Unprocessable, Violation
+from app.domain.moments import read_moment
 from app.domain.money import format_usd
+from app.domain.times import iso
 from app.gateway import Gateway
 from app.views.accounts import (
     KeyList,
@@ -34,7 +40,16 @@ from app.views.accounts import (
     team_view,
     user_view,
 )
-from app.views.ledger import AdjustmentView, AuditPage, AuditVerdict, LedgerPage, act_view, entry_view, verdict_view
+from app.views.ledger import (
+    AdjustmentView,
+    AuditPage,
+    AuditVerdict,
+    LedgerPage,
+    act_view,
+    entries_csv,
+    entry_view,
+    verdict_view,
+)
 
 
 async def _cursor(
@@ -49,6 +64,12 @@ async def _cursor(
 router = APIRouter(prefix="/v1", tags=["administration"])
 ExistingTeam = Annotated[str, Depends(existing_team)]
 Cursor = Annotated[str | None, Depends(_cursor)]
+LedgerStart = Annotated[
+    str | None, Query(alias="from", max_length=LONGEST_TIME, description="By default the beginning")
+]
+LedgerEnd = Annotated[
+    str | None, Query(alias="to", max_length=LONGEST_TIME, description="Exclusive; by default the end")
+]
 IdFilter = Annotated[str | None, Query(max_length=LONGEST_ID)]
 ReadTeam = Annotated[TeamBody, Depends(json_body(TeamBody))]
 ReadTeamChange = Annotated[TeamChange, Depends(json_body(TeamChange))]
@@ -219,18 +240,36 @@ async def adjust(
     return {"team": team_id, "reason": body.reason, "done": done, "job": job, "actual_usd": amount}
 
 
-@router.get("/admin/ledger", responses=refusals(404), summary="A team's ledger")
+@router.get(
+    "/admin/ledger",
+    response_model=LedgerPage,
+    responses={**AS_CSV, **refusals(404)},
+    summary="A team's ledger",
+)
 async def read_ledger(
+    request: Request,
     _: Administrator,
     gateway: TheGateway,
     before: Cursor,
     team: Annotated[str, Query(max_length=LONGEST_ID)],
+    start: LedgerStart = None,
+    end: LedgerEnd = None,
     limit: PageSize = 50,
-) -> LedgerPage:
-    """Every movement of a team's money, newest first; a deleted team's too."""
-    await gateway.accounts.any_team(team)
-    entries = await gateway.ledger.page(team, before=before, count=limit + 1)
-    return {"data": [entry_view(entry) for entry in entries[:limit]], "next_cursor": id_after(entries, limit)}
+) -> Response:
+    """Every movement of a team's money, newest first; a deleted team's too.
+
+    With `Accept: text/csv` one file of the whole span, oldest first, with the names of users and keys.
+    """
+    zone = (await gateway.accounts.any_team(team)).time_zone
+    from_ms = 0 if start is None else read_moment("from", start, zone)
+    to_ms = None if end is None else read_moment("to", end, zone)
+    if prefers(CSV, request.headers.get("accept", "")):
+        rows = await gateway.ledger.whole(team, from_ms=from_ms, to_ms=to_ms)
+        text = entries_csv(rows, await gateway.ledger.names(team))
+        return csv_file(f"ledger-{iso(rows[0].at_ms)[:10] if rows else 'empty'}.csv", text)
+    entries = await gateway.ledger.page(team, before=before, count=limit + 1, from_ms=from_ms, to_ms=to_ms)
+    page = {"data": [entry_view(entry) for entry in entries[:limit]], "next_cursor": id_after(entries, limit)}
+    return JSONResponse(page, headers=BY_ACCEPT)
 
 
 @router.get("/admin/audit", summary="Who did what")

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from app.api.csv_replies import AS_CSV
 from app.api.deps import Administrator, TheGateway
 from app.api.document_responses import refusals
 from app.api.strict_body import LONGEST_ID
-from app.api.v1.usage import AS_CSV, Daily, End, Start, usage_reply
+from app.api.v1.usage import Daily, End, Start, usage_reply
 from app.services.usage import Grouping
 from app.views.usage import UsageReport
 

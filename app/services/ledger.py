@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from app.domain.errors import Code, Conflict, NotFound
+from app.domain.errors import Code, Conflict, NotFound, invalid_at
 from app.domain.export_range import ExportRange
 from app.domain.ids import join_ref
 from app.domain.ledger import Correction, Entry
@@ -17,6 +17,9 @@ from app.store.ledger import Adjustment, LedgerStore
 from app.store.usage import UsageStore
 from app.store.verification import Verification
 
+MAX_ENTRIES = 20_000  # of one file: a few megabytes
+TOO_MUCH = "This is too much for one file; ask for fewer days, or use `filmgate export ledger`."
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -29,9 +32,29 @@ class Ledger:
     clock: StoreClock
     usage: UsageStore
 
-    async def page(self, team_id: str, *, before: str | None, count: int) -> list[Entry]:
-        """Up to `count` entries of a team, newest first, older than the entry with the id `before`."""
-        return await self.ledger.page(team_id, before=before, count=count)
+    async def page(
+        self, team_id: str, *, before: str | None, count: int, from_ms: int = 0, to_ms: int | None = None
+    ) -> list[Entry]:
+        """Up to `count` entries of a team, newest first, older than the entry with the id `before`.
+
+        Those from `from_ms` (inclusive) to `to_ms` (exclusive); `before` is an entry of the same span.
+        """
+        return await self.ledger.page(team_id, before=before, count=count, from_ms=from_ms, to_ms=to_ms)
+
+    async def whole(self, team_id: str, *, from_ms: int, to_ms: int | None) -> list[Entry]:
+        """Every entry of a team in that span, oldest first; Unprocessable when there are more than MAX_ENTRIES."""
+        found = []
+        async for _, entry in self.export(ExportRange(from_ms, to_ms), team=team_id):
+            found.append(entry)
+            if len(found) > MAX_ENTRIES:
+                raise invalid_at("/query/from", "out_of_range", TOO_MUCH)
+        return found
+
+    async def names(self, team_id: str) -> dict[str, str]:
+        """The names of a team's users and keys by their ids, deleted ones too."""
+        users = await self.accounts.users(team_id, deleted=True)
+        user_keys = await self.accounts.keys_of([user.id for user in users])
+        return {user.id: user.name for user in users} | {key.id: key.name for _, key in user_keys}
 
     async def export(self, span: ExportRange, *, team: str | None) -> AsyncIterator[tuple[str, Entry]]:
         """Team and entry of every movement in the span, of all teams or one: team by team, oldest first.

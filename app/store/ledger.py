@@ -90,11 +90,14 @@ class LedgerStore:
         """Every movement, oldest first."""
         return [entry async for entry in self.read(team)]
 
-    async def page(self, team: str, *, before: str | None, count: int) -> list[Entry]:
-        """Up to `count` movements, newest first, older than the entry with the id `before`."""
-        highest = "+" if before is None else f"({before}"
+    async def page(
+        self, team: str, *, before: str | None, count: int, from_ms: int = 0, to_ms: int | None = None
+    ) -> list[Entry]:
+        """Up to `count` movements of that time, newest first, older than the entry with the id `before`."""
+        newest = "+" if to_ms is None else str(max(0, to_ms - 1))
+        highest = newest if before is None else f"({before}"
         with store_errors():
-            rows = await self._redis.xrevrange(keys.ledger(team), max=highest, count=count)
+            rows = await self._redis.xrevrange(keys.ledger(team), max=highest, min=str(from_ms), count=count)
             return (await read_entries(self._redis, {team: rows}))[team]
 
     async def of_job(self, job: Job) -> list[Entry]:

@@ -1,5 +1,8 @@
 """Ledger entries, and lines of the audit log."""
 
+import csv
+import io
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
@@ -8,6 +11,7 @@ from app.domain.ledger import Correction, Entry
 from app.domain.money import format_usd
 from app.domain.times import iso
 from app.services.audit import Act, Verdict
+from app.views.cells import harmless
 from app.views.fields import Object, Time, Usd
 
 
@@ -102,6 +106,20 @@ def entry_view(entry: Entry) -> EntryView:
         "at": iso(entry.at_ms),
         "admitted_at": iso(entry.admitted_ms),
     }
+
+
+def entries_csv(entries: Iterable[Entry], names: Mapping[str, str]) -> str:
+    """The entries as CSV with a header line (RFC 4180); `names` has those of users and keys by their ids."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([*EntryView.__annotations__, "user_name", "key_name"])
+    for entry in entries:
+        view = entry_view(entry)
+        named = [names.get(entry.user, ""), names.get(entry.key, "")]
+        free = harmless(entry.reason)  # what people wrote; amounts may begin with a minus
+        cells = [free if column == "reason" else value for column, value in view.items()]
+        writer.writerow(["" if cell is None else cell for cell in [*cells, *map(harmless, named)]])
+    return out.getvalue()
 
 
 def act_view(act: Act) -> ActView:

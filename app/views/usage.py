@@ -9,9 +9,8 @@ from typing_extensions import TypedDict
 from app.domain.money import format_usd
 from app.domain.times import iso
 from app.services.usage import Grouping, Report, Sums, UsageGroup
+from app.views.cells import harmless
 from app.views.fields import Time, Usd
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets run a cell that begins so (OWASP, CSV injection)
 
 
 class SumsView(TypedDict):
@@ -97,7 +96,7 @@ def csv_text(report: Report) -> str:
     for row in report.rows:
         numbers = sums_view(row.sums)
         view = row_view(row, report.group_by)
-        texts = [_harmless(str(text)) for column, text in view.items() if column not in numbers]
+        texts = [harmless(str(text)) for column, text in view.items() if column not in numbers]
         writer.writerow([*texts, *numbers.values()])
     return out.getvalue()
 
@@ -109,8 +108,3 @@ def _columns(report: Report) -> list[str]:
     own = of_teams if by is Grouping.TEAM else [by.value]
     named = ["name"] if by in {Grouping.USER, Grouping.KEY} else []
     return list(dict.fromkeys([*before, *own, *named]))
-
-
-def _harmless(text: str) -> str:
-    """Text that a spreadsheet shows instead of running it."""
-    return f"'{text}" if text.startswith(FORMULA) else text

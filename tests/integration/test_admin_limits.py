@@ -1,5 +1,7 @@
 """Limits, raises, credits and corrections over the admin API."""
 
+import csv
+import io
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from app.store import keys
 from tests.integration.admin import Administrator
 from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.pipeline import Pipeline
-from tests.support.stack import Stack
+from tests.support.stack import ADMIN_KEY, Stack
 
 pytestmark = pytest.mark.anyio
 
@@ -194,3 +196,29 @@ async def test_the_ledger_is_read_in_pages(admin: Administrator, stack: Stack) -
         cursor = {"cursor": page["next_cursor"]}
     assert found == ["5.00", "4.00", "3.00", "2.00", "1.00"]
     assert_problem(await admin.call("GET", "ledger", team="team_" + "0" * 32), 404, "not_found")
+
+
+async def test_the_ledger_of_a_span_is_a_file_with_names(admin: Administrator, pipeline: Pipeline) -> None:
+    """Oldest first, whoever moved the money by name, also in a span; what people wrote runs in no spreadsheet."""
+    stack, job = pipeline.stack, await pipeline.ended()
+    books, team = pipeline.gateway.ledger, pipeline.team
+    await books.correct("test", team, micro=-400_000, reason="=1+1")
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Accept": "text/csv"}
+
+    async def file(**query: str) -> list[dict[str, str]]:
+        reply = await stack.api.get("/v1/admin/ledger", params={"team": team, **query}, headers=headers)
+        assert reply.status_code == 200, reply.text
+        assert reply.headers["content-disposition"].startswith('attachment; filename="ledger-')
+        return list(csv.DictReader(io.StringIO(reply.text)))
+
+    rows = await file()
+    assert [row["type"] for row in rows] == ["reserve", "settle", "correction"]
+    assert [row["job"] for row in rows] == [job.id, job.id, ""]
+    assert {row["user_name"] for row in rows[:2]} == {"tester"}
+    assert (rows[2]["amount_usd"], rows[2]["reason"], rows[2]["user_name"]) == ("-0.40", "'=1+1", "")
+    newest = [entry["id"] for entry in (await admin.done("GET", "ledger", team=team))["data"]]
+    assert newest == [row["id"] for row in reversed(rows)]
+    assert await file(to="2026-01-01") == []
+    assert (await admin.done("GET", "ledger", team=team, to="2026-01-01"))["data"] == []
+    assert await file(**{"from": "2026-01-01", "to": "2999-01-01"}) == rows
+    assert_problem(await admin.call("GET", "ledger", team=team, to="yesterday"), 422, "not_a_time")

@@ -6,19 +6,16 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from app.api.accept import prefers
+from app.api.csv_replies import AS_CSV, BY_ACCEPT, CSV, csv_file
 from app.api.deps import CurrentCaller, TheGateway
-from app.api.document_responses import Answers
 from app.api.moments import LONGEST_TIME
 from app.domain.times import iso
 from app.services.usage import Grouping, Report
 from app.views.usage import UsageReport, csv_text, report_view
 
-CSV = "text/csv"
-HEADERS = {"Vary": "Accept"}
 router = APIRouter(prefix="/v1", tags=["account"])
 
 
-AS_CSV: Answers = {200: {"content": {CSV: {"schema": {"type": "string"}}}}}
 Start = Annotated[
     str | None, Query(alias="from", max_length=LONGEST_TIME, description="By default the first of the month")
 ]
@@ -48,8 +45,7 @@ async def read_usage(
 def usage_reply(request: Request, report: Report) -> Response:
     """The report as JSON, or as a file of CSV where the request prefers that."""
     if not prefers(CSV, request.headers.get("accept", "")):
-        return JSONResponse(report_view(report), headers=HEADERS)
+        return JSONResponse(report_view(report), headers=BY_ACCEPT)
     daily = "-daily" if report.daily else ""
     name = f"usage-{iso(report.span.from_ms)[:10]}-by-{report.group_by.value}{daily}.csv"
-    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(csv_text(report), headers=headers, media_type=CSV)
+    return csv_file(name, csv_text(report))

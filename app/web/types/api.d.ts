@@ -873,6 +873,8 @@ export interface paths {
         /**
          * A team's ledger
          * @description Every movement of a team's money, newest first; a deleted team's too.
+         *
+         *     With `Accept: text/csv` one file of the whole span, oldest first, with the names of users and keys.
          */
         get: operations["read_ledger"];
         put?: never;
@@ -7567,6 +7569,10 @@ export interface operations {
             query: {
                 /** @example team_01kb3x9d1n5v7q2f8m4c6t0e3r */
                 team: string;
+                /** @description By default the beginning */
+                from?: string | null;
+                /** @description Exclusive; by default the end */
+                to?: string | null;
                 /** @example 10 */
                 limit?: number;
                 cursor?: string | null;
@@ -7590,6 +7596,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LedgerPage"];
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["BadRequest"];

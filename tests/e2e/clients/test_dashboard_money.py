@@ -3,7 +3,7 @@
 import asyncio
 import csv
 import io
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
+MINUS = "\N{MINUS SIGN}"
 OTHERS = 20  # as many as a page of users has
 
 
@@ -48,11 +49,11 @@ async def make_a_clip(customers: Customers, key: str) -> None:
 
 
 async def new_team(customers: Customers, name: str) -> tuple[str, str]:
-    """A key of Ada, who may spend $50 a month and see the team's other users; and today's date."""
+    """A key of Ada, who may spend $2 a month and see the team's other users; and today's date."""
     async with own_gateway(customers) as gateway:
         people = gateway.administration
         team = await people.add_team("test", name=name)
-        limits = [Limit(Unit.JOBS, Window.DAY, 100), Limit(Unit.USD, Window.MONTH, 50 * DOLLARS)]
+        limits = [Limit(Unit.JOBS, Window.DAY, 100), Limit(Unit.USD, Window.MONTH, 2 * DOLLARS)]
         user = await people.add_user("test", team=team.id, name="Ada", limits=limits)
         for number in range(OTHERS):
             await people.add_user("test", team=team.id, name=f"Other {number}")
@@ -61,7 +62,7 @@ async def new_team(customers: Customers, name: str) -> tuple[str, str]:
 
 
 async def test_money_shows_what_is_left_what_was_spent_on_which_day_and_by_whom(customers: Customers) -> None:
-    """A limit of $50 a month, one clip of $1.40: budget, chart, table, CSV; the team's users; all teams."""
+    """A limit of $2 a month, one clip of $1.40: budget, chart, table, CSV; the team's users; all teams."""
     team_name = new_id("money")
     key, today = await new_team(customers, team_name)
     async with new_page(trusting(customers)) as page:
@@ -83,9 +84,11 @@ async def test_money_shows_what_is_left_what_was_spent_on_which_day_and_by_whom(
         await expect(row).to_contain_text(f"{date.fromisoformat(today):%-d %B}")
         assert "$1.40" in await row.locator("td").all_text_contents()
         budget = page.locator(".budget").first
-        await expect(budget).to_contain_text("Your $50.00 a month")
-        await expect(budget).to_contain_text("$48.60 left this month")
-        await expect(page.locator(".limit")).to_contain_text("$48.60 left this monthof your $50.00 a month")
+        await expect(budget).to_contain_text("Your $2.00 a month")
+        await expect(budget).to_contain_text("$0.60 left this month")
+        await expect(budget).to_contain_text("More than half is used or held.")
+        await expect(budget.locator(".bar i")).to_have_count(2)
+        await expect(page.locator(".limit")).to_contain_text("$0.60 left this monthof your $2.00 a month")
         await assert_accessible(page, "money with usage")
         await assert_file(page, usage, today)
         await usage.get_by_role("radio", name="User").check()
@@ -96,13 +99,75 @@ async def test_money_shows_what_is_left_what_was_spent_on_which_day_and_by_whom(
         await expect(others).to_have_count(OTHERS)
         await page.get_by_role("button", name="Show more users").click()
         await expect(others).to_have_count(OTHERS + 1)
-        await expect(others.filter(has_text="Ada")).to_contain_text("$48.60 left this month of $50.00 a month")
+        await expect(others.filter(has_text="Ada")).to_contain_text("$0.60 left this month of $2.00 a month")
+        await assert_every_measure(usage, today, ["Day", "Model", "User", "Key"])
         await page.get_by_role("button", name="Sign out").click()
 
         await give_key(page, ADMIN_KEY)
-        await usage.get_by_role("radio", name="Team").check()
+        await usage.get_by_role("radio", name="Team", exact=True).check()
         await expect(usage.locator("tbody tr", has_text=team_name)).to_contain_text("$1.40")
-        assert await page.get_by_role("region", name="Budgets").count() == 0
+        await see_a_team(page, team_name, today)
+
+
+async def assert_every_measure(usage: Locator, today: str, groups: list[str]) -> None:
+    """One clip of $1.40 and five seconds in every grouping, and by every measure in the chart and its bars."""
+    for group in groups:
+        await usage.get_by_role("radio", name=group, exact=True).check()
+        row = usage.locator("tbody tr")
+        await expect(usage.locator("thead th").first).to_have_text(group)
+        await expect(row).to_have_count(1)
+        assert (await row.locator("td").all_text_contents())[-3:] == ["$1.40", "1", "5"]
+        await expect(row.locator(".sums-share")).to_have_count(int(group != "Day"))
+    for measure, amount in (("Jobs", "1 job"), ("Seconds", "5 s"), ("Dollars", "$1.40")):
+        await usage.get_by_role("radio", name=measure, exact=True).check()
+        await expect(usage.locator(f"[data-day='{today}'] title")).to_contain_text(f": {amount}, ")
+        assert amount in (await usage.locator("svg[role=img]").get_attribute("aria-label") or "")
+
+
+async def see_a_team(page: Page, team_name: str, today: str) -> None:
+    """One team for the administrator: its usage, its users, its ledger; a credit, a correction, the file."""
+    await page.get_by_label("Whose").select_option(team_name)
+    usage = page.get_by_role("region", name="Usage", exact=True)
+    await expect(usage.get_by_role("heading")).to_have_text(f"Usage of {team_name}")
+    await assert_every_measure(usage, today, ["Model", "Key"])
+    await expect(page.get_by_role("region", name="Budgets")).to_contain_text("no limit of its own")
+    await expect(page.locator(".people > li")).to_have_count(OTHERS)
+    ledger = page.get_by_role("region", name="Ledger", exact=True)
+    lines = ledger.locator("tbody tr")
+    await expect(lines).to_have_count(2)
+    await expect(lines.first).to_contain_text("Charged")
+    await expect(lines.last).to_contain_text("Set aside")
+    await expect(lines.first).to_contain_text("Ada")
+    job = await lines.first.get_by_role("link").get_attribute("href")
+    assert job is not None
+
+    await ledger.get_by_role("button", name="Credit …").click()
+    await page.get_by_label("Dollars that the team may spend more").fill("25.00")
+    await page.get_by_label("Reason").fill("spring campaign")
+    await assert_accessible(page, "a credit")
+    await page.get_by_role("button", name="Go on").click()
+    credit = page.get_by_role("button", name="Credit it")
+    await page.get_by_label("Type 25.00 to confirm").fill("2500")
+    await expect(credit).to_have_attribute("aria-disabled", "true")
+    await page.get_by_label("Type 25.00 to confirm").fill("25.00")
+    await credit.click()
+    await expect(lines.first).to_contain_text("Creditedspring campaign+$25.00administrator")
+
+    await ledger.get_by_role("button", name="Correct …").click()
+    await page.get_by_label("Job", exact=True).fill(job.rpartition("/")[2])
+    await page.get_by_label("Dollars that it really cost").fill("0.70")
+    await page.get_by_label("Reason").fill("fal gave half back")
+    await page.get_by_role("button", name="Go on").click()
+    await page.get_by_label("Type 0.70 to confirm").fill("0.70")
+    await page.get_by_role("button", name="Correct it").click()
+    await expect(lines.first).to_contain_text(f"Correctedfal gave half back{MINUS}$0.70Ada")
+    await assert_accessible(page, "a team's money")
+    await page.get_by_label("Span").select_option("This month")
+    await page.wait_for_url("**&ledger=month")
+    await expect(lines).to_have_count(4)
+    rows = await saved_rows(page, ledger, "ledger-")
+    assert [row["type"] for row in rows] == ["reserve", "settle", "credit", "correction"]
+    assert {row["user_name"] for row in rows} == {"Ada", ""}
 
 
 async def test_a_key_that_may_not_read_usage_sees_why_and_its_limits_all_the_same(customers: Customers) -> None:
@@ -121,13 +186,20 @@ async def test_a_key_that_may_not_read_usage_sees_why_and_its_limits_all_the_sam
         await assert_accessible(page, "money without usage to see")
 
 
+async def saved_rows(page: Page, part: Locator, name: str) -> list[dict[str, str]]:
+    """The rows of the file of CSV that the button saves."""
+    async with page.expect_download() as saving:
+        await part.get_by_role("button", name="Download CSV").click()
+    saved = await saving.value
+    assert saved.suggested_filename.startswith(name)
+    text = await asyncio.to_thread(Path(await saved.path()).read_text, "utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
 async def assert_file(page: Page, usage: Locator, today: str) -> None:
     """The button saves the table as it is shown."""
-    async with page.expect_download() as saving:
-        await usage.get_by_role("button", name="Download CSV").click()
-    saved = await saving.value
-    assert saved.suggested_filename.endswith("-by-day.csv")
-    text = await asyncio.to_thread(Path(await saved.path()).read_text, "utf-8")
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = await saved_rows(
+        page, usage, f"usage-{(date.fromisoformat(today) - timedelta(days=6)).isoformat()}-by-day"
+    )
     assert [one["day"] for one in rows] == [today]
     assert {rows[0]["spent_usd"], rows[0]["held_usd"]} == {"1.40", "0.00"}

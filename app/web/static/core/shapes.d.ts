@@ -25,6 +25,7 @@ export type Team = Schemas["TeamView"];
 export type Key = Schemas["KeyView"];
 export type Invitation = Schemas["InvitationView"];
 export type Overview = Schemas["OverviewView"];
+export type Entry = Schemas["EntryView"];
 export type Act = Schemas["ActView"];
 export type Endpoint = Schemas["EndpointView"];
 export type NewEndpoint = Schemas["NewEndpointView"];

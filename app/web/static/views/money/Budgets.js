@@ -1,3 +1,4 @@
+import { get } from "../../core/api.js";
 import { html, useEffect, useState } from "../../core/html.js";
 import { persist } from "../../core/retry.js";
 import { me, refreshMe } from "../../core/session.js";
@@ -7,6 +8,7 @@ import { Button } from "../../ui/Button.js";
 import { Empty } from "../../ui/Empty.js";
 import { Notice } from "../../ui/Notice.js";
 import { Spinner } from "../../ui/Spinner.js";
+import { Unread, useReading } from "../admin/reading.js";
 import { byTightness, momentWords } from "./report.js";
 
 /** @typedef {import("../../core/shapes.js").LimitState} LimitState */
@@ -33,7 +35,36 @@ function Own({ limits }) {
   if (!limits.length) {
     return html`<div class="panel"><${Empty} icon="money" title="No limits" text="Nothing limits what you spend. An administrator can set a limit for you or for your team." /></div>`;
   }
-  return html`<ul class="budgets">${byTightness(limits).map((limit) => html`<${Budget} key=${`${limit.owner} ${limit.unit} ${limit.window}`} limit=${limit} />`)}</ul>`;
+  return html`<${Cards} limits=${limits} /><p class="note">${TOLD} the team's webhook endpoints are told, and whoever follows its events.</p>`;
+}
+
+/** The limits of one team, or of the whole gateway, for an administrator. @param {{team: {id: string, name: string} | null}} props */
+export function BudgetsOf({ team }) {
+  const path = team ? `admin/teams/${team.id}` : "admin";
+  const { value, fault, again } = useReading((signal) => get(`${path}/limits`, { signal }), [path]);
+  const change = team ? `/admin/people?team=${team.id}` : "/admin/limits";
+  const limits = value && value.data.map((/** @type {any} */ one) => ({ ...one, ...one.state, owner: team ? "team" : "gateway" }));
+  return html`<section aria-label="Budgets" class="stack">
+    <div class="row money-head"><h2>${team ? `Budgets of ${team.name}` : "Budgets of the whole gateway"}</h2><span class="push"><${Button} href=${change}>Change the limits</${Button}></span></div>
+    ${!limits && html`<${Unread} fault=${fault} again=${again} label="Reading the limits" />`}
+    ${limits && (limits.length
+      ? html`<${Cards} limits=${limits} /><p class="note">${TOLD} ${team ? "the team's webhook endpoints are told, and whoever follows its events." : "an alarm is raised."}</p>`
+      : html`<p class="note">${team ? "The team has no limit of its own: its users' and the gateway's count." : "Nothing limits all teams together: their own limits count."}</p>`)}
+  </section>`;
+}
+
+const TOLD = "At 50, 80 and 100 % of a limit in dollars";
+const MARKS = [0.5, 0.8];
+
+/** @param {{limits: LimitState[]}} props */
+const Cards = ({ limits }) => html`<ul class="budgets">${byTightness(limits).map((limit) => html`<${Budget} key=${`${limit.owner} ${limit.unit} ${limit.window}`} limit=${limit} />`)}</ul>`;
+
+/** How far a budget is gone, where somebody is told; empty below the half. @param {LimitState} limit @returns {[string, string]} */
+function alertOf(limit) {
+  const gone = share(limit);
+  if (limit.unit !== "usd" || gone < MARKS[0]) return ["", ""];
+  if (gone >= 1) return ["bad", limit.resets_at ? "Used up: nothing can be made until it begins anew." : "Used up: nothing can be made until somebody raises it."];
+  return gone >= MARKS[1] ? ["hold", "More than 80 % is used or held."] : ["", "More than half is used or held."];
 }
 
 /** @param {string} text */
@@ -42,10 +73,12 @@ const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 /** @param {{limit: LimitState}} props */
 function Budget({ limit }) {
   const { unit, window, owner, used, held, left, resets_at: resets } = limit;
+  const [tone, alert] = alertOf(limit);
   return html`<li class="panel budget numbers">
     <h3>${capital(ownerWords(owner))} ${limitWords(limit)}</h3>
     <p class="budget-left"><b>${amountWords(unit, left)}</b> left ${windowWords(window)}</p>
     <${LimitBar} limit=${limit} />
+    ${alert && html`<p class="budget-alert ${tone}">${alert}</p>`}
     <p class="note">${amountWords(unit, used)} used, ${amountWords(unit, held)} held</p>
     <p class="note">${resets ? html`Begins anew on <time datetime=${resets}>${momentWords(resets)}</time>` : "Does not begin anew"}</p>
   </li>`;
@@ -56,5 +89,5 @@ export function LimitBar({ limit, whose = ownerWords(limit.owner) }) {
   const amount = Number(limit.amount);
   const held = amount > 0 ? Math.min(share(limit), Number(limit.held) / amount) : 0;
   const label = `${Math.round(share(limit) * 100)} % of ${whose} ${limitWords(limit)} is used or held`;
-  return html`<${Bar} used=${Math.max(0, share(limit) - held)} held=${held} label=${label} />`;
+  return html`<${Bar} used=${Math.max(0, share(limit) - held)} held=${held} label=${label} marks=${limit.unit === "usd" ? MARKS : undefined} />`;
 }

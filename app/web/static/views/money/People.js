@@ -14,15 +14,15 @@ const PAGE = 20;
 /** @type {{people: UserLimits[], cursor: string | null, whole: boolean, busy: boolean, fault: string}} */
 const NOTHING = { people: [], cursor: null, whole: false, busy: true, fault: "" };
 
-/** The team's users with their own limits, a page at a time. */
-export function People() {
+/** The team's users with their own limits, a page at a time. `path`: where they are read. @param {{path?: string}} props */
+export function People({ path: root = "team/users" }) {
   const [found, setFound] = useState(NOTHING);
   const shown = useRef(/** @type {AbortController | null} */ (null));
   /** @param {typeof NOTHING} now */
   const read = async (now) => {
     const { signal } = shown.current ?? new AbortController();
     setFound({ ...now, busy: true, fault: "" });
-    const path = `team/users?limit=${PAGE}${now.cursor ? `&cursor=${encodeURIComponent(now.cursor)}` : ""}`;
+    const path = `${root}?limit=${PAGE}${now.cursor ? `&cursor=${encodeURIComponent(now.cursor)}` : ""}`;
     try {
       const page = await persist(() => get(path, { signal }), signal);
       if (page) setFound({ people: [...now.people, ...page.data], cursor: page.next_cursor, whole: !page.has_more, busy: false, fault: "" });
@@ -35,12 +35,13 @@ export function People() {
     shown.current = mine;
     read(NOTHING);
     return () => mine.abort();
-  }, []);
+  }, [root]);
   const { people, whole, busy, fault } = found;
   return html`<section aria-label="The team's users" class="stack">
     <h2>The team's users</h2>
     ${people.length > 0 && html`<ul class="panel people numbers">${people.map((user) => html`<${Person} key=${user.id} user=${user} />`)}</ul>`}
     ${fault && html`<${Notice} tone="bad" actions=${html`<${Button} onPress=${() => read(found)}>Try again</${Button}>`}>${fault}</${Notice}>`}
+    ${whole && !people.length && html`<p class="note">Nobody is in the team.</p>`}
     ${busy && !people.length && html`<div class="money-wait"><${Spinner} label="Reading the users" /></div>`}
     ${!whole && !fault && people.length > 0 && html`<div class="row"><${Button} busy=${busy} onPress=${() => read(found)}>Show more users</${Button}></div>`}
   </section>`;

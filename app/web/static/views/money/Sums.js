@@ -15,23 +15,24 @@ function nameOf(row, group) {
   return group === "day" ? dayWords(own) : row.name || own;
 }
 
-/** A report as a table, with its total. @param {{report: import("./report.js").Report}} props */
-export function Sums({ report: { data, total, group_by: group, time_zone: zone } }) {
+/** A report as a table, with its total; a bar for each row's share. @param {{report: import("./report.js").Report, measure: import("./report.js").Measure}} props */
+export function Sums({ report: { data, total, group_by: group, time_zone: zone }, measure }) {
+  /** @param {Row} row */
+  const size = (row) => measure.spent(row) + measure.held(row);
   const teams = zone === null && group !== "team"; // a row for each team
-  const rows = group === "day" ? data.toReversed() : data.toSorted((one, other) => dearness(other) - dearness(one));
+  const rows = group === "day" ? data.toReversed() : data.toSorted((one, other) => size(other) - size(one));
+  const held = rows.some(({ held_usd: amount }) => Number(amount) !== 0); // else the column says nothing
+  const most = Math.max(...rows.map(size));
   return html`<div class="table-scroll" tabindex="0" role="region" aria-label="Table of the usage"><table class="table sums">
     <caption class="unseen">Usage by ${TITLES[group].toLowerCase()}</caption>
     <thead><tr><th scope="col">${TITLES[group]}</th>${teams && html`<th scope="col">Team</th>`}
-      <th scope="col" class="number">Spent</th><th scope="col" class="number">Held</th><th scope="col" class="number">Jobs</th><th scope="col" class="number">Seconds</th></tr></thead>
+      <th scope="col" class="number">Spent</th>${held && html`<th scope="col" class="number">Held</th>`}<th scope="col" class="number">Jobs</th><th scope="col" class="number">Seconds</th></tr></thead>
     <tbody>${rows.map((row) => html`<tr key=${`${row.team} ${row.day} ${row.model} ${row.user} ${row.key}`}>
-      <th scope="row">${nameOf(row, group)}</th>${teams && html`<td>${row.team_name}</td>`}<${Numbers} sums=${row} /></tr>`)}</tbody>
-    <tfoot><tr><th scope="row">Total</th>${teams && html`<td></td>`}<${Numbers} sums=${total} /></tr></tfoot>
+      <th scope="row">${nameOf(row, group)}${group !== "day" && most > 0 && html`<span class="sums-share" style=${{ width: `${Math.max(0, size(row) / most) * 100}%` }}></span>`}</th>${teams && html`<td>${row.team_name}</td>`}<${Numbers} sums=${row} held=${held} /></tr>`)}</tbody>
+    <tfoot><tr><th scope="row">Total</th>${teams && html`<td></td>`}<${Numbers} sums=${total} held=${held} /></tr></tfoot>
   </table></div>`;
 }
 
-/** @param {Row} row */
-const dearness = ({ spent_usd: spent, held_usd: held }) => Number(spent) + Number(held);
-
-/** @param {{sums: {spent_usd: string, held_usd: string, jobs: number, video_seconds: number}}} props */
-const Numbers = ({ sums }) => html`<td class="number">${dollars(sums.spent_usd)}</td><td class="number">${dollars(sums.held_usd)}</td>
+/** @param {{sums: {spent_usd: string, held_usd: string, jobs: number, video_seconds: number}, held: boolean}} props */
+const Numbers = ({ sums, held }) => html`<td class="number">${dollars(sums.spent_usd)}</td>${held && html`<td class="number">${dollars(sums.held_usd)}</td>`}
   <td class="number">${sums.jobs}</td><td class="number">${sums.video_seconds}</td>`;
