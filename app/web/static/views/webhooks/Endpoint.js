@@ -16,6 +16,7 @@ import { Time } from "../../ui/Time.js";
 import { toast } from "../../ui/Toast.js";
 import { Form, Once } from "../admin/Form.js";
 import { Unread, useReading } from "../admin/reading.js";
+import { Address } from "./Address.js";
 import { Change } from "./Change.js";
 import { Log } from "./Log.js";
 import { Test } from "./Test.js";
@@ -37,7 +38,7 @@ export function Endpoint({ where, id, query }) {
   const [words, tone] = standing(value);
   return html`<div class="stack">
     <header class="hook-head">${back}
-      <h2>${value.url}</h2>
+      <h2><${Address} url=${value.url} /></h2>
       <p class="row"><${Badge} tone="dot ${tone}">${words}</${Badge}>${value.description && html`<span>${value.description}</span>`}<span class="note">added <${Time} at=${value.created_at} /></span></p>
       ${may("team:admin") && html`<${Actions} where=${where} endpoint=${value} onChange=${again} />`}
     </header>

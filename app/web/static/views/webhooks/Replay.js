@@ -1,6 +1,5 @@
 import { post, serverNow } from "../../core/api.js";
 import { html, useState } from "../../core/html.js";
-import { plural } from "../../core/words.js";
 import { Field } from "../../ui/Field.js";
 import { Segments } from "../../ui/Segments.js";
 import { toast } from "../../ui/Toast.js";
@@ -34,7 +33,7 @@ export function Replay({ where, id, onDone, onClose }) {
       skipped += done.skipped;
       cursor = done.next_cursor;
     } while (cursor);
-    const left = skipped ? ` ${plural(skipped, "delivery").replace(/deliverys/, "deliveries")} of them on the way already, or without an active endpoint.` : "";
+    const left = skipped ? ` ${skipped === 1 ? "One was" : `${skipped} were`} left out: on the way already.` : "";
     toast(sent ? `${sent === 1 ? "One is" : `${sent} are`} sent again.${left}` : `There was nothing to send again in this time.${left}`, { tone: sent ? "good" : "" });
     await onDone();
     onClose();

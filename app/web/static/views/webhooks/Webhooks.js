@@ -9,6 +9,7 @@ import { Empty } from "../../ui/Empty.js";
 import { Notice } from "../../ui/Notice.js";
 import { Time } from "../../ui/Time.js";
 import { Unread, useReading } from "../admin/reading.js";
+import { Address } from "./Address.js";
 import { Change } from "./Change.js";
 import { Endpoint } from "./Endpoint.js";
 import { pageOf } from "./where.js";
@@ -44,7 +45,7 @@ function Line({ where, endpoint }) {
   const { id, url, description, events, models, failing_since: failing, disabled_at: disabled, paused_at: paused } = endpoint;
   const since = disabled ?? paused ?? failing;
   return html`<li class="hook">
-    <div><a class="hook-url" href=${pageOf(where, id)}>${url}</a>
+    <div><a class="hook-url" href=${pageOf(where, id)}><${Address} url=${url} /></a>
       <p class="note">${description && html`<b>${description}</b> · `}${events.join(", ")}${models && ` · ${plural(models.length, "model")}`}</p></div>
     <p class="hook-state"><${Badge} tone="dot ${tone}">${words}</${Badge}>${since && html`<span class="note">since <${Time} at=${since} /></span>`}</p>
   </li>`;
