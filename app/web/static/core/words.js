@@ -95,6 +95,13 @@ export const limitWords = ({ unit, window, amount }) => `${amountWords(unit, amo
 /** `this month`. @param {string} window */
 export const windowWords = (window) => LEFT_IN[window] ?? window;
 
+/** What is used of a limit: `$3.00 used, $1.40 held`; of one on present jobs how many there are. @param {{unit: string, window: string, used: string | number, held: string | number}} limit */
+export function usedWords({ unit, window, used, held }) {
+  if (window === "concurrent") return `${amountWords(unit, held)} under way`;
+  if (window === "queued") return `${amountWords(unit, held)} waiting`;
+  return `${amountWords(unit, used)} used, ${amountWords(unit, held)} held`;
+}
+
 /** Whose limit: `your`, `the team's`, `the gateway's`. @param {string} owner */
 export function ownerWords(owner) {
   const kind = owner.replace(/[:_].*/, "");

@@ -1,6 +1,6 @@
 import { get, put } from "../../core/api.js";
 import { html, useState } from "../../core/html.js";
-import { amountWords, limitWords, windowWords } from "../../core/words.js";
+import { amountWords, limitWords, usedWords, windowWords } from "../../core/words.js";
 import { Bar } from "../../ui/Bar.js";
 import { Button } from "../../ui/Button.js";
 import { Field } from "../../ui/Field.js";
@@ -23,8 +23,8 @@ export function LimitList({ limits, none }) {
     const part = (/** @type {string | number} */ one) => (whole > 0 ? Number(one) / whole : 1);
     return html`<li key="${unit}-${window}">
       <div class="row"><b>${limitWords(limit)}</b><span class="push">${amountWords(unit, left)} left ${windowWords(window)}</span></div>
-      <${Bar} used=${part(used)} held=${part(held)} label="${amountWords(unit, used)} used, ${amountWords(unit, held)} held" />
-      <p class="note">${amountWords(unit, used)} used, ${amountWords(unit, held)} held${resets && html`; begins anew <${Time} at=${resets} />`}</p>
+      <${Bar} used=${part(used)} held=${part(held)} label=${usedWords(limit)} />
+      <p class="note">${usedWords(limit)}${resets && html`; begins anew <${Time} at=${resets} />`}</p>
       ${rule?.raised_until && html`<p class="note raised">Raised from ${amountWords(unit, rule.amount)}; it ends <${Time} at=${rule.raised_until} /></p>`}
     </li>`;
   })}</ul>`;

@@ -2,7 +2,7 @@ import { get } from "../../core/api.js";
 import { html, useEffect, useState } from "../../core/html.js";
 import { persist } from "../../core/retry.js";
 import { me, refreshMe } from "../../core/session.js";
-import { amountWords, limitWords, ownerWords, share, windowWords } from "../../core/words.js";
+import { amountWords, limitWords, ownerWords, share, usedWords, windowWords } from "../../core/words.js";
 import { Bar } from "../../ui/Bar.js";
 import { Button } from "../../ui/Button.js";
 import { Empty } from "../../ui/Empty.js";
@@ -10,6 +10,8 @@ import { Notice } from "../../ui/Notice.js";
 import { Spinner } from "../../ui/Spinner.js";
 import { Unread, useReading } from "../admin/reading.js";
 import { byTightness, momentWords } from "./report.js";
+
+const PRESENT = new Set(["concurrent", "queued"]); // windows that count what there is now
 
 /** @typedef {import("../../core/shapes.js").LimitState} LimitState */
 
@@ -72,15 +74,15 @@ const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** @param {{limit: LimitState}} props */
 function Budget({ limit }) {
-  const { unit, window, owner, used, held, left, resets_at: resets } = limit;
+  const { unit, window, owner, left, resets_at: resets } = limit;
   const [tone, alert] = alertOf(limit);
   return html`<li class="panel budget numbers">
     <h3>${capital(ownerWords(owner))} ${limitWords(limit)}</h3>
     <p class="budget-left"><b>${amountWords(unit, left)}</b> left ${windowWords(window)}</p>
     <${LimitBar} limit=${limit} />
     ${alert && html`<p class="budget-alert ${tone}">${alert}</p>`}
-    <p class="note">${amountWords(unit, used)} used, ${amountWords(unit, held)} held</p>
-    <p class="note">${resets ? html`Begins anew on <time datetime=${resets}>${momentWords(resets)}</time>` : "Does not begin anew"}</p>
+    <p class="note">${usedWords(limit)}</p>
+    <p class="note">${PRESENT.has(window) ? "Each counts until it ends" : resets ? html`Begins anew on <time datetime=${resets}>${momentWords(resets)}</time>` : "Does not begin anew"}</p>
   </li>`;
 }
 

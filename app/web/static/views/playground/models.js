@@ -1,7 +1,7 @@
 // The choice of a model: what each takes, what the usual clip costs, and why one cannot be had.
 
 import { html, useState } from "../../core/html.js";
-import { models } from "../../core/models.js";
+import { modelName, models } from "../../core/models.js";
 import { dollars } from "../../core/words.js";
 import { Badge } from "../../ui/Badge.js";
 import { Dialog } from "../../ui/Dialog.js";
@@ -65,7 +65,7 @@ export function ModelChoice() {
   if (!one) return null;
   return html`<div class="field"><span class="like-label" id="model-label">Model</span>
     <button type="button" id="model" class="model-button" aria-haspopup="dialog" aria-describedby="model-label" onClick=${() => setOpen(true)}>
-      <span><b>${one.title}</b><${Takes} one=${one} /></span>
+      <span><b>${modelName(one.id)}</b><${Takes} one=${one} /></span>
       <span class="model-price numbers">${usualPrice(one)}</span><${Icon} name="chevron" />
     </button>
     ${remark(one) && html`<p class="note">${remark(one)}</p>`}
