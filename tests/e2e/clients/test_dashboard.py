@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import Route, expect
 
 from app.domain.limits import Limit, Unit, Window
+from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
 from tests.e2e.clients.visitors import give_key, sign_in, trusting
@@ -64,6 +65,7 @@ async def test_from_the_first_visit_to_a_clip_that_plays(customers: Customers) -
         for number in range(2):
             await ready.nth(number).get_by_role("button", name="Compare", exact=True).click()
         await page.get_by_text("Both were made from the same input.").wait_for()
+        await assert_accessible(page, "two clips side by side")
         await page.keyboard.press("Escape")
         await page.get_by_role("button", name="Sign out").click()
         await page.locator("#key").wait_for()

@@ -22,6 +22,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 WIDTHS = (320, 1440, 2560, 3840)
 MOST_SHIFT = 0.1  # what people do not notice, by the web's own measure
+ODD = ("javascript:alert(1)", "data:text/html,<script>alert(1)</script>", "file:///etc/hostname")
+SCHEMES = tuple(url.partition(":")[0] + ":" for url in ODD)
+ADDRESSES = """() => [...document.querySelectorAll('[href], [src], [poster]')].flatMap(
+    one => ['href', 'src', 'poster'].map(name => (one.getAttribute(name) ?? '').trim().toLowerCase())
+)"""
 HUGE = 100_000_000  # bytes
 SHIFT = """() => new Promise(done => {
     let sum = 0;
@@ -130,6 +135,7 @@ async def test_the_keyboard_alone_goes_everywhere_and_nothing_jumps(customers: C
         await expect(page.locator("dialog")).to_contain_text("Back to the list")
         await expect(page.locator("dialog")).not_to_contain_text("Administration")
         await page.keyboard.press("Escape")
+        await expect(page.locator("dialog")).to_have_count(0)
         await page.keyboard.press("u")
         await page.locator(f"[data-job={first}]").wait_for()
 
@@ -198,3 +204,37 @@ async def test_a_wrong_clock_and_a_huge_picture_confuse_nobody(customers: Custom
         assert [url for url in sent if url.endswith("/v1/files")] == []
         await page.get_by_role("link", name="Jobs", exact=True).click()
         await expect(page.locator(".card time")).to_have_text("just now")
+
+
+async def test_a_clip_whose_address_is_none_of_the_web_is_neither_played_nor_linked(customers: Customers) -> None:
+    """No link, picture, clip or poster has such an address, in the list and on the job's page."""
+    job = await one_job(customers, customers.key)
+
+    def with_address(url: str, number: int) -> dict[str, Any]:
+        return {
+            **job,
+            "id": f"{job['id'][:-1]}{number}",
+            "output": {"video": {**job["output"]["video"], "url": url}},
+        }
+
+    jobs = [with_address(url, number) for number, url in enumerate(ODD)]
+
+    async def listed(route: Route) -> None:
+        await route.fulfill(json={"data": jobs, "next_cursor": None, "has_more": False, "scanned": len(jobs)})
+
+    async def read(route: Route) -> None:
+        tail = "/history" if route.request.url.endswith("/history") else "/deliveries"
+        known = (await customers.web.get(f"/v1/jobs/{job['id']}{tail}")).json()
+        await route.fulfill(json=jobs[0] if route.request.url.endswith(jobs[0]["id"]) else known)
+
+    async with new_page(trusting(customers)) as page:
+        await page.route("**/v1/jobs?*", listed)
+        await page.route(f"**/v1/jobs/{jobs[0]['id']}*", read)
+        await page.route(f"**/v1/jobs/{jobs[0]['id']}/*", read)
+        await sign_in(page, customers, customers.key)
+        await page.get_by_role("button", name="Sign out").wait_for()
+        for view, ready in (("/", ".clip-gone"), ("/jobs", ".card"), (f"/jobs/{jobs[0]['id']}", ".clip-gone")):
+            await page.goto(customers.installation.serve.url + view)
+            await page.locator(ready).first.wait_for()
+            named = await page.evaluate(ADDRESSES)
+            assert [one for one in named if one.startswith(SCHEMES)] == [], view

@@ -85,6 +85,8 @@ async def test_whoever_looks_elsewhere_is_told_once_that_a_clip_is_done(customer
         await offer.get_by_role("button", name="Tell me").click()
         await expect(offer).to_have_count(0)
         await expect(page.locator("#main")).to_be_focused()
+        await page.get_by_text("You are told when a clip is done.").wait_for()
+        await assert_accessible(page, "something said for a few seconds")
         await expect(bell).to_have_attribute("aria-pressed", "true")
         async with page.expect_popup() as opened:
             await page.evaluate("() => void open('/money')")

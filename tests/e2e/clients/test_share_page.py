@@ -64,6 +64,7 @@ async def test_a_colleague_sees_a_shared_clip_until_the_link_is_ended(customers:
         await owner.get_by_label("Show the prompt as well").check()
         await owner.get_by_role("button", name="Make a link").click()
         link = await owner.get_by_label("The new link").input_value()
+        await assert_accessible(owner, "sharing a clip")
 
         asked: list[str] = []
         colleague.on("request", lambda request: asked.append(request.url))

@@ -4,6 +4,7 @@ import httpx
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
 from tests.e2e.clients.visitors import own_gateway, trusting
@@ -77,8 +78,10 @@ async def test_a_colleague_fetches_a_key_by_invitation(customers: Customers) -> 
     async with new_page(trusting(customers)) as page:
         await page.goto(address)
         await page.get_by_role("heading", name=f"Ada, you are invited to {team['name']}").wait_for()
+        await assert_accessible(page, "an invitation")
         await page.get_by_role("button", name="Get my key").click()
         key = await page.locator("#new-key").inner_text()
+        await assert_accessible(page, "a key that is shown once")
         await page.get_by_role("button", name="Open Filmgate").click()
         await signed_in(page)
         await expect(page.locator(".account")).to_contain_text("Ada")
