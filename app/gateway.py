@@ -46,6 +46,7 @@ from app.services.migration import Migrator
 from app.services.operations import Operations
 from app.services.sessions import Sessions
 from app.services.shares import Shares
+from app.services.sign_on import SignOn
 from app.services.storage_mark import StorageMark
 from app.services.store_disk import StoreDisk
 from app.services.submissions import SubmissionRules, Submissions
@@ -57,6 +58,7 @@ from app.services.usage import Usage
 from app.services.watch import Watch
 from app.services.worker_watch import WorkerWatch
 from app.settings import Settings, SettingsError, required_url
+from app.single_sign_on import sign_on_service
 from app.starting import clip_copies, open_storage, require_store
 from app.store.witness import Witness
 from app.stores import Stores, open_stores
@@ -78,6 +80,7 @@ class Gateway:
     administration: Administration
     tokens: Tokens
     sessions: Sessions
+    sign_on: SignOn
     invitations: Invitations
     limits: Limits
     ledger: Ledger
@@ -276,6 +279,7 @@ def _gateway(
             stores.clock,
             settings.admin_key.get_secret_value() if settings.admin_key else None,
         ),
+        sign_on=sign_on_service(settings, stores, policy, accounts),
         invitations=Invitations(stores.invitations, stores.accounts, stores.clock, settings.base_url),
         limits=Limits(stores.limits, stores.accounts, stores.clock),
         ledger=Ledger(stores.ledger, stores.accounts, stores.jobs, stores.audit, stores.clock, stores.usage),

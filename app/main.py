@@ -33,6 +33,7 @@ from app.api.fal import hooks, hosts, platform, proxy, queue, run, storage
 from app.api.middleware import RequestMiddleware
 from app.api.overload import Gate
 from app.api.problems import add_problem_handlers
+from app.api.proxies import TrustedProxies
 from app.api.query import refuse_unknown_parameters
 from app.api.refused_pages import RefusedPages
 from app.api.reply_headers import AnyPage, HeadIsGet, ReplyHeaders
@@ -49,6 +50,7 @@ from app.api.v1 import (
     models,
     session,
     shares,
+    sign_on,
     tokens,
     usage,
     webhook_endpoints,
@@ -157,6 +159,7 @@ def create_app(settings: Settings) -> FastAPI:
         me,
         about,
         session,
+        sign_on,
         invitations,
         files,
         tokens,
@@ -200,6 +203,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(AnyPage)
     app.add_middleware(ReplyHeaders)
     app.add_middleware(StreamRest)
+    app.add_middleware(
+        TrustedProxies,
+        networks=settings.trusted_proxies,
+        user=settings.proxy_user_header,
+        groups=settings.proxy_groups_header,
+    )
     return app
 
 

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, SecretStr
 from app.domain.addresses import is_loopback, is_public, literal_address, plain_host, read_networks, read_origin
 from app.domain.fal_addresses import is_host_name
 from app.domain.secret_strength import MIN_BITS, bits_of
+from app.domain.sign_on import GroupRule, read_group_rules
 from app.domain.storage_address import StorageAddress, read_storage_address
 
 MIN_SECRET_CHARACTERS = 16
@@ -23,6 +24,11 @@ LAST_PORT = 65_535
 DURATION = re.compile(r"([0-9]{1,6})([mhd])", re.ASCII)
 SECONDS_OF = {"m": 60, "h": 3600, "d": 86_400}
 VISIBLE = re.compile(r"[!-~]+", re.ASCII)
+HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+# Callers send these, or Filmgate reads them in another meaning.
+OWN_HEADERS = frozenset(
+    {"authorization", "cookie", "host", "origin", "x-api-key", "x-csrf-token", "x-forwarded-for", "x-request-id"}
+)
 PLAIN_URL = re.compile(
     r"https?://(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[a-z0-9._~%/-]*)?",
     re.ASCII | re.IGNORECASE,
@@ -37,6 +43,27 @@ def _fal_url(value: str) -> str:
     if url.scheme != "https" and not is_loopback(url.hostname):
         raise ValueError("must be https, unless its host is a loopback address")
     return value.rstrip("/")
+
+
+def _issuer(value: str) -> str:
+    """A provider's issuer, as the provider itself writes it: a slash at its end counts."""
+    _fal_url(value)
+    return value
+
+
+def _scopes(value: str) -> str:
+    """Scopes with spaces between; `openid` makes it OpenID Connect."""
+    scopes = value.split()
+    if "openid" not in scopes or not all(map(VISIBLE.fullmatch, scopes)):
+        raise ValueError("must be scopes with spaces between, openid among them, such as `openid profile groups`")
+    return " ".join(scopes)
+
+
+def _header_name(value: str) -> str:
+    """The name of a header; not one that has a meaning of its own."""
+    if not HEADER_NAME.fullmatch(value) or value.lower() in OWN_HEADERS:
+        raise ValueError("must be the name of a header that only the proxy sends, such as X-Auth-Request-User")
+    return value
 
 
 def is_plain_url(value: str) -> bool:
@@ -155,3 +182,7 @@ AlertSecret = Annotated[SecretStr, BeforeValidator(_alert_secret)]
 Proxy = Annotated[SecretStr, BeforeValidator(_proxy)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
 StoragePlace = Annotated[StorageAddress | None, BeforeValidator(read_storage_address)]
+Issuer = Annotated[str, BeforeValidator(_issuer)]
+OidcScopes = Annotated[str, BeforeValidator(_scopes)]
+HeaderName = Annotated[str, BeforeValidator(_header_name)]
+GroupRules = Annotated[tuple[GroupRule, ...], BeforeValidator(read_group_rules)]

@@ -27,9 +27,13 @@ from app.setting_values import (
     Duration,
     FalUrl,
     Flag,
+    GroupRules,
+    HeaderName,
     HostNames,
+    Issuer,
     Networks,
     NoProxyHosts,
+    OidcScopes,
     Origins,
     Proxy,
     StoragePlace,
@@ -37,11 +41,13 @@ from app.setting_values import (
     is_public_host,
     refuse_guessable,
 )
+from app.sign_on_rules import require_own_proxies, require_whole_provider, require_whole_sign_on
 
 SECRETS = (
     "FAL_KEY", "FAL_ADMIN_KEY", "FILMGATE_ADMIN_KEY", "FILMGATE_HOOK_SECRET", "FILMGATE_REDIS_URL",
     "FILMGATE_STORAGE_KEY_ID", "FILMGATE_STORAGE_SECRET",
     "FILMGATE_ALERT_WEBHOOK", "FILMGATE_ALERT_SECRET", "FILMGATE_METRICS_TOKEN",
+    "FILMGATE_OIDC_CLIENT_SECRET",
 )  # fmt: skip
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "your-key", "xxx", "test"})
 # For `filmgate generate`, not for the gateway.
@@ -116,6 +122,15 @@ class Settings(BaseModel):
     metrics_token: SecretStr | None = Field(None, alias="FILMGATE_METRICS_TOKEN")
     metrics_port: int | None = Field(None, alias="FILMGATE_METRICS_PORT", ge=1, le=65535)
     log_format: Literal["auto", "json", "text"] = Field("auto", alias="FILMGATE_LOG_FORMAT")
+    oidc_issuer: Issuer | None = Field(None, alias="FILMGATE_OIDC_ISSUER")
+    oidc_client_id: str | None = Field(None, alias="FILMGATE_OIDC_CLIENT_ID", pattern=r"^[!-~]{1,255}$")
+    oidc_client_secret: SecretStr | None = Field(None, alias="FILMGATE_OIDC_CLIENT_SECRET")
+    oidc_scopes: OidcScopes = Field("openid profile email", alias="FILMGATE_OIDC_SCOPES")
+    oidc_groups_claim: str = Field("groups", alias="FILMGATE_OIDC_GROUPS_CLAIM", pattern=r"^[!-~]{1,200}$")
+    oidc_label: str | None = Field(None, alias="FILMGATE_OIDC_LABEL", max_length=40)
+    groups: GroupRules = Field((), alias="FILMGATE_GROUPS")
+    proxy_user_header: HeaderName | None = Field(None, alias="FILMGATE_PROXY_USER_HEADER")
+    proxy_groups_header: HeaderName | None = Field(None, alias="FILMGATE_PROXY_GROUPS_HEADER")
     crash: Path | None = Field(None, alias="FILMGATE_CRASH")
     _unknown: tuple[str, ...] = PrivateAttr(())
 
@@ -326,6 +341,7 @@ def load_settings(environ: Mapping[str, str], *, keep_unknown: bool = False) -> 
         raise SettingsError(f"FILMGATE_TLS_{there} is set without FILMGATE_TLS_{missing}; https needs both.")
     _check_storage(made)
     _check_alerts(made)
+    _check_sign_on(made)
     if made.metrics_port == made.port:
         raise SettingsError("FILMGATE_METRICS_PORT must be another port than FILMGATE_PORT.")
     made._unknown = tuple(given.unknown)  # noqa: SLF001  a private attribute of ours
@@ -356,6 +372,19 @@ def _check_alerts(made: Settings) -> None:
     if made.alert_webhook is not None and made.alert_secret is None and made.alert_form == "standard":
         remedy = "set it, or FILMGATE_ALERT_FORM=slack, whose messages need no signature"
         raise SettingsError(f"FILMGATE_ALERT_WEBHOOK is set without FILMGATE_ALERT_SECRET, which signs; {remedy}.")
+
+
+def _check_sign_on(made: Settings) -> None:
+    """SettingsError for single sign-on that is half set, or that would believe everybody."""
+    provider = (made.oidc_issuer, made.oidc_client_id, made.oidc_client_secret)
+    headers = (made.proxy_user_header, made.proxy_groups_header)
+    try:
+        require_whole_provider(provider)
+        require_whole_sign_on(provider=made.oidc_issuer, headers=headers, rules=made.groups)
+        if made.proxy_user_header is not None:
+            require_own_proxies(made.trusted_proxies, real_money=made.real_money)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def unknown_setting(name: str) -> SettingsError:

@@ -44,6 +44,7 @@ from app.store.secrets import SecretStore
 from app.store.sessions import SessionStore
 from app.store.setting_names import SettingNames
 from app.store.shares import ShareStore
+from app.store.sign_on import SignOnStore
 from app.store.slots import SlotStore
 from app.store.storage_mark import StorageMarkStore
 from app.store.uploaded_files import UploadedFileStore
@@ -97,6 +98,7 @@ class Stores:
     sessions: SessionStore
     setting_names: SettingNames
     shares: ShareStore
+    sign_on: SignOnStore
     slots: SlotStore
     storage_mark: StorageMarkStore
     uploaded_files: UploadedFileStore
@@ -169,6 +171,7 @@ def _build(settings: Settings, redis: Client, blocking: Client) -> Stores:
         sessions=SessionStore(redis),
         setting_names=SettingNames(redis),
         shares=ShareStore(redis),
+        sign_on=SignOnStore(redis, audit),
         slots=SlotStore(redis, concurrency=slots),
         storage_mark=StorageMarkStore(redis, audit),
         uploaded_files=UploadedFileStore(redis),

@@ -14,10 +14,13 @@ from starlette.types import Scope
 from app.api.overload import SAFE_METHODS
 from app.domain.errors import Code, Forbidden
 from app.domain.sessions import LONGEST_MS, SESSION_PREFIX, Session
+from app.domain.sign_on import ATTEMPT_S
 
 COOKIE = "fg_session"
 PATH = "/v1"
 BELOW = "/v1/"
+ATTEMPT_COOKIE = "fg_sign_in"  # what a browser keeps while it is at a provider of single sign-on
+ATTEMPT_PATH = "/v1/sign-in"
 CSRF_HEADER = "X-CSRF-Token"
 ANOTHER_PAGE = (
     "The request comes from another web page than this gateway's own; the cookie of a session is for that."
@@ -62,6 +65,26 @@ def set_cookie(request: Request, response: Response, secret: str, *, remembered:
 def delete_cookie(request: Request, response: Response) -> None:
     """Take the cookie away."""
     response.delete_cookie(COOKIE, path=PATH, secure=_is_https(request), httponly=True, samesite="strict")
+
+
+def set_attempt_cookie(request: Request, response: Response, sealed: str) -> None:
+    """Give the browser what it keeps until it is back; our own page sends it then, and no other site needs it."""
+    response.set_cookie(
+        ATTEMPT_COOKIE,
+        sealed,
+        max_age=ATTEMPT_S,
+        path=ATTEMPT_PATH,
+        secure=_is_https(request),
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def delete_attempt_cookie(request: Request, response: Response) -> None:
+    """Take it away."""
+    response.delete_cookie(
+        ATTEMPT_COOKIE, path=ATTEMPT_PATH, secure=_is_https(request), httponly=True, samesite="strict"
+    )
 
 
 def require_own_page(request: Request, *, base_url: str, session: Session | None = None) -> None:

@@ -30,6 +30,7 @@ from app.api.v1.deliveries import ReplayBody
 from app.api.v1.invitations import CodeBody
 from app.api.v1.session import SignInBody
 from app.api.v1.shares import ShareBody, WallBody
+from app.api.v1.sign_on import BeginBody, ReturnBody
 from app.api.v1.tokens import TokenBody
 from app.api.v1.webhook_bodies import EndpointBody, EndpointChange, RotationBody
 
@@ -97,6 +98,8 @@ BODIES: dict[type[BaseModel], Any] = {
     InvitationBody: {"user": USER, "key_name": "Ada's laptop", "expires_in": 86_400},
     CodeBody: {"code": INVITATION},
     SignInBody: {"code": CODE},
+    BeginBody: {"to": "/jobs"},
+    ReturnBody: {"state": "af0ifjsldkj", "code": "SplxlOBeZQQYbYS6WxSbIA"},
     RotateBody: {"overlap": 3600},
     LimitsBody: [LIMIT],
     RaiseBody: {**LIMIT, "amount": "50.00", "expires_in": 3600},

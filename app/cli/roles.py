@@ -79,8 +79,7 @@ def serve() -> None:
         access_log=False,  # queries may hold tokens; our own line leaves them out
         log_config=None,
         server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
+        proxy_headers=False,  # app/api/proxies.py, which knows more of them
         timeout_graceful_shutdown=CLOSED_S,
         ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
     )

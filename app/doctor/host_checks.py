@@ -17,6 +17,7 @@ from app.gateway import egress_policy, load_catalog, route_to_fal
 from app.registry.catalog import Catalog
 from app.services.storage_mark import StorageMark
 from app.settings import KNOWN_NAMES, Settings, SettingsError
+from app.single_sign_on import open_id_provider
 from app.starting import open_storage
 from app.stores import Stores
 
@@ -78,6 +79,22 @@ def unknown_settings(settings: Settings, known: Collection[str] = ()) -> Iterato
         yield fault(
             "settings", f"{name} is no setting; `filmgate serve` and `worker` refuse to start with it.", remedy
         )
+
+
+async def check_sign_on(settings: Settings) -> AsyncIterator[CheckResult]:
+    """Read what the provider of single sign-on publishes, as a sign-in would."""
+    try:
+        provider = None if settings.redis_url is None else open_id_provider(settings, egress_policy(settings))
+    except SettingsError:
+        provider = None  # said by `check_settings`
+    if provider is None:
+        yield skipped("sign-on", "FILMGATE_OIDC_ISSUER is not set: people sign in with keys.")
+    elif reason := await provider.fault():
+        yield fault(
+            "sign-on", reason, "correct FILMGATE_OIDC_ISSUER, or let this host reach it (docs/single-sign-on.md)."
+        )
+    else:
+        yield ok("sign-on", f"{settings.oidc_issuer} publishes its addresses and keys.")
 
 
 async def check_prices(settings: Settings) -> AsyncIterator[CheckResult]:

@@ -12,6 +12,7 @@ from app.doctor.host_checks import (
     check_disk,
     check_prices,
     check_settings,
+    check_sign_on,
     check_storage,
     unknown_settings,
 )
@@ -45,6 +46,7 @@ async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = C
         ("prices", partial(check_prices, settings)),
         ("disk", partial(check_disk, settings)),
         ("certificate", partial(check_certificate, settings)),
+        ("sign-on", partial(check_sign_on, settings)),
         ("fal", partial(check_fal, settings)),
         ("fal admin key", partial(check_admin_key, settings)),
         ("fal webhooks", partial(check_webhooks, settings)),

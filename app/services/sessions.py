@@ -70,18 +70,18 @@ class Sessions:
 
     # --- begin -------------------------------------------------------------------------------------------------
 
-    async def begin(self, caller: Caller, *, remembered: bool) -> NewSession:
-        """Sign in the holder of a key; Forbidden with a browser token. It ends with the key."""
+    async def begin(self, caller: Caller, *, remembered: bool, longest_ms: int = LONGEST_MS) -> NewSession:
+        """Sign in the holder of a key, for `longest_ms` at most; Forbidden with a browser token."""
         require_key(caller)
-        return await self._begin(caller, remembered=remembered)
+        return await self._begin(caller, remembered=remembered, longest_ms=longest_ms)
 
     async def begin_administrators(self, *, remembered: bool) -> NewSession:
         """Sign in the administrator, whose key the caller has checked. It ends when another key is set."""
         return await self._begin(None, remembered=remembered)
 
-    async def _begin(self, caller: Caller | None, *, remembered: bool) -> NewSession:
+    async def _begin(self, caller: Caller | None, *, remembered: bool, longest_ms: int = LONGEST_MS) -> NewSession:
         secret, now_ms = new_key(SESSION_PREFIX), await self._clock.now_ms()
-        until_ms = min(now_ms + LONGEST_MS, (caller and caller.expires_ms) or 2**53)
+        until_ms = min(now_ms + longest_ms, (caller and caller.expires_ms) or 2**53)
         expires_ms = until_ms if remembered else min(until_ms, now_ms + IDLE_MS)
         session = Session(digest(secret), csrf_of(secret), caller, remembered, expires_ms)
         fields = session_fields(

@@ -26,7 +26,7 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
     Lifetime.PERMANENT: (
         "team:", "teams", "user:", "users", "users:", "key:", "keys", "keys:", "limits:", "total:", "endpoints:",
         "reservations:", "ledger:", "usage", "usage:days:", "usage:day:", "audit", "audit:head", "epoch",
-        "hook_secret", "webhook_key", "setting_names", "format", "backups", "storage",
+        "hook_secret", "webhook_key", "setting_names", "format", "backups", "storage", "auth:person:",
     ),
     Lifetime.STANDING: (
         "line", "line:", "marks", "later", "slots", "held", "due:", "jobs:", "live:", "queued:", "aside", "pauses",
@@ -41,6 +41,7 @@ _BY_LIFETIME: dict[Lifetime, tuple[str, ...]] = {
         "wake", "lane:", "workers", "lanes_seen", "silent", "concurrency", "alarm_said:", "lease:", "programs",
         "alerts", "alerts:wanted", "alerts:receiver", "waiting_since", "hosts", "ledger_faults", "ledger_checked:",
         "auth:sessions:", "auth:code:", "auth:invitation:", "auth:share:", "auth:shares:",
+        "auth:state:",
     ),
 }  # fmt: skip
 LIFETIMES = {name: lifetime for lifetime, names in _BY_LIFETIME.items() for name in names}
@@ -289,6 +290,16 @@ def sessions(owner: str) -> str:
 def code(code_digest: str) -> str:
     """String: digest of the key whose holder this one-time code signs in."""
     return f"{PREFIX}auth:code:{code_digest}"
+
+
+def used_state(state_digest: str) -> str:
+    """String: exists after somebody came back from a provider with this state, which is used up."""
+    return f"{PREFIX}auth:state:{state_digest}"
+
+
+def person(identity_digest: str) -> str:
+    """Hash: what somebody of a provider is here: `user:TEAM` to a user, and `key` to the key they sign in with."""
+    return f"{PREFIX}auth:person:{identity_digest}"
 
 
 def share(share_id: str) -> str:

@@ -22,6 +22,7 @@ NOT_FOR_WORKERS = frozenset(
     {
         *("key:", "keys", "keys:", "token:", "audit", "audit:head"),
         *("auth:sessions:", "auth:code:", "auth:invitation:", "auth:invitations", "auth:share:", "auth:shares:"),
+        *("auth:state:", "auth:person:"),
     }
 )
 KEYS = {

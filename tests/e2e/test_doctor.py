@@ -21,8 +21,8 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 CHECKS = {
-    "settings", "prices", "disk", "certificate", "storage", "fal", "fal clock", "fal admin key", "fal webhooks",
-    "store", "replicas", "clock", "format", "workers", "lanes", "buying", "alarms", "backups",
+    "settings", "prices", "disk", "certificate", "sign-on", "storage", "fal", "fal clock", "fal admin key",
+    "fal webhooks", "store", "replicas", "clock", "format", "workers", "lanes", "buying", "alarms", "backups",
 }  # fmt: skip
 
 
@@ -63,7 +63,7 @@ async def test_a_healthy_installation_has_no_fault(stack: Stack, tmp_path: Path)
     assert set(states(found)) == CHECKS
     assert [one for one in found if one.state == "fault"] == []
     well = {one.check for one in found if one.state == "ok"}
-    assert well >= CHECKS - {"replicas", "fal webhooks", "fal admin key", "store", "backups"}
+    assert well >= CHECKS - {"sign-on", "replicas", "fal webhooks", "fal admin key", "store", "backups"}
 
 
 async def test_faults_are_named_all_at_once(stack: Stack, tmp_path: Path) -> None:

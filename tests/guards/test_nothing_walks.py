@@ -74,6 +74,7 @@ MAY_READ_WHOLE = {
     "app/store/shares.py get hgetall": "one share",
     "app/store/shares.py of hgetall": "shares of a job or a team, which have a cap",
     "app/store/shares.py page hgetall": "one page",
+    "app/store/sign_on.py person hgetall": "one person: a user in each team, which administrators make",
     "app/store/sessions.py add zrange": "the oldest beyond fifty",
     "app/store/setting_names.py newer_than hgetall": "versions of ours that have started",
     "app/store/storage_mark.py has_files hgetall": "two sums of each team; at the first start with a storage",

@@ -112,6 +112,7 @@ NO_SCOPE = (
     "/v1/clips/",
     "/v1/about",
     "/v1/session",
+    "/v1/sign-in/",
     "/v1/invitations/",
     "/v1/shares/current",
 )

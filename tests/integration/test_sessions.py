@@ -31,7 +31,10 @@ SIGNED_OUT = (401, "unauthenticated")
 EVIL = "https://evil.example.com"
 PARAMETER = re.compile(r"\{(\w+)\}")
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
-SIGN_IN = {"POST /v1/session", "POST /v1/invitations/read", "POST /v1/invitations/accept"}
+SIGN_IN = {
+    *("POST /v1/session", "POST /v1/invitations/read", "POST /v1/invitations/accept"),
+    *("POST /v1/sign-in/oidc", "POST /v1/sign-in/oidc/return", "POST /v1/sign-in/proxy"),
+}
 
 
 # --- signing in --------------------------------------------------------------------------------------------------

@@ -123,7 +123,8 @@ async def application(settings: Settings) -> AsyncIterator[FastAPI]:
 
     Creating one takes 0.2 s, so the next test reuses it, with its own gateway.
     """
-    flags = (str(settings.docs), str(settings.fal_hosts))
+    headers = (settings.proxy_user_header, settings.proxy_groups_header, *settings.trusted_proxies)
+    flags = (str(settings.docs), str(settings.fal_hosts), *map(str, headers))
     idle = _IDLE.setdefault((settings.base_url, *flags, *settings.cors_origins), [])
     app = idle.pop() if idle else create_app(settings)
     async with open_gateway(settings, process="api", patience=PATIENCE_S) as app.state.gateway:

@@ -320,3 +320,50 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path) -> None:
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+OIDC = {
+    "FILMGATE_OIDC_ISSUER": "https://login.example.com",
+    "FILMGATE_OIDC_CLIENT_ID": "filmgate",
+    "FILMGATE_OIDC_CLIENT_SECRET": "of-the-provider",
+    "FILMGATE_GROUPS": "makers=Film",
+}
+HEADER = {
+    "FILMGATE_PROXY_USER_HEADER": "X-Auth-User",
+    "FILMGATE_TRUSTED_PROXIES": "10.0.0.5",
+    "FILMGATE_GROUPS": "*=Film",
+}
+INCOMPLETE = [
+    (OIDC, "FILMGATE_OIDC_ISSUER", None, "FILMGATE_OIDC_CLIENT_SECRET is set without FILMGATE_OIDC_ISSUER"),
+    (OIDC, "FILMGATE_OIDC_CLIENT_SECRET", None, "is set without FILMGATE_OIDC_CLIENT_SECRET"),
+    (OIDC, "FILMGATE_GROUPS", None, "FILMGATE_OIDC_ISSUER is set without FILMGATE_GROUPS"),
+    (OIDC, "FILMGATE_GROUPS", "makers", "FILMGATE_GROUPS must be rules such as makers=Studio,leads=Studio:admin"),
+    (OIDC, "FILMGATE_GROUPS", "makers=Film:root", "with the roles member and admin"),
+    (OIDC, "FILMGATE_OIDC_ISSUER", "http://login.example.com", "FILMGATE_OIDC_ISSUER must be https"),
+    (OIDC, "FILMGATE_OIDC_SCOPES", "profile", "openid among them"),
+    (HEADER, "FILMGATE_TRUSTED_PROXIES", None, "is set without FILMGATE_TRUSTED_PROXIES"),
+    (HEADER, "FILMGATE_TRUSTED_PROXIES", "10.0.0.0/8", "everybody there could sign in as anybody"),
+    (HEADER, "FILMGATE_GROUPS", None, "FILMGATE_PROXY_USER_HEADER is set without FILMGATE_GROUPS"),
+    (HEADER, "FILMGATE_PROXY_USER_HEADER", None, "nobody signs in by groups"),
+    (HEADER, "FILMGATE_PROXY_USER_HEADER", "Authorization", "the name of a header that only the proxy sends"),
+    (HEADER, "FILMGATE_PROXY_USER_HEADER", "X Auth", "the name of a header that only the proxy sends"),
+]
+
+
+@pytest.mark.parametrize(("given", "name", "value", "words"), INCOMPLETE)
+def test_single_sign_on_is_whole_or_refused(
+    given: dict[str, str], name: str, value: str | None, words: str
+) -> None:
+    """Half set, misspelt, or a proxy that could be anybody: one sentence, before anything starts."""
+    load_settings(REAL | given)  # as a whole it is accepted
+    changed = {key: text for key, text in (given | {name: value}).items() if text is not None}
+    assert words in refused(REAL | changed)
+
+
+def test_the_rules_of_groups_are_read_as_they_are_written() -> None:
+    """Groups may hold `=`, names may hold spaces; the order is kept, because the first that fits decides."""
+    given = load_settings(OIDC | {"FILMGATE_GROUPS": " CN=leads = Film Club : admin, *=team_1"})
+    assert [(rule.group, rule.team, rule.role) for rule in given.groups] == [
+        ("CN=leads", "Film Club", "admin"),
+        ("*", "team_1", "member"),
+    ]

@@ -286,7 +286,7 @@ export interface paths {
         };
         /**
          * What kind of installation is this?
-         * @description Whether clips cost money here; no key is needed.
+         * @description Whether clips cost money here, and how one may sign in; no key is needed.
          */
         get: operations["read_about"];
         put?: never;
@@ -322,6 +322,66 @@ export interface paths {
          * @description Ends the session, at once here and within half a second at every other host; its streams end too.
          */
         delete: operations["sign_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sign-in/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin to sign in at the provider
+         * @description The provider's address for this browser, which gets a cookie for the way back, within 10 minutes.
+         */
+        post: operations["begin_sign_in"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sign-in/oidc/return": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Finish signing in at the provider
+         * @description A session, as after `POST /v1/session`; it lasts 12 hours at most, and begins once for each state.
+         */
+        post: operations["finish_sign_in"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sign-in/proxy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in as the proxy says
+         * @description A session, as after `POST /v1/session`, for whom a trusted proxy has signed in; it lasts 12 hours at most.
+         */
+        post: operations["sign_in_by_proxy"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1928,6 +1988,7 @@ export interface components {
         AboutView: {
             /** Emulated */
             emulated: boolean;
+            sign_in: components["schemas"]["SignInWays"];
         };
         /**
          * AcceptedView
@@ -2114,6 +2175,17 @@ export interface components {
             intact: boolean;
             /** Broken At */
             broken_at: number | null;
+        };
+        /**
+         * BeginBody
+         * @description What `POST /v1/sign-in/oidc` takes.
+         */
+        BeginBody: {
+            /**
+             * To
+             * @description The path of the page to show afterwards; "/" by default
+             */
+            to?: string;
         };
         /**
          * BreakerView
@@ -4065,6 +4137,25 @@ export interface components {
             reason?: string;
         };
         /**
+         * ReturnBody
+         * @description What `POST /v1/sign-in/oidc/return` takes: what the provider has put behind `/enter?`.
+         */
+        ReturnBody: {
+            /** State */
+            state: string;
+            /** Code */
+            code: string;
+        };
+        /**
+         * ReturnedView
+         * @description The session that began, and the path of the page to show.
+         */
+        ReturnedView: {
+            session: components["schemas"]["SessionView"];
+            /** To */
+            to: string;
+        };
+        /**
          * RotateBody
          * @description What `POST /v1/admin/keys/{id}/rotate` takes.
          */
@@ -4254,6 +4345,14 @@ export interface components {
             has_more: boolean;
         };
         /**
+         * SignInAddressView
+         * @description Where the browser has to go to sign in.
+         */
+        SignInAddressView: {
+            /** Url */
+            url: string;
+        };
+        /**
          * SignInBody
          * @description What `POST /v1/session` takes: a key of a user's or the administrator's, or the code of a link.
          */
@@ -4273,6 +4372,16 @@ export interface components {
              * @description Keep it for 30 days, also when the browser is closed; false by default
              */
             remember?: boolean;
+        };
+        /**
+         * SignInWays
+         * @description Ways to sign in beside a key: `provider` is what its button says; `proxy`, whom a proxy has signed in.
+         */
+        SignInWays: {
+            /** Provider */
+            provider: string | null;
+            /** Proxy */
+            proxy: string | null;
         };
         /**
          * SlotsView
@@ -5920,6 +6029,136 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            414: components["responses"]["URITooLong"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    begin_sign_in: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "to": "/jobs"
+                 *     }
+                 */
+                "application/json": components["schemas"]["BeginBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInAddressView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["ContentTooLarge"];
+            414: components["responses"]["URITooLong"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    finish_sign_in: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "state": "af0ifjsldkj",
+                 *       "code": "SplxlOBeZQQYbYS6WxSbIA"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ReturnBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReturnedView"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            410: components["responses"]["Gone"];
+            413: components["responses"]["ContentTooLarge"];
+            414: components["responses"]["URITooLong"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadTooLarge"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    sign_in_by_proxy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Your name for the request; it comes back
+                 * @example my-request-1
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionView"];
+                };
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];

@@ -36,6 +36,7 @@ from tests.support.waiting import wait_until
 KLING = "fal-ai/kling-video/v2/master/image-to-video"
 OLD_CLIENT = "fal-client-0"  # fal-client 0.13; `./dev test` installs it and earlier ones in .bootstrap
 FAL_NAMES = sorted(host.decode() for host in HOSTS)
+OPEN_ID_LABEL, OPEN_ID_TEAM = "Studio accounts", "Film"
 OLD_HOST = "videos.test"
 OLD_NAMES = [OLD_HOST, f"queue.{OLD_HOST}"]
 PROGRAM_SECONDS = 60
@@ -174,6 +175,7 @@ class Customers:
     certificates: Certificates
     log: Path
     takes: set[str] = field(default_factory=set)  # prompts that are bought more than once on purpose
+    open_id_port: int = 0  # where a provider of single sign-on would be
 
     @property
     def key(self) -> str:

@@ -17,10 +17,15 @@ function before() {
 /** The answer of `GET /v1/about`; null while it is not known. @type {import("./html.js").Signal<import("./shapes.js").About | null>} */
 export const about = signal(before());
 
+/** True once it is known, or cannot be: how one may sign in is not shown before. @type {import("./html.js").Signal<boolean>} */
+export const aboutAsked = signal(false);
+
 /** Asks once; a page that does not know shows no banner. */
 export async function readAbout() {
   const told = await get("about").catch(() => null);
-  if (!told) return;
-  about.value = told;
-  localStorage.setItem(KNOWN, JSON.stringify(told));
+  if (told) {
+    about.value = told;
+    localStorage.setItem(KNOWN, JSON.stringify({ ...told, sign_in: undefined })); // who the proxy names is of this moment
+  }
+  aboutAsked.value = true;
 }

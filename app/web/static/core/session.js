@@ -26,6 +26,9 @@ export const isAdministrator = () => session.value.role === "administrator";
 /** True when the caller's key has the scope. @param {string} scope */
 export const may = (scope) => isAdministrator() || Boolean(me.value?.key.scopes.some((one) => one === scope));
 
+/** Why single sign-on did not sign in, until somebody tries again. @type {import("./html.js").Signal<string>} */
+export const signOnFault = signal("");
+
 let csrf = "";
 let holder = ""; // the id of the key, or `administrator`
 let looking = 0; // calls of `begin` that have not been answered
@@ -75,6 +78,30 @@ export async function begin(reason = "") {
  */
 export async function signIn(given) {
   await entered(await post("session", given));
+  tellTabs();
+}
+
+/** Goes to the provider of single sign-on, and comes back to this address. Throws `Refused` while it does not answer. */
+export async function leaveForProvider() {
+  signOnFault.value = "";
+  const { url } = await post("sign-in/oidc", { to: location.pathname + location.search });
+  if (/^https?:\/\//.test(url)) location.assign(url);
+}
+
+/**
+ * Comes back from the provider, with what it has put into the address; returns the address to show. Throws `Refused`.
+ * @param {{state: string, code: string}} given @returns {Promise<string>}
+ */
+export async function comeBack({ state, code }) {
+  const { session: begun, to } = await post("sign-in/oidc/return", { state, code });
+  await entered(begun);
+  tellTabs();
+  return to;
+}
+
+/** Signs in as whom the proxy before this gateway has signed in. Throws `Refused`. */
+export async function signInByProxy() {
+  await entered(await post("sign-in/proxy"));
   tellTabs();
 }
 

@@ -66,4 +66,10 @@ export type Posted<P extends string> = P extends "jobs" | `jobs/${string}/cancel
         ? Share
       : P extends "invitations/read"
         ? Invited
+      : P extends "sign-in/oidc"
+        ? Schemas["SignInAddressView"]
+      : P extends "sign-in/oidc/return"
+        ? Schemas["ReturnedView"]
+      : P extends "sign-in/proxy"
+        ? SessionReply
         : any;

@@ -1,4 +1,4 @@
-import { about, readAbout } from "../core/about.js";
+import { about, aboutAsked, readAbout } from "../core/about.js";
 import { html, useEffect, useState } from "../core/html.js";
 import { outage } from "../core/retry.js";
 import { place } from "../core/router.js";
@@ -39,7 +39,7 @@ function Content() {
   const { state, role } = session.value;
   const found = viewOf(path);
   if (found?.view.who === "anybody") return html`<main id="main" tabindex="-1"><${Loaded} key=${found.view.name} view=${found.view} params=${found.params} query=${query} /></main>`;
-  if (state === "starting") return html`<main id="main" class="starting" tabindex="-1"><${Spinner} label="Opening" /></main>`;
+  if (state === "starting" || (state === "out" && !aboutAsked.value)) return html`<main id="main" class="starting" tabindex="-1"><${Spinner} label="Opening" /></main>`;
   if (state === "out") return html`<main id="main" tabindex="-1"><${SignIn} /></main>`;
   return html`<div class="shell">
     <${Rail} />
