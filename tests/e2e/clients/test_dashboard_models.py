@@ -10,6 +10,30 @@ from tests.e2e.clients.visitors import sign_in, trusting
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 
+SAMPLED = """async () => {
+  const { canSample, takeSample } = await import("/static/views/playground/sample.js");
+  const { body, chooseModel, clearDraft, order } = await import("/static/views/playground/state.js");
+  const { models } = await import("/static/core/models.js");
+  const { post } = await import("/static/core/api.js");
+  const basisOf = (input) => post("quotes", input).then((quote) => quote.basis, (error) => error.message);
+  const priced = models.value.filter((one) => one.priced);
+  const asked = [];
+  for (const one of priced) {
+    clearDraft();
+    chooseModel(one.id);
+    if (!canSample(one)) asked.push("no sample");
+    else {
+      await takeSample();
+      const filled = body.value;
+      asked.push(filled ? basisOf(JSON.parse(filled)) : JSON.stringify(order.value.missing));
+    }
+  }
+  const said = await Promise.all(asked);
+  clearDraft();
+  return priced.map(({ id }, place) => [id, said[place]]);
+}"""
+
+
 async def choose(page: Page, model: str) -> None:
     """Search for a model in the list, and take it."""
     await page.click("#model")
@@ -66,3 +90,36 @@ async def test_the_form_makes_a_clip_of_a_newer_model_and_shows_a_ceiling(custom
         take = page.locator(".take[data-status=succeeded]")
         await expect(take.locator(".about")).to_contain_text("3 s", timeout=30_000)
         await expect(take).to_contain_text("$0.471 charged")
+
+
+async def test_one_click_on_the_sample_fills_the_form_of_every_model(customers: Customers) -> None:
+    """Picture, video, sound, words: each form has a price. A talking figure, and a storyboard, become clips."""
+    async with new_page(trusting(customers)) as page:
+        await sign_in(page, customers, customers.key)
+        await expect(page.locator("#order")).to_be_visible()
+        bases = await page.evaluate(SAMPLED)
+        assert len(bases) > 60
+        assert [one for one in bases if one[1] not in {"requested", "measured", "flat"}] == []
+
+        await choose(page, "fal-ai/kling-video/ai-avatar/v2/pro")
+        sample = page.locator(".maker-head").get_by_role("button", name="Try a sample")
+        await sample.click()
+        await expect(page.locator(".media .note", has_text="sample.mp3, 6 s")).to_be_visible()
+        await expect(page.locator("#order")).to_have_text("Make clip for $0.69")
+        await page.click("#order")
+        take = page.locator(".take[data-status=succeeded]")
+        await expect(take).to_contain_text("The figure speaks calmly", timeout=30_000)
+
+        await choose(page, "fal-ai/kling-video/v3/pro/image-to-video")
+        await page.locator(".maker .segments label", has_text="Storyboard").click()
+        await sample.click()
+        await expect(page.locator(".shot-sum")).to_contain_text("2 shots, 6 s of 15 s")
+        await page.get_by_role("button", name="A sample for Last frame").click()
+        await expect(page.locator("#order")).to_have_text("Make clip for $1.008")
+        await page.click("#order")
+
+        await choose(page, "fal-ai/kling-video/v1/standard/image-to-video")
+        await page.locator("details.advanced summary").click()
+        await page.get_by_role("button", name="A sample for What stands still").click()
+        await expect(page.locator(".mask .note", has_text="mask.png, 1280")).to_be_visible()
+        await expect(take).to_contain_text("$1.008 charged", timeout=30_000)

@@ -6,12 +6,14 @@ import { Button } from "../../ui/Button.js";
 import { Dialog } from "../../ui/Dialog.js";
 import { Slider } from "../../ui/Slider.js";
 import { MediaField, take } from "./media.js";
+import { sampleMask } from "./samples.js";
 
 /** @param {{label: string, value: any, picture: any, onChange: (value: any) => void, [name: string]: any}} props */
 export function MaskField({ label, value, picture, onChange, ...rest }) {
   const [painting, setPainting] = useState(false);
   const shown = picture?.preview ?? webAddress(picture?.url ?? "");
-  return html`<div class="mask"><${MediaField} ...${rest} label=${label} kind="image" value=${value} onChange=${onChange} compact />
+  return html`<div class="mask"><${MediaField} ...${rest} label=${label} kind="image" value=${value} onChange=${onChange} compact
+      sample=${picture?.width && picture.height ? () => sampleMask(picture) : undefined} />
     <${Button} off=${shown ? false : "Choose the picture first"} onPress=${() => setPainting(true)}>Paint it</${Button}>
     ${painting && html`<${Painter} label=${label} picture=${shown} onClose=${() => setPainting(false)} onDone=${(/** @type {File} */ file) => (take(file, onChange), setPainting(false))} />`}
   </div>`;

@@ -88,9 +88,9 @@ const short = (type) => (type ?? "").replace("image/", "").toUpperCase();
 /**
  * One file. `onChange` gets a new value, or a function from the value before.
  * @param {{label: string, kind: string, value: Media | undefined, onChange: (value: any) => void, fault?: string, note?: any, id?: string,
- *   required?: boolean, compact?: boolean, onRemove?: () => void, pastes?: boolean}} props
+ *   required?: boolean, compact?: boolean, onRemove?: () => void, pastes?: boolean, sample?: () => Promise<File>}} props
  */
-export function MediaField({ label, kind, value, onChange, fault, note, id, required, compact = false, onRemove, pastes = false }) {
+export function MediaField({ label, kind, value, onChange, fault, note, id, required, compact = false, onRemove, pastes = false, sample }) {
   const own = useId();
   const name = id ?? own;
   const [over, setOver] = useState(false);
@@ -122,6 +122,7 @@ export function MediaField({ label, kind, value, onChange, fault, note, id, requ
     <div class="media-tools">
       <input type="url" id=${name} inputmode="url" autocomplete="off" spellcheck=${false} placeholder="or its address: https://…" aria-label="Address of ${label}"
         value=${value?.name ? "" : (value?.url ?? "")} onInput=${(/** @type {any} */ event) => onChange(event.target.value.trim() ? { url: event.target.value.trim() } : undefined)} />
+      ${empty && sample && html`<${Button} kind="quiet" icon=${about.icon} label="A sample for ${label}" onPress=${async () => take(await sample(), onChange)} />`}
       ${kind === "image" && html`<${Camera} label=${label} onFile=${(/** @type {File} */ shot) => take(shot, onChange)} />`}
       ${(!empty || onRemove) && html`<${Button} kind="quiet" icon="trash" label="Remove ${label}" onPress=${() => (onRemove ? onRemove() : onChange(undefined))} />`}
     </div>
@@ -171,9 +172,9 @@ function usePaste(active, onFile) {
 /**
  * Several files of one kind.
  * @param {{label: string, kind: string, value: Media[] | undefined, most: number, onChange: (value: any) => void, fault?: string, note?: any,
- *   id?: string, required?: boolean, pastes?: boolean}} props
+ *   id?: string, required?: boolean, pastes?: boolean, sample?: () => Promise<File>}} props
  */
-export function MediaList({ label, kind, value, most, onChange, fault, note, id, required, pastes = false }) {
+export function MediaList({ label, kind, value, most, onChange, fault, note, id, required, pastes = false, sample }) {
   const own = useId();
   const given = (value ?? []).filter(Boolean);
   const rows = given.length < most ? [...given, undefined] : given;
@@ -191,7 +192,7 @@ export function MediaList({ label, kind, value, most, onChange, fault, note, id,
     <div class="media-grid">
       ${rows.map(
         (media, at) => html`<${MediaField} key=${media?.id ?? `row-${at}`} compact label="${label} ${at + 1}" kind=${kind} value=${media}
-          id="${id ?? own}-${at}" onChange=${put(at)} pastes=${pastes && at === given.length} />`,
+          id="${id ?? own}-${at}" onChange=${put(at)} pastes=${pastes && at === given.length} sample=${sample} />`,
       )}
     </div>
     ${fault && html`<p class="fault">${fault}</p>`}${note && html`<p class="note">${note}</p>`}

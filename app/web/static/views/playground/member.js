@@ -11,6 +11,8 @@ import { Switch } from "../../ui/Switch.js";
 import { MaskField } from "./mask.js";
 import { MediaField, MediaList } from "./media.js";
 import { kindOf, mediaKind, stepOf, usual } from "./schema.js";
+import { sampleFile } from "./samples.js";
+import { model } from "./state.js";
 import { Storyboard } from "./storyboard.js";
 
 const PLAIN = /^(The (first|last) frame|What happens in the (video|clip)|Length of the video in seconds|Width to height of the video|Make sound along with the video|The thing from the front|The element from the front|The thing from other sides)\.$/; // the label says it
@@ -57,13 +59,14 @@ export function Control({ name, schema, value, required = false, fault = "", pas
   const own = usual(schema);
   const kind = kindOf(schema);
   const media = mediaKind(schema.items ?? schema) ?? "image";
+  const sample = () => sampleFile(media, name, model.value?.kind);
   switch (kind) {
     case "media":
       return /mask/.test(name)
         ? html`<${MaskField} ...${shape} value=${value} picture=${picture} onChange=${onChange} />`
-        : html`<${MediaField} ...${shape} kind=${media} value=${value} pastes=${pastes} onChange=${onChange} />`;
+        : html`<${MediaField} ...${shape} kind=${media} value=${value} pastes=${pastes} sample=${sample} onChange=${onChange} />`;
     case "media-list":
-      return html`<${MediaList} ...${shape} kind=${media} value=${value} most=${schema.maxItems ?? 10} pastes=${pastes} onChange=${onChange} />`;
+      return html`<${MediaList} ...${shape} kind=${media} value=${value} most=${schema.maxItems ?? 10} pastes=${pastes} sample=${sample} onChange=${onChange} />`;
     case "storyboard":
       return html`<${Storyboard} ...${shape} schema=${schema} value=${value} onChange=${onChange} />`;
     case "segments": {
