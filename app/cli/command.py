@@ -206,7 +206,7 @@ def _expected(error: Exception) -> tuple[str, int] | None:
 
 def _sentence(error: typer.TyperException) -> str:
     """Typer's message with a full stop, without pydantic's words; for an unknown command, where they are listed."""
-    text = error.format_message().replace("Value error, ", "")
+    text = error.format_message().replace("Value error, ", "").replace("Input should be", "it should be")
     text = f"{text}." if text and text[-1] not in ".?!" else text
     if text.startswith("No such command") and "Did you mean" not in text:
         context = getattr(error, "ctx", None)

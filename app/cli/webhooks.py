@@ -16,6 +16,7 @@ from app.cli.parse import argument, parse_event_types, parse_id
 from app.cli.remote import notice, run_calls, with_client
 from app.cli.tables import AsJson, print_json, print_view, print_views
 from app.cli.webhook_endpoints import group as endpoints_group
+from app.domain.deliveries import DeliveryStatus
 from app.domain.endpoints import DEFAULT_EVENTS
 from app.webhooks.signing import new_secret
 
@@ -39,7 +40,7 @@ EventTypes = Annotated[
 OfEndpoint = Annotated[
     str | None, typer.Option("--endpoint", parser=argument(parse_id), metavar="ID", help="To this endpoint only.")
 ]
-Status = Annotated[str | None, typer.Option(metavar="STATUS", help="due, delivered or dead.")]
+Status = Annotated[DeliveryStatus | None, typer.Option(help="In this state only.")]
 Since = Annotated[
     str | None, typer.Option("--from", metavar="TIME", help="Written then or later: 2026-11-01T12:00:00Z.")
 ]

@@ -29,6 +29,9 @@ export const may = (scope) => isAdministrator() || Boolean(me.value?.key.scopes.
 /** Why single sign-on did not sign in, until somebody tries again. @type {import("./html.js").Signal<string>} */
 export const signOnFault = signal("");
 
+/** Whether the caller may change a job or share it: their own, or with `team:admin` any of the team. @param {{user: string}} job */
+export const mayAct = (job) => !isAdministrator() && (may("team:admin") || (may("jobs:write") && job.user === me.value?.user.id));
+
 let csrf = "";
 let holder = ""; // the id of the key, or `administrator`
 let looking = 0; // calls of `begin` that have not been answered

@@ -3,7 +3,7 @@ import { html, useState } from "../../core/html.js";
 import { fileOf } from "../../core/job.js";
 import { models } from "../../core/models.js";
 import { go } from "../../core/router.js";
-import { isAdministrator } from "../../core/session.js";
+import { isAdministrator, mayAct } from "../../core/session.js";
 import { ENDS, cancelWarning, webAddress } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
 import { Confirm } from "../../ui/Confirm.js";
@@ -19,6 +19,7 @@ export function Actions({ job, onChange }) {
   const over = ENDS.has(job.status);
   const file = webAddress(fileOf(job)?.url ?? "");
   const ready = job.status === "succeeded" && job.output;
+  const mine = mayAct(job);
   const cancel = async () => {
     await post(`jobs/${job.id}/cancel`);
     await onChange();
@@ -31,10 +32,10 @@ export function Actions({ job, onChange }) {
   return html`<div class="row job-actions">
     ${ready && file && html`<${Button} kind="main" icon="down" href=${file} download="${job.id}.mp4" target="_blank" rel="noopener noreferrer">Download</${Button}>`}
     ${ready && job.output.video && html`<${Button} icon="link" onPress=${() => copyLink(job)}>Copy link</${Button}>
-      <${Button} icon="share" onPress=${() => setAsking("share")}>Share</${Button}>`}
+      ${mine && html`<${Button} icon="share" onPress=${() => setAsking("share")}>Share</${Button}>`}`}
     ${job.input && html`<${Button} kind=${job.status === "failed" ? "main" : "plain"} icon="again" onPress=${() => again(job)}>Again</${Button}>`}
-    ${!over && !job.cancel_requested_at && html`<${Button} icon="close" onPress=${() => setAsking("cancel")}>Cancel</${Button}>`}
-    ${over && job.input !== null && html`<${Button} kind="quiet" icon="trash" onPress=${() => setAsking("erase")}>Erase</${Button}>`}
+    ${mine && !over && !job.cancel_requested_at && html`<${Button} icon="close" onPress=${() => setAsking("cancel")}>Cancel</${Button}>`}
+    ${mine && over && job.input !== null && html`<${Button} kind="quiet" icon="trash" onPress=${() => setAsking("erase")}>Erase</${Button}>`}
     ${asking === "share" && html`<${ShareDialog} job=${job} onClose=${() => setAsking("")} />`}
     ${asking === "cancel" && html`<${Confirm} title="Cancel this clip?" text=${cancelWarning(job.status)} action="Cancel the clip" onConfirm=${cancel} onClose=${() => setAsking("")} />`}
     ${asking === "erase" && html`<${Confirm} title="Erase this clip?" word="erase" action="Erase it" onConfirm=${erase} onClose=${() => setAsking("")}

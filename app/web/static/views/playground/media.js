@@ -69,6 +69,16 @@ export async function take(file, set, kind = "image") {
   }
 }
 
+/**
+ * Uploads a file that has to be fetched or drawn first.
+ * @param {Promise<File>} coming @param {(change: (now: Media | undefined) => Media | undefined) => void} set
+ */
+export async function takeComing(coming, set) {
+  const file = await coming.catch(() => null);
+  if (file) await take(file, set);
+  else set(() => ({ url: "", fault: "The sample could not be fetched. Try it again." }));
+}
+
 /** What is known of a file. @param {Media} media */
 function facts({ name, size, width, height, seconds, from, type, uploading }) {
   const known = [
@@ -122,7 +132,7 @@ export function MediaField({ label, kind, value, onChange, fault, note, id, requ
     <div class="media-tools">
       <input type="url" id=${name} inputmode="url" autocomplete="off" spellcheck=${false} placeholder="or its address: https://…" aria-label="Address of ${label}"
         value=${value?.name ? "" : (value?.url ?? "")} onInput=${(/** @type {any} */ event) => onChange(event.target.value.trim() ? { url: event.target.value.trim() } : undefined)} />
-      ${empty && sample && html`<${Button} kind="quiet" icon=${about.icon} label="A sample for ${label}" onPress=${async () => take(await sample(), onChange)} />`}
+      ${empty && sample && html`<${Button} kind="quiet" icon=${about.icon} label="A sample for ${label}" onPress=${() => takeComing(sample(), onChange)}>${!compact && "Sample"}</${Button}>`}
       ${kind === "image" && html`<${Camera} label=${label} onFile=${(/** @type {File} */ shot) => take(shot, onChange)} />`}
       ${(!empty || onRemove) && html`<${Button} kind="quiet" icon="trash" label="Remove ${label}" onPress=${() => (onRemove ? onRemove() : onChange(undefined))} />`}
     </div>

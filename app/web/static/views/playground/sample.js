@@ -1,7 +1,7 @@
 // A sample input in one click: files of the page's own, and words that go with them.
 
 import { hasStoryboard, mediaKind, membersOf } from "./schema.js";
-import { take } from "./media.js";
+import { takeComing } from "./media.js";
 import { sampleFile } from "./samples.js";
 import { draft, model, setValue } from "./state.js";
 
@@ -65,9 +65,9 @@ function shotsOf({ items }) {
 }
 
 /** @param {Member} member @param {any} one */
-async function giveFile({ name, kind, schema }, one) {
+function giveFile({ name, kind, schema }, one) {
   const list = kind === "media-list";
-  const file = await sampleFile(mediaKind(list ? schema.items : schema) ?? "image", name, one.kind);
-  if (!list) return take(file, (change) => setValue(name, change));
-  return take(file, (change) => setValue(name, (/** @type {any[] | undefined} */ now) => [change(now?.[0]), ...(now ?? []).slice(1)].filter(Boolean)));
+  const coming = sampleFile(mediaKind(list ? schema.items : schema) ?? "image", name, one.kind);
+  if (!list) return takeComing(coming, (change) => setValue(name, change));
+  return takeComing(coming, (change) => setValue(name, (/** @type {any[] | undefined} */ now) => [change(now?.[0]), ...(now ?? []).slice(1)].filter(Boolean)));
 }

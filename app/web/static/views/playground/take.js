@@ -5,6 +5,7 @@ import { nowBySeconds } from "../../core/clock.js";
 import { html, useEffect, useState } from "../../core/html.js";
 import { fileOf, pictureOf, promptOf } from "../../core/job.js";
 import { modelName } from "../../core/models.js";
+import { mayAct } from "../../core/session.js";
 import { whyOf } from "../../core/why.js";
 import { ENDS, cancelWarning, clock, cost, explain, plural, roughly, webAddress } from "../../core/words.js";
 import { State } from "../../ui/Badge.js";
@@ -35,6 +36,7 @@ export function Take({ job, many, onClose }) {
   const [asking, setAsking] = useState(false);
   const [sharing, setSharing] = useState(false);
   const live = !ENDS.has(job.status);
+  const mine = mayAct(job);
   const cancel = async () => takeJob(await post(`jobs/${job.id}/cancel`));
   return html`<article class="take ${job.status}" aria-label="Take: ${promptOf(job).slice(0, 60)}" data-status=${job.status}>
     <div class="take-picture">
@@ -50,10 +52,10 @@ export function Take({ job, many, onClose }) {
       <div class="row take-tools">
         ${job.status === "succeeded" && html`<${Download} job=${job} />
           <${Button} kind="quiet" icon="link" onPress=${() => copyLink(job)}>Copy link</${Button}>
-          ${job.output?.video && html`<${Button} kind="quiet" icon="share" onPress=${() => setSharing(true)}>Share</${Button}>`}
+          ${job.output?.video && mine && html`<${Button} kind="quiet" icon="share" onPress=${() => setSharing(true)}>Share</${Button}>`}
           <${Button} kind="quiet" icon="compare" aria-pressed=${compared.value.includes(job.id)} onPress=${() => compare(job.id)}>Compare</${Button}>`}
         ${job.input && html`<${Button} kind="quiet" icon="again" onPress=${() => again(job)}>Again</${Button}>`}
-        ${live && !job.cancel_requested_at && html`<${Button} kind="quiet" icon="close" onPress=${() => setAsking(true)}>Cancel</${Button}>`}
+        ${mine && live && !job.cancel_requested_at && html`<${Button} kind="quiet" icon="close" onPress=${() => setAsking(true)}>Cancel</${Button}>`}
         <${Button} kind="quiet" icon="info" href="/jobs/${job.id}">Details</${Button}>
         ${many && !live && html`<${Button} kind="quiet" icon="close" label="Take it off the stage" onPress=${onClose} />`}
       </div>
