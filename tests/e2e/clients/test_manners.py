@@ -18,7 +18,7 @@ from tests.e2e.clients.customers import Customers
 from tests.e2e.clients.test_dashboard import DOLLARS
 from tests.e2e.clients.visitors import give_key, own_gateway, sign_in, trusting
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
 WIDTHS = (320, 1440, 2560, 3840)
 MOST_SHIFT = 0.1  # what people do not notice, by the web's own measure
