@@ -6,14 +6,42 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("filmgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no timed tests
+settings.register_profile("full", settings.get_profile("filmgate"), max_examples=300)
 settings.load_profile("filmgate")
 
 FIGURE = "figure"
+LONGEST = (  # files whose tests wait the longest, from the longest
+    "tests/crash/test_points.py",
+    "tests/crash/test_kills.py",
+    "tests/crash/test_hosts_fail.py",
+    "tests/e2e/test_up.py",
+    "tests/e2e/test_backup.py",
+    "tests/e2e/test_webhooks_listen.py",
+    "tests/e2e/test_generate.py",
+    "tests/e2e/test_image.py",
+    "tests/crash/test_rolling.py",
+    "tests/e2e/test_upgrade.py",
+    "tests/e2e/test_cli_jobs.py",
+    "tests/e2e/test_fair_lanes.py",
+    "tests/e2e/clients/test_python_client.py",
+    "tests/e2e/clients/test_hard_times.py",
+    "tests/e2e/clients/test_generated_clients.py",
+    "tests/e2e/clients/test_javascript_client.py",
+    "tests/e2e/clients/test_ai_sdks.py",
+    "tests/e2e/clients/test_dashboard_jobs.py",
+    "tests/e2e/clients/test_docs_page.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--full` runs the long form: more rounds, more seeds."""
     parser.addoption("--full", action="store_true", help="run the long form of the tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first, so that no stage ends with one of them."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.split("::", 1)[0], len(places)))
 
 
 class Figures:
@@ -32,7 +60,9 @@ class Figures:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Figures are printed once: by the process that is no worker of another."""
+    """Figures are printed once: by the process that is no worker of another. Long forms try more examples."""
+    if config.getoption("--full"):
+        settings.load_profile("full")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Figures(config))
 

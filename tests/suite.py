@@ -17,28 +17,31 @@ from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIENTS = "tests/e2e/clients"
-PROCESSES = "3"  # on two cores: tests mostly wait for other processes
 NO_TESTS = 5  # pytest's exit code when it collected nothing
 REPORT = ROOT / ".venv" / "report.xml"
 COVERAGE = ROOT / ".venv" / "coverage"  # a file for each process, then the combined one
 
 
 class Stage(NamedTuple):
-    """One run of pytest; `share` is how pytest-xdist splits it: by test, by file, or by group."""
+    """One run of pytest by so many processes; `share` is how pytest-xdist splits it: by test or by file.
+
+    The numbers are for two cores: the more a stage's tests wait for other programs, the more run at once.
+    """
 
     name: str
     paths: tuple[str, ...]
     share: str
+    processes: int
 
 
 STAGES = (
-    Stage("units and guards", ("tests/unit", "tests/guards"), "load"),
-    Stage("integration", ("tests/integration",), "worksteal"),  # a file's tests mostly share a server
-    Stage("end to end", ("tests/e2e", f"--ignore={CLIENTS}"), "loadfile"),  # a file's tests share an installation
-    Stage("clients and browser", (CLIENTS,), "loadfile"),
-    Stage("crash", ("tests/crash",), "loadgroup"),  # tests/crash/conftest.py makes the groups
+    Stage("units and guards", ("tests/unit", "tests/guards"), "load", 2),
+    Stage("integration", ("tests/integration",), "worksteal", 4),  # a file's tests mostly share a server
+    # In these a file's tests share an installation.
+    Stage("end to end and crash", ("tests/e2e", f"--ignore={CLIENTS}", "tests/crash"), "loadfile", 5),
+    Stage("clients and browser", (CLIENTS,), "loadfile", 4),
 )
-QUICK = (Stage("quick", ("tests/unit", "tests/guards", "tests/integration/test_journey.py"), "load"),)
+QUICK = (Stage("quick", ("tests/unit", "tests/guards", "tests/integration/test_journey.py"), "load", 2),)
 MENU = f"""\
   ./dev test            everything, in stages: {"; ".join(stage.name for stage in STAGES)}
   ./dev test --quick    units, guards and one job's journey, in less than a minute
@@ -67,6 +70,15 @@ def needs_servers(args: list[str]) -> bool:
         return False
     without, paths = (ROOT / "tests" / "unit", ROOT / "tests" / "guards"), named(args)
     return not paths or any(not any(path.is_relative_to(folder) for folder in without) for path in paths)
+
+
+def split(stage: Stage, *, full: bool) -> list[str]:
+    """pytest-xdist's options; it keeps the order of the files, which it would sort by their number of tests.
+
+    Long forms say how long something takes, so fewer run at once.
+    """
+    processes = min(stage.processes, 3) if full else stage.processes
+    return ["-n", str(processes), "--dist", stage.share, "--no-loadscope-reorder"]
 
 
 def say(sentence: str) -> None:
@@ -114,7 +126,7 @@ def main(args: list[str]) -> int:
         runs = [("the tests named", ["-n", "0", *args])]
     else:
         stages = QUICK if quick else STAGES
-        runs = [(stage.name, ["-n", PROCESSES, "--dist", stage.share, *stage.paths, *args]) for stage in stages]
+        runs = [(stage.name, [*split(stage, full="--full" in args), *stage.paths, *args]) for stage in stages]
     if measured:
         shutil.rmtree(COVERAGE, ignore_errors=True)
     total = Counter[str]()

@@ -22,14 +22,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seed", range(ROUNDS_IN_FULL if full else ROUNDS))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file share an installation, so one process runs them; those on hosts of their own are spread."""
-    for item in items:
-        alone = item.get_closest_marker("own_hosts") is not None
-        item.add_marker(pytest.mark.xdist_group(item.nodeid if alone else item.path.name))
-
-
 @pytest.fixture(scope="module")
 async def shared_installation() -> AsyncIterator[Installation]:
     """Store, emulator, API and workers; a generation takes a second, twelve run at once."""

@@ -36,7 +36,6 @@ def test_every_fault_happens_once() -> None:
     assert sorted(name for names in TOGETHER for name in names) == sorted(FAULTS)
 
 
-@pytest.mark.own_hosts
 @pytest.mark.parametrize("names", TOGETHER, ids="-".join)
 @pytest.mark.timeout(LONGEST_S)
 async def test_no_fault_of_a_host_loses_a_job_or_buys_one_twice(

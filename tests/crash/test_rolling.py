@@ -12,7 +12,7 @@ from tests.crash.rolling import FORMS, HOSTS, rolled
 
 LONGEST_S = 900
 
-pytestmark = [pytest.mark.anyio, pytest.mark.own_hosts, pytest.mark.timeout(LONGEST_S)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(LONGEST_S)]
 
 
 async def test_a_rolling_deployment_is_not_noticed(

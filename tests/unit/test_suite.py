@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.conftest import LONGEST
 from tests.suite import MENU, QUICK, ROOT, STAGES, named, needs_clients, needs_servers
 
 
@@ -50,6 +51,11 @@ def test_the_menu_names_every_stage_and_every_stage_is_there() -> None:
     assert [stage.name for stage in STAGES if stage.name not in MENU] == []
     paths = [path for stage in (*STAGES, *QUICK) for path in stage.paths if not path.startswith("--")]
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_files_that_take_longest_are_there() -> None:
+    """Otherwise a renamed file would be started late, and everything would wait for it."""
+    assert [name for name in LONGEST if not (ROOT / name).is_file()] == []
 
 
 def test_every_folder_of_tests_has_a_stage() -> None:
