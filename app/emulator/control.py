@@ -24,6 +24,7 @@ def routes(emulator: Emulator) -> list[Route]:
     return [
         Route("/emulator/ledger", control.ledger, methods=["GET"]),
         Route("/emulator/requests", control.requests, methods=["GET"]),
+        Route("/emulator/requests/count", control.count, methods=["GET"]),
         Route("/emulator/pause", control.pause, methods=["POST"]),
         Route("/emulator/resume", control.resume, methods=["POST"]),
         Route("/emulator/clock", control.clock, methods=["POST"]),
@@ -57,6 +58,11 @@ class Control:
         account = self._emulator.account
         accepted = [_ground_truth(generation) for generation in account.requests.values()]
         return json_reply(OK, {"requests": accepted, "refused": account.refused})
+
+    async def count(self, _request: Request) -> Response:
+        """How many submits were accepted, and how many refused."""
+        account = self._emulator.account
+        return json_reply(OK, {"requests": len(account.requests), "refused": len(account.refused)})
 
     async def pause(self, _request: Request) -> Response:
         """Stops emulated time."""

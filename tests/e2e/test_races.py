@@ -12,7 +12,7 @@ from app.domain.limits import CALENDAR, GATEWAY, Limit, Unit, Window, periods
 from app.services.tokens import TokenRequest
 from app.store import keys
 from tests.e2e.races import MINUTE_MS, Races, Reply, open_races
-from tests.support.checks import immortal_keys, ledger_faults
+from tests.support.checks import store_faults
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -45,8 +45,7 @@ async def races(shared_store: RedisServer) -> AsyncIterator[Races]:
     """Three API processes for all races; each race has a new team. At the end the ledger balances."""
     async with open_races(shared_store, processes=3, clients=CLIENTS) as made:
         yield made
-        assert await immortal_keys(made.redis) == []
-        assert await ledger_faults(made.redis) == []
+        assert await store_faults(made.redis) == []
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from app.store import keys
 from app.store.packing import FORM
 from tests.e2e.old_store import DATA, FIXTURE, OldStore
 from tests.e2e.old_store_maker import SETTINGS
-from tests.support.checks import immortal_keys, ledger_faults, slot_faults
+from tests.support.checks import store_faults
 from tests.support.processes import run_command
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
@@ -244,9 +244,7 @@ async def test_an_older_installation_continues_completely(upgraded: Upgraded) ->
     assert (migrated["before"], migrated["format"]) == (FORMAT, FORMAT), "the workers have done it meanwhile"
     address = f"unix://{upgraded.up.data_dir}/redis.sock"
     async with Redis.from_url(address, decode_responses=True, encoding_errors="surrogateescape") as redis:
-        assert await immortal_keys(redis) == []
-        assert await ledger_faults(redis) == []
-        assert await slot_faults(redis) == []
+        assert await store_faults(redis) == []
 
 
 async def arrived(upgraded: Upgraded) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.admin import Administrator, administrator
 from tests.integration.held_jobs import running_historian
 from tests.support.azure_server import AzureServer
-from tests.support.checks import immortal_keys, ledger_faults, slot_faults
+from tests.support.checks import store_faults
 from tests.support.emulator import Emulator, FalCaller, running_emulator
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
@@ -30,9 +30,7 @@ async def store(redis_server: RedisServer) -> AsyncIterator[RedisServer]:
     redis_server.flush()
     yield redis_server
     async with redis_server.client() as redis:
-        assert await immortal_keys(redis) == []
-        assert await ledger_faults(redis) == []
-        assert await slot_faults(redis) == []
+        assert await store_faults(redis) == []
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,12 @@
 """What every refusal has in common, and what must be the same before and after one."""
 
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from redis.asyncio import Redis
 
 from app.store import keys
-from app.tls import trusted_roots
 from tests.support.stack import Stack
 
 # Keys that change by themselves: heartbeats, times of keys' use, sums derived from the ledger, the witness's time,
@@ -26,7 +23,30 @@ BACKGROUND = (
     keys.lease(""),
     keys.ledger_checked(""),
 )  # written by processes in any case
-QUIET = tuple(name.encode() for name in BACKGROUND)
+DIGESTS = """
+-- Name and digest of every key that begins with none of ARGV. A hash is digested without its order, which may
+-- change when the server frees memory.
+local found = {}
+for _, name in ipairs(redis.call('KEYS', '*')) do
+    local quiet = false
+    for _, beginning in ipairs(ARGV) do quiet = quiet or name:sub(1, #beginning) == beginning end
+    if not quiet then
+        local value
+        if redis.call('TYPE', name).ok == 'hash' then
+            local flat, rows = redis.call('HGETALL', name), {}
+            for i = 1, #flat, 2 do rows[#rows + 1] = #flat[i] .. ' ' .. flat[i] .. flat[i + 1] end
+            table.sort(rows)
+            for i, row in ipairs(rows) do rows[i] = #row .. ' ' .. row end
+            value = table.concat(rows)
+        else
+            value = redis.call('DUMP', name)
+        end
+        found[#found + 1] = name
+        found[#found + 1] = redis.sha1hex(value)
+    end
+end
+return found
+"""
 LONGEST_PROBLEM = 4096  # bytes
 MEMBERS = {"type", "title", "status", "detail", "instance", "code", "trace_id"}
 MAY_HAVE = {"errors", "limits"}
@@ -50,30 +70,16 @@ def assert_problem(reply: httpx.Response, status: int, code: str, *, secret: str
 
 async def store_digests(stack: Stack) -> dict[str, str]:
     """Every key of the store with a digest of its value: equal before and after when nothing changed."""
-    async with Redis.from_url(stack.redis.url) as redis:
-        found = {}
-        async for name in redis.scan_iter(count=1000):
-            if await redis.type(name) == b"hash":  # its order may change when the server frees memory
-                value: bytes | None = repr(sorted((await redis.hgetall(name)).items())).encode()
-            else:
-                value = await redis.dump(name)
-            if value is not None and not name.startswith(QUIET):
-                found[name.decode()] = hashlib.sha256(value).hexdigest()
-        return found
-
-
-async def submits(stack: Stack) -> int:
-    """How many submissions fal has received, accepted or refused; read over a separate connection."""
-    async with httpx.AsyncClient(trust_env=False, verify=trusted_roots()) as web:
-        seen = (await web.get(f"{stack.emulator.url}/emulator/requests")).json()
-    return len(seen["requests"]) + len(seen["refused"])
+    async with stack.redis.client() as redis:
+        found: list[str] = await redis.eval(DIGESTS, 0, *BACKGROUND)
+    return dict(zip(found[::2], found[1::2], strict=True))
 
 
 @asynccontextmanager
 async def nothing_changes(stack: Stack) -> AsyncIterator[None]:
     """The body of this block writes nothing to the store, and submits nothing to fal."""
     before = await store_digests(stack)
-    known = await submits(stack)
+    known = await stack.emulator.submits()
     yield
     assert await store_digests(stack) == before
-    assert await submits(stack) == known
+    assert await stack.emulator.submits() == known

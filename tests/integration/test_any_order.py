@@ -213,22 +213,25 @@ SETTINGS = settings(
 
 @pytest.mark.timeout(1800)  # hypothesis shrinks a failure before it reports it, and the long form takes minutes
 def test_any_order_of_operations_keeps_the_books(full: bool, say: Callable[[str], None]) -> None:  # noqa: FBT001  a fixture
-    """1,000 random operations with crashes and lost answers, 10,000 with --full: exact to a micro-dollar."""
+    """600 random operations with crashes and lost answers, 10,000 with --full: exact to a micro-dollar."""
     counted = Tally()
 
     class Here(AnyOrder):
         tally = counted
         faulty_store = FaultyStore()
 
-    promised = 10_000 if full else 1_000
+    def everything_happened() -> bool:
+        kinds = (counted.crashes, counted.lost, counted.refused, counted.admitted, counted.repeated, counted.closed)
+        return min(kinds) > 0
+
+    promised = 10_000 if full else 600
     try:
-        while counted.operations < promised:  # some steps of a run have nothing to do
+        # Some steps of a run have nothing to do, and a short run may lack a kind.
+        while counted.operations < promised or not (everything_happened() or counted.operations > 3 * promised):
             with suppress(FlakyStrategyDefinition):  # time passed: the same steps admit what was refused before
                 run_state_machine_as_test(Here, settings=SETTINGS)
     finally:
         Here.faulty_store.close()
         say(str(counted))
     assert counted.operations >= promised
-    assert (
-        min(counted.crashes, counted.lost, counted.refused, counted.admitted, counted.repeated, counted.closed) > 0
-    )
+    assert everything_happened()

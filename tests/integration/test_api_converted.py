@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -19,30 +20,41 @@ from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
 
-# The file, the type that it had, its size in pixels as displayed, the corner that is blue, what it becomes.
-GOOD = {
-    "HEIC, turned": (encoded("HEIF", exif=pictures.exif()), "image/heic", (480, 640), "upper right", "image/jpeg"),
-    "AVIF, turned": (encoded("AVIF", exif=pictures.exif()), "image/avif", (480, 640), "upper right", "image/jpeg"),
+
+def turned(kind: str, image: Image.Image | None = None) -> bytes:
+    """A file that is displayed a quarter turn clockwise."""
+    return encoded(kind, image, exif=pictures.exif())
+
+
+def transparent() -> Image.Image:
+    """A scene with a gradient of transparency."""
+    return Image.merge("RGBA", (*scene().split(), Image.linear_gradient("L").resize((640, 480))))
+
+
+# What makes the file, the type that it had, its size as displayed, the corner that is blue, what it becomes.
+GOOD: dict[str, tuple[Callable[[], bytes], str, tuple[int, int], str | None, str]] = {
+    "HEIC, turned": (lambda: turned("HEIF"), "image/heic", (480, 640), "upper right", "image/jpeg"),
+    "AVIF, turned": (lambda: turned("AVIF"), "image/avif", (480, 640), "upper right", "image/jpeg"),
     "AVIF, transparent": (
-        encoded("AVIF", Image.merge("RGBA", (*scene().split(), Image.linear_gradient("L").resize((640, 480))))),
+        lambda: encoded("AVIF", transparent()),
         "image/avif",
         (640, 480),
         None,
         "image/png",
     ),
-    "GIF, moving": (pictures.moving("GIF"), "image/gif", (640, 480), "upper left", "image/jpeg"),
-    "BMP": (encoded("BMP"), "image/bmp", (640, 480), "upper left", "image/jpeg"),
+    "GIF, moving": (lambda: pictures.moving("GIF"), "image/gif", (640, 480), "upper left", "image/jpeg"),
+    "BMP": (lambda: encoded("BMP"), "image/bmp", (640, 480), "upper left", "image/jpeg"),
     "TIFF, CMYK, turned": (
-        encoded("TIFF", scene(mode="CMYK"), exif=pictures.exif()),
+        lambda: turned("TIFF", scene(mode="CMYK")),
         "image/tiff",
         (480, 640),
         "upper right",
         "image/jpeg",
     ),
-    "PNG, moving": (pictures.moving("PNG"), "image/png", (640, 480), "upper left", "image/jpeg"),
-    "WebP, moving": (pictures.moving("WEBP"), "image/webp", (640, 480), "upper left", "image/jpeg"),
+    "PNG, moving": (lambda: pictures.moving("PNG"), "image/png", (640, 480), "upper left", "image/jpeg"),
+    "WebP, moving": (lambda: pictures.moving("WEBP"), "image/webp", (640, 480), "upper left", "image/jpeg"),
     "BMP, wide": (
-        encoded("BMP", scene((5000, 2000))), "image/bmp", (MAX_SIDE, 1639), "upper left", "image/jpeg"
+        lambda: encoded("BMP", scene((5000, 2000))), "image/bmp", (MAX_SIDE, 1639), "upper left", "image/jpeg"
     ),
 }  # fmt: skip
 
@@ -61,7 +73,8 @@ def corners(image: Image.Image) -> dict[str, Any]:
 @pytest.mark.parametrize("case", GOOD)
 async def test_a_picture_of_another_kind_is_converted(stack: Stack, case: str) -> None:
     """First frame, upright, in sRGB, without the photographer's position; the reply says what it was."""
-    content, kind, size, blue, becomes = GOOD[case]
+    make, kind, size, blue, becomes = GOOD[case]
+    content = make()
     reply = await stack.api.post("/v1/files", files={"file": ("IMG_0001.HEIC", content, "text/plain")})
     assert reply.status_code == 201, reply.text
     stored = reply.json()

@@ -33,7 +33,7 @@ from tests.support.workers import Workers
 
 pytestmark = pytest.mark.anyio
 ASKED = 4  # odd answers before time is advanced for a job: a lost result is read this often
-AT_ONCE = 20
+AT_ONCE = 10
 ADMIN_KEY = "admin-key-of-the-tests"
 FAILED = re.compile(r'"event": ?"(?:[a-z_]+\.failed|step\.set_aside|slots\.swept)"|Traceback')
 

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from app.domain.jobs import Money, Status
 from tests.integration.refusals import assert_problem
-from tests.support.checks import immortal_keys, ledger_faults, slot_faults
+from tests.support.checks import ledger_faults, store_faults
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
 from tests.support.processes import children, clean_environment, free_port, run_command
@@ -114,9 +114,7 @@ async def test_a_file_cut_off_anywhere_gives_a_whole_past(fragile: Stack, full: 
         file.write_bytes(whole[:length])
         fragile.redis.start()
         async with fragile.redis.client() as redis:
-            assert await ledger_faults(redis) == [], length
-            assert await slot_faults(redis) == [], length
-            assert await immortal_keys(redis) == [], length
+            assert await store_faults(redis) == [], length
         fragile.redis.kill()
     file.write_bytes(whole)
     fragile.redis.start()

@@ -23,7 +23,7 @@ from app.domain.jobs import Money, Status
 from app.machine import process_name
 from app.store import keys
 from app.store.lanes import ENQUEUED
-from tests.support.checks import immortal_keys, ledger_faults, slot_faults
+from tests.support.checks import store_faults
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver
@@ -70,9 +70,7 @@ async def live(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[L
                 yield Live(pipeline, workers, rq)
             assert workers._process is not None
             assert workers._process.returncode == 0
-            assert await ledger_faults(pipeline.redis) == []
-            assert await slot_faults(pipeline.redis) == []
-            assert await immortal_keys(pipeline.redis) == []
+            assert await store_faults(pipeline.redis) == []
 
 
 async def ended(live: Live, job_id: str) -> Status:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from app.domain.deliveries import MAX_BODY_KEPT_BYTES, MAX_LOCATION_CHARS, SCHED
 from app.egress import Address, EgressPolicy
 from app.webhooks import signing
 from app.webhooks.sender import Attempt, Sender
+from tests.support.bomb import gzip_bomb
 from tests.support.memory import forget_peak, peak_kb
 from tests.support.receiver import Answer, Receiver, Reply, held
 
@@ -218,12 +218,6 @@ def raw(*parts: bytes, pause: float = 0, repeat: bytes = b"", times: int = 0) ->
         await asyncio.Event().wait()
 
     return script
-
-
-def gzip_bomb(megabytes: int) -> bytes:
-    """Zeros that compress to a thousandth of their size; made piece by piece, to keep the measured memory low."""
-    press = zlib.compressobj(9, wbits=31)
-    return b"".join([*(press.compress(bytes(1_000_000)) for _ in range(megabytes)), press.flush()])
 
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -5,7 +5,6 @@ alarm where a person has to act.
 """
 
 import asyncio
-import gzip
 import socket
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from structlog.testing import capture_logs
 from app.domain.alarms import Alarm
 from app.domain.jobs import Job, Money, Status
 from app.store import keys
+from tests.support.bomb import gzip_bomb
 from tests.support.emulator import KLING, Emulator
 from tests.support.memory import forget_peak, peak_kb
 from tests.support.pipeline import Pipeline
@@ -162,8 +162,8 @@ async def test_a_small_answer_that_unpacks_to_gigabytes_stays_small(
     store: RedisServer, emulator: Emulator, step: str
 ) -> None:
     """U13: answers are not decompressed, because no compression was requested: unreadable bytes are no answer."""
-    bomb = await asyncio.to_thread(gzip.compress, bytes(BOMB_MB << 20))
-    packed = Reply(200, {"Content-Encoding": "gzip", "Content-Type": "application/json"}, body=bomb)
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    packed = Reply(200, headers, body=gzip_bomb(BOMB_MB))
     done = Reply(200, body=b'{"status": "COMPLETED"}')
     before = {"submit": [], "status": [ACCEPTED], "result": [ACCEPTED, done]}[step]
     async with Receiver() as fal, open_stack(store, emulator, FILMGATE_FAL_QUEUE_URL=fal.url) as stack:

@@ -24,13 +24,19 @@ REMEMBERED_MS = {
 
 def lifetime_of(name: str) -> Lifetime | None:
     """The lifetime class of a key; None for an undeclared key."""
+    if not name.startswith(PREFIX):
+        return None
     rest = name.removeprefix(PREFIX)
-    matching = [
-        prefix
-        for prefix in LIFETIMES
-        if rest == prefix or (prefix.endswith((":", "_")) and rest.startswith(prefix))
-    ]
-    return LIFETIMES[max(matching, key=len)] if matching and name.startswith(PREFIX) else None
+    if rest in LIFETIMES:
+        return LIFETIMES[rest]
+    beginnings = (rest[: end + 1] for end in range(len(rest) - 1, -1, -1) if rest[end] in ":_")
+    return next((LIFETIMES[one] for one in beginnings if one in LIFETIMES), None)
+
+
+async def store_faults(redis: Any) -> list[str]:
+    """All of what follows, from one reading of the store."""
+    snapshot = await Snapshot.read(redis)
+    return immortals(snapshot) + book_faults(snapshot) + misplaced_slots(snapshot)
 
 
 async def immortal_keys(redis: Any) -> list[str]:
@@ -41,11 +47,6 @@ async def immortal_keys(redis: Any) -> list[str]:
 async def ledger_faults(redis: Any) -> list[str]:
     """Where sums, entries, places and jobs disagree; empty when every micro-dollar is accounted for."""
     return book_faults(await Snapshot.read(redis, *map(keys.PREFIX.__add__, BOOKS)))
-
-
-async def slot_faults(redis: Any) -> list[str]:
-    """Slots of ended or finalizing jobs, and running jobs outside the quarantine without a slot."""
-    return misplaced_slots(await Snapshot.read(redis, keys.SLOTS, keys.QUARANTINE, keys.JOB_PREFIX))
 
 
 BOOKS = ("teams", "ledger:", "reservations:", "total:", "period:", "job:", "live:", "queued:")
@@ -64,7 +65,7 @@ def immortals(snapshot: Snapshot) -> list[str]:
 
 
 def misplaced_slots(snapshot: Snapshot) -> list[str]:
-    """The same as `slot_faults`, for a snapshot."""
+    """Slots of ended or finalizing jobs, and running jobs outside the quarantine without a slot."""
     slots, aside = snapshot.get(keys.SLOTS), snapshot.get(keys.QUARANTINE)
     faults = []
     for ref, job in snapshot.jobs().items():

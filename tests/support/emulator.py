@@ -92,6 +92,10 @@ class Emulator:
         found: list[dict[str, Any]] = (await self._get("/emulator/requests"))["refused"]
         return found
 
+    async def submits(self) -> int:
+        """How many submits it has received, accepted or refused."""
+        return sum((await self._get("/emulator/requests/count")).values())
+
     async def request(self, request_id: str) -> dict[str, Any]:
         """One accepted submit."""
         return next(one for one in await self.requests() if one["request_id"] == request_id)

@@ -18,7 +18,7 @@ import httpx
 from app.domain.money import parse_usd
 from app.gateway import open_gateway
 from app.settings import load_settings
-from tests.support.checks import immortal_keys, ledger_faults, slot_faults
+from tests.support.checks import store_faults
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.processes import clean_environment, free_port, run_command
 from tests.support.redis_server import RedisServer
@@ -129,7 +129,7 @@ class Installation:
     async def faults(self) -> list[str]:
         """What is wrong in the store: keys without expiry, misplaced money, leaked slots."""
         async with self.redis.client() as redis:
-            return [*await immortal_keys(redis), *await ledger_faults(redis), *await slot_faults(redis)]
+            return await store_faults(redis)
 
     async def command(self, *arguments: str) -> Any:
         """The JSON output of `filmgate …`."""

@@ -54,7 +54,13 @@ class RedisServer(OwnServer):
 
     def client(self, **options: Any) -> Any:
         """A client with text replies, which redis-py's types cannot express; `async with` closes it."""
-        return Redis.from_url(self.url, decode_responses=True, encoding_errors="surrogateescape", **options)
+        return Redis.from_url(
+            self.url,
+            decode_responses=True,
+            encoding_errors="surrogateescape",
+            driver_info=None,  # the library would look up its own version for each connection
+            **options,
+        )
 
     def blocking(self) -> Any:
         """The same without asyncio; `with` closes it."""

@@ -1,7 +1,8 @@
-"""The store's content at one moment, read in three round trips, so that many checks cost one reading."""
+"""The store's content at one moment, read in one round trip, so that many checks cost one reading."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from app.domain.jobs import Job
@@ -10,19 +11,31 @@ from app.store.records import read_job
 from tests.support.entries import whole
 
 RQ_PREFIX = "rq:"
-READ: dict[str, tuple[str | int, ...]] = {
-    "hash": ("HGETALL",),
-    "set": ("SMEMBERS",),
-    "list": ("LRANGE", 0, -1),
-    "stream": ("XRANGE", "-", "+"),
-    "string": ("GET",),
-    "zset": ("ZRANGE", 0, -1, "WITHSCORES"),
+ALL = """
+-- The store's time; then name, type, lifetime and value of every key, without those that begin with ARGV[1].
+-- When ARGV has more, only of those that begin with one of them.
+local read = {
+    hash = {'HGETALL'}, set = {'SMEMBERS'}, list = {'LRANGE', 0, -1}, stream = {'XRANGE', '-', '+'},
+    string = {'GET'}, zset = {'ZRANGE', 0, -1, 'WITHSCORES'},
 }
+local found = redis.call('TIME')
+for _, name in ipairs(redis.call('KEYS', '*')) do
+    local wanted = #ARGV == 1
+    for i = 2, #ARGV do wanted = wanted or name:sub(1, #ARGV[i]) == ARGV[i] end
+    if wanted and name:sub(1, #ARGV[1]) ~= ARGV[1] then
+        local kind = redis.call('TYPE', name).ok
+        local command = read[kind]
+        local value = redis.call(command[1], name, unpack(command, 2))
+        for _, fact in ipairs({name, kind, redis.call('TTL', name), value}) do found[#found + 1] = fact end
+    end
+end
+return found
+"""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Keys and their values, without RQ's own. Nothing may write while it is read.
+    """Keys and their values, without RQ's own, as they were at one moment.
 
     Attributes:
         now_ms: the store's time.
@@ -38,27 +51,15 @@ class Snapshot:
     @classmethod
     async def read(cls, redis: Any, *prefixes: str) -> "Snapshot":
         """Read every key, or those that begin with one of the prefixes."""
-        names = sorted({name async for name in redis.scan_iter(count=1000) if not name.startswith(RQ_PREFIX)})
-        names = [name for name in names if name.startswith(prefixes or "")]
-        pipe = redis.pipeline(transaction=False)
-        for name in names:
-            pipe.type(name)
-            pipe.ttl(name)
-        facts = await pipe.execute()
-        there = {name: (facts[2 * i], facts[2 * i + 1]) for i, name in enumerate(names) if facts[2 * i] != "none"}
-        for name, (kind, _) in there.items():
-            command, *more = READ[kind]
-            pipe.execute_command(command, name, *more)
-        pipe.time()
-        *rows, (seconds, micro) = await pipe.execute()
-        values = {}
-        for (name, (kind, _)), value in zip(there.items(), rows, strict=True):
-            if value:  # an empty one has expired since its type was read
-                values[name] = _scores(value) if kind == "zset" else value
-                if name.startswith(keys.ledger("")):
-                    values[name] = whole(value)
-        mortal = frozenset(name for name, (_, ttl) in there.items() if ttl >= 0)
-        return cls(int(seconds) * 1000 + int(micro) // 1000, values, mortal)
+        seconds, micro, *facts = await redis.eval(ALL, 0, RQ_PREFIX, *prefixes)
+        values, mortal = {}, set()
+        for name, kind, ttl, value in sorted(zip(*[iter(facts)] * 4, strict=True), key=lambda fact: str(fact[0])):
+            values[name] = MADE[kind](value)
+            if name.startswith(keys.ledger("")):
+                values[name] = whole(values[name])
+            if ttl >= 0:
+                mortal.add(name)
+        return cls(int(seconds) * 1000 + int(micro) // 1000, values, frozenset(mortal))
 
     def get(self, name: str) -> Any:
         """The value of a key; an empty dict when it is missing."""
@@ -72,6 +73,10 @@ class Snapshot:
 
     def jobs(self) -> dict[str, Job]:
         """Every job record, by its ref."""
+        return self._jobs
+
+    @cached_property
+    def _jobs(self) -> dict[str, Job]:
         return {ref: read_job(record) for ref, record in self.named(keys.JOB_PREFIX)}
 
     def without(self, *prefixes: str) -> dict[str, Any]:
@@ -79,7 +84,16 @@ class Snapshot:
         return {name: value for name, value in self.values.items() if not name.startswith(prefixes)}
 
 
-def _scores(rows: Any) -> dict[str, float]:
-    """Scores by member, from pairs or from a flat list, depending on the client's version."""
-    pairs = rows if rows and not isinstance(rows[0], str) else zip(rows[::2], rows[1::2], strict=True)
-    return {member: float(score) for member, score in pairs}
+def _pairs(flat: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Names and values, which alternate in a script's answer."""
+    return zip(*[iter(flat)] * 2, strict=True)
+
+
+MADE: dict[str, Any] = {
+    "string": str,
+    "set": set,
+    "list": list,
+    "hash": lambda flat: dict(_pairs(flat)),
+    "zset": lambda flat: {member: float(score) for member, score in _pairs(flat)},
+    "stream": lambda rows: [(entry_id, dict(_pairs(flat))) for entry_id, flat in rows],
+}

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.e2e.clients.browser import close_browsers
 from tests.e2e.clients.customers import FAL_NAMES, OLD_NAMES, OPEN_ID_LABEL, OPEN_ID_TEAM, Customers
 from tests.support.installation import open_installation
 from tests.support.node import Pages, serving
@@ -44,5 +45,6 @@ async def customers(tmp_path_factory: pytest.TempPathFactory, pages: Pages) -> A
         ) as installation:
             made = Customers(installation, certificates, log, open_id_port=open_id_port)
             yield made
+            await close_browsers()
             assert set(await installation.bought_twice()) == made.takes
             assert await installation.faults() == []

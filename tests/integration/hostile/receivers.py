@@ -9,7 +9,6 @@ import json
 import ssl
 import sys
 import time
-import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from itertools import repeat
 
 from app.egress import EgressPolicy
 from app.webhooks.sender import Sender
+from tests.support.bomb import gzip_bomb
 from tests.support.memory import peak_kb
 from tests.support.receiver import Receiver, Script
 from tests.support.tcp_server import Writer
@@ -64,12 +64,6 @@ def writes(
 
 async def gone(_: Writer) -> None:
     """Close the connection once the request is read."""
-
-
-def gzip_bomb(megabytes: int) -> bytes:
-    """Zeros that compress to a thousandth of their size."""
-    press = zlib.compressobj(9, wbits=31)
-    return b"".join([*(press.compress(MEGABYTE) for _ in range(megabytes)), press.flush()])
 
 
 async def breaks_its_tls(writer: Writer) -> None:
