@@ -43,6 +43,20 @@ async def add_colleague(page: Page) -> str:
     return key
 
 
+async def look_at_a_menu_on_a_phone(page: Page) -> None:
+    """All of it is in sight; Escape closes it, and the button has the focus again."""
+    await page.set_viewport_size({"width": 390, "height": 900})
+    more = page.get_by_label(f"More about {COLLEAGUE}")
+    await more.click()
+    box = await page.locator(".menu[open] ul").bounding_box()
+    assert box is not None
+    assert 0 <= box["x"] < box["x"] + box["width"] <= 390
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".menu[open]")).to_have_count(0)
+    await expect(more).to_be_focused()
+    await page.set_viewport_size({"width": 1440, "height": 900})
+
+
 async def add_ten(page: Page) -> str:
     """Ten more at once, with $50 each and a link each; the link of the first. Nobody is added twice."""
     await page.get_by_role("button", name="Add users").click()
@@ -104,6 +118,7 @@ async def test_an_administrator_brings_colleagues_in_and_runs_the_gateway(custom
         key = await add_colleague(page)
         assert not await refused(customers, key)
         await assert_accessible(page, "people")
+        await look_at_a_menu_on_a_phone(page)
         invited = await accept(page, customers, await add_ten(page))
         assert not await refused(customers, invited)
 

@@ -24,7 +24,7 @@ const momentOf = (at_ms) => new Date(at_ms).toLocaleString("en-GB", { weekday: "
  * @param {{path: string, name: string, limits: Present[], onDone: () => any, onClose: () => void}} props
  */
 export function Raise({ path, name, limits, onDone, onClose }) {
-  const [chosen, setChosen] = useState(nameOf(limits[0]));
+  const [chosen, setChosen] = useState(nameOf(limits.find(({ unit }) => unit === "usd") ?? limits[0]));
   const [amount, setAmount] = useState("");
   const [time, setTime] = useState("604800");
   const limit = limits.find((one) => nameOf(one) === chosen) ?? limits[0];
