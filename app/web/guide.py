@@ -14,7 +14,7 @@ from pathlib import Path
 from app.views.page_head import PAGE_HEAD
 
 ROOM = Path(__file__).parent
-PICTURES = {".png", ".svg"}
+PICTURES = {".png", ".svg", ".webp"}
 DECISIONS = "decisions"
 GROUP = re.compile(r"^## (?P<group>.+)$|^- \[(?P<title>.+?)\]\((?P<name>.+?)\)", re.MULTILINE)
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)

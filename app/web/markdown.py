@@ -11,6 +11,8 @@ from markdown_it.token import Token
 
 NOT_IN_A_SLUG = re.compile(r"[^\w\- ]")
 TARGETS = {"link_open": "href", "image": "src"}
+HTML = {"html_block", "html_inline"}
+SHOWN = re.compile(r'\b(src|srcset)="([^"]*)"')  # of a picture that is written as HTML: light and dark
 
 
 class Drawn(NamedTuple):
@@ -26,8 +28,8 @@ def draw(source: str, lead: Callable[[str], str | None]) -> Drawn:
     tokens = markdown.parse(source)
     headings = _mark(tokens)
     for token in tokens:
-        for child in token.children or ():
-            _lead(child, lead)
+        for part in (token, *(token.children or ())):
+            _lead(part, lead)
     return Drawn(str(markdown.renderer.render(tokens, markdown.options, {})), headings)
 
 
@@ -54,6 +56,8 @@ def _mark(tokens: Sequence[Token]) -> list[tuple[str, str]]:
 
 
 def _lead(token: Token, lead: Callable[[str], str | None]) -> None:
+    if token.type in HTML:
+        token.content = SHOWN.sub(lambda found: f'{found[1]}="{lead(found[2]) or ""}"', token.content)
     name = TARGETS.get(token.type)
     if name is None:
         return

@@ -28,6 +28,7 @@ MEDIA_TYPES = {
     ".png": "image/png",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
+    ".webp": "image/webp",
 }
 
 _CLOSED = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"

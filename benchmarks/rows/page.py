@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, expect
 from app.web.routes import FILES
 from benchmarks.figures import Figure, Options, at_most, spread_of
 from benchmarks.up import started
-from tests.e2e.clients.browser import new_page
+from tests.e2e.clients.browser import close_browsers, new_page
 from tests.e2e.clients.steps import Steps
 from tests.support.receiver import Receiver
 from tests.support.stack import ADMIN_KEY
@@ -63,6 +63,7 @@ async def measure(folder: Path, options: Options) -> list[Figure]:
         ]
         async with Receiver() as receiver:
             tasks += await failed_job(gateway, receiver)
+    await close_browsers()
     painted, usable, weights = zip(*visits, strict=True)
     whole = sum(len(gzip.compress(FILES[name].content, 6)) for name in of_the_page(FILES))
     return [

@@ -19,6 +19,7 @@ SETTINGS = {field.alias or "" for field in Settings.model_fields.values()} | CLI
 TEXTS = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 FENCE = re.compile(r"^( *)(```).*?^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
+SHOWN = re.compile(r'\bsrc(?:set)?="([^"]*)"')
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 MARKS = re.compile(r"[`*]|\]\([^)]*\)|\[")
 
@@ -60,7 +61,8 @@ def anchors(path: Path) -> set[str]:
 def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     """A page that was moved or a heading that was renamed takes its links along."""
     broken = []
-    for target in LINK.findall(FENCE.sub("", page.read_text("utf-8"))):
+    text = FENCE.sub("", page.read_text("utf-8"))
+    for target in (*LINK.findall(text), *SHOWN.findall(text)):
         path, _, heading = target.partition("#")
         found = (page.parent / path).resolve() if path else page
         if not found.exists() or (heading and heading not in anchors(found)):

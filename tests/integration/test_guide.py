@@ -36,7 +36,7 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Record one element."""
         given = {name: value or "" for name, value in attrs}
-        self.links += [given[name] for name in ("href", "src") if name in given]
+        self.links += [given[name] for name in ("href", "src", "srcset") if name in given]
         self.ids += [given["id"]] if "id" in given else []
         self.active += [
             name for name in (tag, *given) if name in {"script", "style", "form"} or name.startswith("on")
@@ -110,6 +110,17 @@ async def test_a_page_says_where_one_is(web: httpx.AsyncClient) -> None:
     assert "<title>People, limits and money · Filmgate</title>" in page
     assert re.search(r'<a href="[./]*docs/guide/limits" aria-current="page">', page)
     assert '<li><a href="#money">Money</a></li>' in page
+
+
+async def test_a_page_shows_its_pictures_light_and_dark(web: httpx.AsyncClient) -> None:
+    """What a page writes as HTML for GitHub leads to the same files here."""
+    page = (await web.get(f"{BELOW}/docs/guide/quick-start")).text
+    shown = re.search(r'media="\(prefers-color-scheme: dark\)" srcset="([^"]+)">\s*<img [^>]*src="([^"]+)"', page)
+    assert shown is not None
+    for link, scheme in zip(shown.groups(), ("dark", "light"), strict=True):
+        reply = await web.get(urljoin(f"{BELOW}/docs/guide/quick-start", link))
+        assert (reply.status_code, reply.headers["content-type"]) == (200, "image/webp"), link
+        assert f"-{scheme}." in link
 
 
 async def test_an_unknown_page_and_a_way_out_of_the_folder_are_not_found(web: httpx.AsyncClient) -> None:
