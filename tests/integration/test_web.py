@@ -21,7 +21,9 @@ PAGES = ["/", "/jobs/job_1", "/money", "/admin/teams", "/docs"]
 OURS = sorted(
     path
     for path in project_files()
-    if path.is_relative_to(ROOM.relative_to(ROOT)) and not {"vendor", "types"} & set(path.parts)
+    if path.is_relative_to(ROOM.relative_to(ROOT))
+    and not {"vendor", "types"} & set(path.parts)
+    and path.suffix != ".mp4"  # a film names the site of its encoder; nothing fetches it
 )
 SCRIPTS = {
     name: page.content.decode() for name, page in FILES.items() if name.endswith(".js") and "vendor/" not in name
