@@ -11,7 +11,7 @@ from tests.support.stack import Stack
 pytestmark = pytest.mark.anyio
 
 # Signed addresses (test_clip_addresses.py), what a page asks first, and the ways to a session (test_sessions.py).
-KEYLESS = ("/v1/clips/", "/v1/about", "/v1/session", "/v1/invitations/")
+KEYLESS = ("/v1/clips/", "/v1/about", "/v1/session", "/v1/invitations/", "/v1/sign-in/")
 OPEN = {"/livez", "/readyz", "/problems/{slug}", "/docs", "/openapi.json"}
 
 

@@ -233,9 +233,10 @@ async def test_a_quote_says_how_long_the_model_usually_takes(stack: Stack) -> No
 
 
 async def test_anybody_may_know_whether_clips_cost_money_here(stack: Stack) -> None:
-    """The emulator says so to whoever asks, with a key or without."""
+    """The emulator says so to whoever asks, with a key or without; and no other way to sign in is set here."""
     reply = await stack.api.get("/v1/about", headers={"Authorization": ""})
-    assert (reply.status_code, reply.json()) == (200, {"emulated": True})
+    known = {"emulated": True, "sign_in": {"provider": None, "proxy": None}}
+    assert (reply.status_code, reply.json()) == (200, known)
 
 
 async def test_a_submission_costs_what_was_quoted(stack: Stack) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 MASTER = "fal-ai/kling-video/v2/master/image-to-video"
 PAGE = "https://app.example.com"
 # What takes no key: a signed address, a share, what everybody may know, and what a browser signs in with.
-KEYLESS = ("/v1/clips/", "/v1/session", "/v1/invitations/", "/v1/about", "/v1/shares/current")
+KEYLESS = ("/v1/clips/", "/v1/session", "/v1/invitations/", "/v1/sign-in/", "/v1/about", "/v1/shares/current")
 
 
 # --- creating ----------------------------------------------------------------------------------------------------
