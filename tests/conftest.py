@@ -1,8 +1,9 @@
 """Fixtures for every test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("filmgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no timed tests
@@ -65,6 +66,13 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("full")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Figures(config))
+
+
+@pytest.fixture(autouse=True)
+def usual_logs() -> Iterator[None]:
+    """A test that runs a command in this process leaves its form of logs to no other: its loggers would be kept."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -165,17 +165,26 @@ async def abandoned(shared_installation: Installation) -> list[str]:
 
     Two were accepted by fal, which never answered, then the work processes were killed; fal never got the third.
     """
+    installation, about = shared_installation, {"metadata": {"round": "abandoned"}}
     tags = ("submit_hang", "submit_hang", "drop_before_accept")
     prompts = [f"abandoned {number} [emu:{tag}]" for number, tag in enumerate(tags)]
-    await shared_installation.submit_all((prompt, {"metadata": {"round": "abandoned"}}) for prompt in prompts)
+
+    async def states() -> set[str]:
+        return {job["status"] for job in await installation.jobs(round="abandoned")}
 
     async def accepted() -> bool:
-        seen = {request["prompt"] for request in await shared_installation.emulator.requests()}
-        states = {job["status"] for job in await shared_installation.jobs(round="abandoned")}
-        return set(prompts[:2]) <= seen and states == {"submitting", "held"}
+        seen = {request["prompt"] for request in await installation.emulator.requests()}
+        return set(prompts[:2]) <= seen and await states() == {"submitting", "held"}
 
+    await installation.submit(prompts[2], **about)  # first: the two others keep both work processes
+
+    async def dropped() -> bool:
+        return await states() == {"held"}
+
+    await wait_until(dropped, "the one that fal never got is held", details=installation.summary)
+    await installation.submit_all((prompt, about) for prompt in prompts[:2])
     what = "fal has accepted two and will not answer"
-    await wait_until(accepted, what, timeout=20, details=shared_installation.summary)
+    await wait_until(accepted, what, timeout=20, details=installation.summary)
     assert shared_installation.workers.kill_children("work") == WORK_PROCESSES
     return prompts
 
