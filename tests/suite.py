@@ -38,8 +38,8 @@ STAGES = (
     Stage("units and guards", ("tests/unit", "tests/guards"), "load", 2),
     Stage("integration", ("tests/integration",), "worksteal", 4),  # a file's tests mostly share a server
     # In these a file's tests share an installation.
-    Stage("end to end and crash", ("tests/e2e", f"--ignore={CLIENTS}", "tests/crash"), "loadfile", 5),
-    Stage("clients and browser", (CLIENTS,), "loadfile", 4),
+    Stage("end to end and crash", ("tests/e2e", f"--ignore={CLIENTS}", "tests/crash"), "loadfile", 4),
+    Stage("clients and browser", (CLIENTS,), "loadfile", 3),
 )
 QUICK = (Stage("quick", ("tests/unit", "tests/guards", "tests/integration/test_journey.py"), "load", 2),)
 MENU = f"""\
