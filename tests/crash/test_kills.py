@@ -176,7 +176,7 @@ async def abandoned(shared_installation: Installation) -> list[str]:
         seen = {request["prompt"] for request in await installation.emulator.requests()}
         return set(prompts[:2]) <= seen and await states() == {"submitting", "held"}
 
-    await installation.submit(prompts[2], **about)  # first: the two others keep both work processes
+    await installation.submit_all([(prompts[2], about)])  # first: the two others keep both work processes
 
     async def dropped() -> bool:
         return await states() == {"held"}
