@@ -110,7 +110,7 @@ def test_the_dev_lock_holds_the_others() -> None:
     assert {(pin.name, pin.version) for lock in (RUN, SERVER) for pin in pins(lock)} <= tested
 
 
-@pytest.mark.parametrize("folder", ["tests/e2e/clients/js", "benchmarks/peers"])
+@pytest.mark.parametrize("folder", ["tests/e2e/clients/js", "benchmarks/peers", "tests/support/azurite"])
 def test_the_packages_of_npm_are_locked_too(folder: str) -> None:
     """Each with its hash, and no URL."""
     lock = json.loads((ROOT / folder / "package-lock.json").read_text("utf-8"))
