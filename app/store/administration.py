@@ -88,9 +88,7 @@ class AdministrationStore:
         """Add a user with its limits to a team."""
         details = {"team": user.team, "name": user.name, **_details(limits)}
         writes = [
-            put_record(keys.user(user.team, user.id), user),
-            ("HSET", keys.USERS, user.id, user.team),
-            ("SADD", keys.team_users(user.team), user.id),
+            *put_user(user),
             *set_limits(user.id, limits),
         ]
         require = [team_exists(user.team)]
@@ -167,6 +165,15 @@ def _details(limits: Sequence[Limit]) -> dict[str, Any]:
 
 def _no_live_jobs(what: str, owner: str) -> Require:
     return Require(("absent", keys.live(owner)), Conflict(f"The {what} has {LIVE_JOBS}", code=Code.HAS_LIVE_JOBS))
+
+
+def put_user(user: User) -> list[Command]:
+    """The writes that add a user to its team."""
+    return [
+        put_record(keys.user(user.team, user.id), user),
+        ("HSET", keys.USERS, user.id, user.team),
+        ("SADD", keys.team_users(user.team), user.id),
+    ]
 
 
 def put_key(key_digest: str, record: Key) -> list[Command]:

@@ -17,14 +17,14 @@ from app.store import keys, scripts
 from app.store.client import Client
 from app.store.connection import store_errors
 from app.store.deliveries import read_attempt, read_delivery
-from app.store.reads import read_hashes
+from app.store.reads import Place, read_hashes, read_scored
 
 PAGE = 200  # deliveries read at once
 SCAN_LIMIT = 5_000  # deliveries read by one request; its cursor continues there
 REPLAYS_PER_SCRIPT = 100
 DEAD: frozenset[DeliveryStatus] = frozenset({"dead"})
 
-LogCursor = tuple[int, str]  # the time (ms) and the id of the last delivery read
+LogCursor = Place  # the time (ms) and the id of the last delivery read
 
 
 class DeliveryLogStore:
@@ -84,8 +84,11 @@ class DeliveryLogStore:
         """
         found: list[LogCursor] = []
         cursor = after
+        name, low, high = _list_of(team, wanted)
         for _ in range(0, SCAN_LIMIT, PAGE):
-            rows = await self._page(team, wanted, after=cursor, newest_first=newest_first)
+            rows = await read_scored(
+                self._redis, name, low=low, high=high, after=cursor, count=PAGE, newest_first=newest_first
+            )
             for row, matches in zip(rows, await self._matches(team, wanted, rows), strict=True):
                 if matches and len(found) == count:
                     return [delivery_id for _, delivery_id in found], found[-1]
@@ -134,34 +137,6 @@ class DeliveryLogStore:
             return await scripts.consume_rate(
                 self._redis, rate=keys.rate(owner, what), step_ms=60_000 // a_minute, burst=a_minute
             )
-
-    async def _page(
-        self, team: str, wanted: LogFilter, *, after: LogCursor | None, newest_first: bool
-    ) -> list[LogCursor]:
-        """The next PAGE entries of the list after a cursor; fewer at its end. Equal times are ordered by id."""
-        name, low, high = _list_of(team, wanted)
-        if after is not None:
-            low, high = (low, str(after[0])) if newest_first else (str(after[0]), high)
-        found: list[LogCursor] = []
-        offset = 0
-        while len(found) < PAGE:
-            with store_errors():
-                rows = await self._redis.zrange(
-                    name,
-                    high if newest_first else low,
-                    low if newest_first else high,
-                    desc=newest_first,
-                    byscore=True,
-                    offset=offset,
-                    num=PAGE,
-                    withscores=True,
-                )
-            offset += len(rows)
-            entries = [(int(score), delivery_id) for delivery_id, score in rows]
-            found += [row for row in entries if after is None or (row < after if newest_first else row > after)]
-            if len(rows) < PAGE:
-                break
-        return found[:PAGE]
 
     async def _matches(self, team: str, wanted: LogFilter, rows: Sequence[LogCursor]) -> list[bool]:
         """For each of these, whether it is wanted; expired ones are not."""

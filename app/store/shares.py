@@ -7,7 +7,7 @@ from app.domain.shares import LONGEST_SHARE_S, Share
 from app.store import keys
 from app.store.client import Client, Row
 from app.store.connection import store_errors
-from app.store.reads import read_hashes
+from app.store.reads import Place, read_hashes, read_scored
 
 
 class ShareStore:
@@ -46,35 +46,22 @@ class ShareStore:
         rows = await read_hashes(self._redis, map(keys.share, ids))
         return sorted((_read(row) for row in rows if row), key=lambda share: share.created_ms)
 
-    async def page(
-        self, listed: str, *, now_ms: int, after: tuple[int, str] | None, limit: int
-    ) -> tuple[list[Share], bool]:
+    async def page(self, listed: str, *, now_ms: int, after: Place | None, limit: int) -> tuple[list[Share], bool]:
         """Up to `limit` shares of a list after a cursor (when one expires, its id), and whether there are more.
 
         Those that expire last come first; equal times are ordered by id.
         """
-        high = "+inf" if after is None else str(after[0])
-        found: list[tuple[int, str]] = []
-        offset = 0
-        while len(found) <= limit:
-            with store_errors():
-                rows = await self._redis.zrange(
-                    keys.shares(listed),
-                    high,
-                    f"({now_ms}",
-                    desc=True,
-                    byscore=True,
-                    offset=offset,
-                    num=limit + 1,
-                    withscores=True,
-                )
-            offset += len(rows)
-            entries = [(int(score), share_id) for share_id, score in rows]
-            found += [entry for entry in entries if after is None or entry < after]
-            if len(rows) <= limit:
-                break
-        rows_read = await read_hashes(self._redis, [keys.share(share_id) for _, share_id in found[:limit]])
-        return [_read(row) for row in rows_read if row], len(found) > limit
+        found = await read_scored(
+            self._redis,
+            keys.shares(listed),
+            low=f"({now_ms}",
+            high="+inf",
+            after=after,
+            count=limit + 1,
+            newest_first=True,
+        )
+        rows = await read_hashes(self._redis, [keys.share(share_id) for _, share_id in found[:limit]])
+        return [_read(row) for row in rows if row], len(found) > limit
 
     async def remove(self, share: Share) -> None:
         """End a share."""

@@ -6,8 +6,7 @@ from app.domain.accounts import Key, User
 from app.domain.errors import FilmgateError
 from app.domain.sign_on import ATTEMPT_S, Identity, Person
 from app.store import keys
-from app.store.accounts import put_record
-from app.store.administration import changed_meanwhile, put_key
+from app.store.administration import changed_meanwhile, put_key, put_user
 from app.store.audit import AuditStore
 from app.store.client import Client
 from app.store.commands import Command, Require, team_exists, user_exists
@@ -41,9 +40,7 @@ class SignOnStore:
         """Add the person as a user of a team; Conflict when another sign-in of theirs came first."""
         name, field = keys.person(identity.digest), USER + user.team
         writes: list[Command] = [
-            put_record(keys.user(user.team, user.id), user),
-            ("HSET", keys.USERS, user.id, user.team),
-            ("SADD", keys.team_users(user.team), user.id),
+            *put_user(user),
             ("HSET", name, field, user.id, "issuer", identity.issuer, "subject", identity.subject),
         ]
         require = [_unchanged(name, field, before.users.get(user.team)), team_exists(user.team)]

@@ -11,9 +11,7 @@ from app.store import keys
 from app.store.client import Client
 from app.store.clock import milliseconds
 from app.store.connection import store_errors
-from app.store.reads import read_hashes
-
-SAME_MS = 20  # files whose time ends in one millisecond, at most
+from app.store.reads import Place, read_hashes, read_scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +61,18 @@ class UploadedFileStore:
             await pipe.execute()
 
     async def page(
-        self, team: str, user: str | None, *, now_ms: int, limit: int, before: tuple[int, str] | None
-    ) -> tuple[list[UploadedFile], tuple[int, str] | None]:
+        self, team: str, user: str | None, *, now_ms: int, limit: int, before: Place | None
+    ) -> tuple[list[UploadedFile], Place | None]:
         """Up to `limit` files of a user, or the team, that end before this place; the last place if more do."""
-        highest = "+inf" if before is None else before[0]
-        count = limit + 1 + SAME_MS
-        with store_errors():
-            found = await self._redis.zrevrangebyscore(
-                keys.files(team, user), highest, now_ms, start=0, num=count, withscores=True
-            )
-        places = [(int(score), digest) for digest, score in found]
-        places = [place for place in places if before is None or place < before]
+        places = await read_scored(
+            self._redis,
+            keys.files(team, user),
+            low=now_ms,
+            high="+inf",
+            after=before,
+            count=limit + 1,
+            newest_first=True,
+        )
         shown = places[:limit]
         rows = await read_hashes(self._redis, (keys.file(team, digest) for _, digest in shown))
         files = [UploadedFile(digest, end, row) for (end, digest), row in zip(shown, rows, strict=True) if row]
