@@ -324,6 +324,7 @@ def _gateway(
             alerts=alerts,
             audit=stores.audit,
             fal=fal,
+            admission=stores.admission,
         ),
         metrics=metrics_service(stores),
         adoption=adoption,

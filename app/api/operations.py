@@ -1,4 +1,4 @@
-"""Operation over HTTP: the status of the whole, every team's jobs, pause, resume, resolve."""
+"""Operation over HTTP: the status of the whole, every team's jobs, pause, resume, cancel, resolve."""
 
 from typing import Annotated
 
@@ -83,6 +83,19 @@ async def read_any_job(job_id: str, _: Administrator, gateway: TheGateway) -> Op
     return operated_job_details(
         await gateway.histories.of(job), held_ms=held_since.get(job.id), deliveries=deliveries
     )
+
+
+@router.post(
+    "/admin/jobs/{job_id}/cancel", status_code=202, responses=refusals(409), summary="Cancel any team's job"
+)
+async def cancel_any_job(job_id: str, actor: Administrator, gateway: TheGateway) -> OperatedJobView:
+    """Asks for the job's end: free while it is queued; once it runs, fal decides. 409 `already_ended` after that.
+
+    A held job stays held, and the request counts once its outcome is known; `resolve` ends it.
+    """
+    job = await gateway.operations.cancel(actor, job_id)
+    held_since = await gateway.operations.held_since([job])
+    return operated_job_view(job, held_since.get(job.id))
 
 
 @router.post("/admin/jobs/{job_id}/resolve", responses=refusals(409), summary="End a job that is held or set aside")

@@ -34,8 +34,8 @@ RETRY_S = (1, 2, 3)  # in turn, so that not all callers come back at once
 LOG_INTERVAL_S = 1.0
 
 FIRST_PATHS = re.compile(
-    r"/readyz|/metrics|/v1/jobs/[^/]+(/(cancel|video|events))?|/v1/admin/(status|pause|resume)|/fal/hooks/.+"
-    r"|/fal/queue/.+/requests/.+"
+    r"/readyz|/metrics|/v1/jobs/[^/]+(/(cancel|video|events))?|/v1/admin/(status|pause|resume|jobs/[^/]+/cancel)"
+    r"|/fal/hooks/.+|/fal/queue/.+/requests/.+"
 )
 PATH, TRACE = b"/the-path-of-the-request", b"the-trace-id-of-this-one-request"  # replaced in each reply
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}

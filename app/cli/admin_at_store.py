@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app.cli.admin_calls import View, given_only
 from app.cli.parse import actor
 from app.domain.accounts import NO_TEAM, Team, User
-from app.domain.errors import NotFound
+from app.domain.errors import Conflict, NotFound
 from app.domain.jobs import Job, Status
 from app.domain.limits import Limit
 from app.services.listing import Filter
@@ -152,10 +152,12 @@ class AdminAtStore:
     async def resume(self, team: str | None) -> View:
         return buying_view(team, await self._gateway.operations.resume(actor(), team=team))
 
-    async def jobs(self, *, status: str | None, team: str | None, count: int) -> Sequence[View]:
+    async def jobs(
+        self, *, status: str | None, team: str | None, count: int, user: str | None = None
+    ) -> Sequence[View]:
         found: list[View] = []
         cursor: str | None = None
-        wanted = Filter(statuses=frozenset() if status is None else frozenset({Status(status)}))
+        wanted = Filter(statuses=frozenset() if status is None else frozenset({Status(status)}), user=user)
         while len(found) < count:
             rows = min(PAGE, count - len(found))
             page = await self._gateway.listing.page_of_all(wanted, team=team, limit=rows, cursor=cursor)
@@ -173,6 +175,14 @@ class AdminAtStore:
         deliveries = await self._gateway.delivery_log.newest_of(job, limit=MAX_DELIVERIES)
         shown = operated_job_details(history, held_ms=held_since.get(job.id), deliveries=deliveries)
         return self._with_content(job, shown)
+
+    async def cancel(self, job_id: str) -> View | None:
+        try:
+            job = await self._gateway.operations.cancel(actor(), job_id)
+        except Conflict:
+            return None
+        held_since = await self._gateway.operations.held_since([job])
+        return self._with_content(job, operated_job_view(job, held_since.get(job.id)))
 
     async def resolve(self, job_id: str, action: Any, given: Mapping[str, Any]) -> View:
         job = await self._gateway.operations.resolve(actor(), job_id, action, **given)

@@ -103,11 +103,16 @@ class AdminCalls(Protocol):
     async def resume(self, team: str | None) -> View:
         """Buy on."""
 
-    async def jobs(self, *, status: str | None, team: str | None, count: int) -> Sequence[View]:
-        """The newest jobs of a team or of all."""
+    async def jobs(
+        self, *, status: str | None, team: str | None, count: int, user: str | None = None
+    ) -> Sequence[View]:
+        """The newest jobs of a team, a user or all."""
 
     async def job(self, job_id: str) -> View:
         """One job of any team."""
+
+    async def cancel(self, job_id: str) -> View | None:
+        """The job after the request to cancel it; None when it had ended already."""
 
     async def resolve(self, job_id: str, action: str, given: Mapping[str, Any]) -> View:
         """Decide a held job; `given` are the other members of `POST /v1/admin/jobs/{job_id}/resolve`."""

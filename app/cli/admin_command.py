@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from app.cli.admin_calls import AdminCalls, only_id
-from app.cli.cells import ID
 from app.cli.exits import Failure
 from app.cli.store_command import Printer, set_parameters, with_gateway
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 ADMIN_KEY = "FILMGATE_ADMIN_KEY"
-ID_PARAMETERS = frozenset({"team", "team_id", "user", "user_id", "key_id", "owner", "job", "job_id"})
+ID_PARAMETERS = frozenset({"team", "team_id", "user", "user_id", "key_id", "owner", "job", "job_id", "job_ids"})
 SHORT_ID = re.compile(r"(team|user|key|job)_[0-9a-f]{4,31}")
 SEARCHED_JOBS = 500  # newest ones, in which a job is found by the beginning of its id
 
@@ -107,18 +106,24 @@ def _run(url: str | None, act: Callable[[AdminCalls], Awaitable[Result]]) -> Res
 
 
 async def _with_whole_ids(calls: AdminCalls, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with ids that were given by their beginning made whole."""
-    whole = dict(arguments)
+    """The arguments, with ids that were given by their beginning made whole; Failure for that of several ids."""
+    listed: dict[str, list[Mapping[str, Any]]] = {}  # by kind: a list for any number of short ids
+
+    async def whole(text: str) -> str:
+        kind = SHORT_ID.fullmatch(text)
+        if kind is None:
+            return text
+        if kind[1] not in listed:
+            listed[kind[1]] = await _listed(calls, kind[1])
+        return only_id(text, listed[kind[1]])
+
+    found = dict(arguments)
     for name, value in arguments.items():
-        if name in ID_PARAMETERS and isinstance(value, str) and not ID.fullmatch(value):
-            whole[name] = await _whole_id(calls, value)
-    return whole
-
-
-async def _whole_id(calls: AdminCalls, text: str) -> str:
-    """The whole id, also of its beginning; Failure for that of several."""
-    kind = SHORT_ID.fullmatch(text)
-    return text if kind is None else only_id(text, await _listed(calls, kind[1]))
+        if name in ID_PARAMETERS and isinstance(value, str):
+            found[name] = await whole(value)
+        elif name in ID_PARAMETERS and isinstance(value, list | tuple):
+            found[name] = [await whole(text) for text in value]
+    return found
 
 
 async def _listed(calls: AdminCalls, kind: str) -> list[Mapping[str, Any]]:

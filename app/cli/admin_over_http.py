@@ -124,11 +124,16 @@ class AdminOverHttp:
     async def resume(self, team: str | None) -> View:
         return await self._post("/resume", given_only({"team": team}))
 
-    async def jobs(self, *, status: str | None, team: str | None, count: int) -> Sequence[View]:
-        return await self._pages("/jobs", count, status=status, team=team)
+    async def jobs(
+        self, *, status: str | None, team: str | None, count: int, user: str | None = None
+    ) -> Sequence[View]:
+        return await self._pages("/jobs", count, status=status, team=team, user=user)
 
     async def job(self, job_id: str) -> View:
         return await self._get(f"/jobs/{job_id}")
+
+    async def cancel(self, job_id: str) -> View | None:
+        return await self._client.ask_unless_conflict("POST", f"/v1/admin/jobs/{job_id}/cancel")
 
     async def resolve(self, job_id: str, action: str, given: Mapping[str, Any]) -> View:
         return await self._post(f"/jobs/{job_id}/resolve", {"action": action, **given_only(given)})

@@ -1,4 +1,4 @@
-"""`filmgate jobs`: show jobs, decide held ones, release quarantined steps."""
+"""`filmgate jobs`: show jobs, cancel them, decide held ones, release quarantined steps."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -9,7 +9,8 @@ import typer
 
 from app.cli.admin_calls import AdminCalls, View
 from app.cli.admin_command import SEARCHED_JOBS, admin_command
-from app.cli.options import JobId, OfTeam, Rows
+from app.cli.exits import Failure
+from app.cli.options import JobId, JobIds, OfTeam, OfUser, Rows
 from app.cli.parse import actor, argument, parse_request_id
 from app.cli.store_command import store_command
 from app.cli.tables import Columns, print_json, print_lines, print_views
@@ -36,6 +37,15 @@ RESOLVED = {
     "held because": "held_reason",
     "quoted": "quoted_usd",
     "charged": "charged_usd",
+    "created": "created_at",
+}
+CANCELED = {
+    "job": "id",
+    "status": "status",
+    "model": "model",
+    "quoted": "quoted_usd",
+    "charged": "charged_usd",
+    "cancel asked": "cancel_requested_at",
     "created": "created_at",
 }
 HELD = {
@@ -88,10 +98,10 @@ def _print_held(views: Sequence[View], *, as_json: bool) -> None:
 @group.command("list")
 @admin_command(partial(print_views, columns=LISTED, spare=("team",)))
 async def list_jobs(
-    calls: AdminCalls, *, status: OfStatus = None, team: OfTeam = None, limit: Rows = 20
+    calls: AdminCalls, *, status: OfStatus = None, team: OfTeam = None, user: OfUser = None, limit: Rows = 20
 ) -> Sequence[View]:
-    """List the jobs of every team or of one, the newest first."""
-    return await calls.jobs(status=status, team=team, count=limit)
+    """List the jobs of every team, of one or of one user, the newest first."""
+    return await calls.jobs(status=status, team=team, user=user, count=limit)
 
 
 @group.command("held")
@@ -159,6 +169,33 @@ def _lines(view: View) -> dict[str, Any]:
 async def show(calls: AdminCalls, job_id: JobId) -> Sequence[View]:
     """Show one job of any team."""
     return [await calls.job(job_id)]
+
+
+def _print_canceled(found: tuple[Sequence[View], Sequence[str]], *, as_json: bool) -> None:
+    """The jobs that were cancelled; then a Failure that names those which had ended before."""
+    views, ended = found
+    if views:
+        print_views(views, CANCELED, as_json=as_json, spare=("model", "created"))
+    if ended:
+        raise Failure(f"{', '.join(ended)} {'has' if len(ended) == 1 else 'have'} already ended.")
+
+
+@group.command("cancel")
+@admin_command(_print_canceled)
+async def cancel(calls: AdminCalls, job_ids: JobIds) -> tuple[Sequence[View], Sequence[str]]:
+    """Cancel jobs of any team.
+
+    A queued one ends at once and costs nothing; of one that runs fal decides; a held one waits for `jobs resolve`.
+    With an unknown id among them nothing is cancelled.
+
+    Example: `filmgate jobs cancel job_5f0c1a2b job_91d3e4f7`
+    """
+    wanted = dict.fromkeys(job_ids)
+    for job_id in wanted:
+        await calls.job(job_id)
+    found = {job_id: await calls.cancel(job_id) for job_id in wanted}
+    views = [view for view in found.values() if view is not None]
+    return views, [job_id for job_id, view in found.items() if view is None]
 
 
 def _check_resolve(*, action: Action, upstream_request_id: str | None, charged: bool | None, **_: object) -> None:

@@ -29,6 +29,10 @@ _id = argument(parse_id)
 _name = argument(parse_name)
 
 JobId = Annotated[str, typer.Argument(parser=_id, metavar="JOB", help=f"The job's {ID_HELP}.")]
+JobIds = Annotated[
+    list[str],
+    typer.Argument(parser=_id, metavar="JOB", help="The jobs' ids, each whole or the beginning of it."),
+]
 TeamId = Annotated[str, typer.Argument(parser=_id, metavar="TEAM", help=f"The team's {ID_HELP}.")]
 UserId = Annotated[str, typer.Argument(parser=_id, metavar="USER", help=f"The user's {ID_HELP}.")]
 KeyId = Annotated[str, typer.Argument(parser=_id, metavar="KEY", help="The key's id (key_…), not the key.")]

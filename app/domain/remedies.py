@@ -160,7 +160,7 @@ REMEDIES = {
     Code.NOT_HELD: Help(
         "Only a job that is held, or whose step is set aside, is resolved by a person, and this one is not, or not "
         "any more.",
-        "Read it again: `filmgate jobs show ID`. Any other job ends by itself, or by a cancellation.",
+        "Read it again: `filmgate jobs show ID`. Any other job ends by itself, or by `filmgate jobs cancel ID`.",
     ),
     Code.NO_VIDEO: Help(
         "The job has not made a clip: it has not ended, it failed, or its model makes something else.",
@@ -168,7 +168,7 @@ REMEDIES = {
     ),
     Code.HAS_LIVE_JOBS: Help(
         "It has jobs that have not ended, and their money is still decided.",
-        "Wait for them or cancel them; held ones are ended by `filmgate jobs resolve`.",
+        "Wait for them, or cancel them: `filmgate jobs cancel ID`; held ones are ended by `filmgate jobs resolve`.",
     ),
     Code.KEY_ENDED: Help(
         "The key was revoked or rotated, or has expired.",

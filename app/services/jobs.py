@@ -25,12 +25,13 @@ from app.domain.errors import (
     Unavailable,
 )
 from app.domain.ids import join_ref
-from app.domain.jobs import LIVE, Job, Status, Submission
+from app.domain.jobs import Job, Status, Submission
 from app.domain.limits import LimitState, Unit, Window
 from app.domain.money import MICRO, format_usd
 from app.domain.traces import span_of
 from app.metrics.table import ADMISSION, ADMITTED_USD, REFUSALS
 from app.services.answers import Answer, admit
+from app.services.cancellation import cancel_job
 from app.services.clips import Clips
 from app.services.store_disk import StoreDisk
 from app.services.submissions import Submissions
@@ -43,7 +44,7 @@ from app.store.admission import (
     OverLimits,
 )
 from app.store.alarms import AlarmStore
-from app.store.jobs import NOW, JobStore, ref_of
+from app.store.jobs import JobStore
 from app.store.limits import LimitStore
 from app.store.line import LineStore
 from app.telemetry import note
@@ -203,29 +204,10 @@ class Jobs:
         return await self.line.positions(jobs)
 
     async def cancel(self, caller: Caller, job: Job) -> Job:
-        """Cancel a job; Conflict when it has ended.
-
-        1. queued: it ends at once and costs nothing
-        2. otherwise record the request: the next step cancels at fal, and fal's answer decides how the job ends
-        3. the state changed meanwhile: try again
-        """
+        """Cancel a job; Conflict when it has ended."""
         require_control(caller, job)
         await self._stop_deduplicating(caller, job)
-        while not job.status.ended:
-            if job.status is Status.QUEUED:
-                await self.jobs.cancel_queued(job)
-                await self.admission.confirm()
-            elif job.cancel_requested_ms is not None:
-                return job
-            else:
-                await self.jobs.update(job, LIVE, due_step="poll", delay_ms=0, cancel_requested_ms=NOW)
-            now = await self.jobs.get(ref_of(job))
-            if now is None:
-                break
-            was_queued, job = job.status is Status.QUEUED, now
-            if job.status is Status.CANCELED and was_queued:
-                return job
-        raise Conflict("The job has already ended.", code=Code.ALREADY_ENDED)
+        return await cancel_job(job, jobs=self.jobs, admission=self.admission)
 
     async def delete(self, caller: Caller, job: Job) -> None:
         """Erase an ended job's prompt, image and clip, but not its ledger entries; Conflict while it is alive.

@@ -1,4 +1,4 @@
-"""What administrators see of the whole installation, and what they do: pause, resume, resolve, release."""
+"""What administrators see of the whole installation, and what they do: pause, resume, cancel, resolve, release."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,9 @@ from app.domain.line import TeamLoad
 from app.fal.client import FalClient
 from app.fal.protocol import REQUEST_ID
 from app.services.alerts import Alerts, AlertStatus
+from app.services.cancellation import already_ended, cancel_job
 from app.store.accounts import AccountStore
+from app.store.admission import AdmissionStore
 from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore
 from app.store.buying import BuyingStore
@@ -64,6 +66,7 @@ class Operations:
     alerts: Alerts
     audit: AuditStore
     fal: FalClient
+    admission: AdmissionStore
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -124,6 +127,22 @@ class Operations:
         if team is None:
             await self.alarms.resolve_alarm("breaker_opened", "An administrator resumed buying.")
         return (await self.buying.state()).reason_for(team or "")
+
+    async def cancel(self, actor: str, job_id: str) -> Job:
+        """Cancel a job of any team, as its team's keys can. The audit line is written first, as in `resolve`.
+
+        Unlike its caller's own cancel it leaves equal submissions repeats of this job: none is bought instead.
+
+        Raises:
+            NotFound: there is no such job.
+            Conflict: it has ended, maybe in this moment.
+        """
+        job = await self.job(job_id)
+        if job.status.ended:
+            raise already_ended()
+        details = {"team": job.team, "user": job.user, "status": job.status.value}
+        await self.audit.act(actor=actor, action="job.cancel", target=job_id, details=details)
+        return await cancel_job(job, jobs=self.jobs, admission=self.admission)
 
     async def resolve(
         self,

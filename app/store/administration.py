@@ -17,7 +17,10 @@ from app.store.commands import Command, Require, flatten, team_exists, user_exis
 from app.store.limits import set_limits
 from app.store.zones import ZoneChange, ZoneStore
 
-LIVE_JOBS = "jobs that have not ended; cancel them, or wait; held ones end by `filmgate jobs resolve`."
+LIVE_JOBS = (
+    "jobs that have not ended; wait, or cancel them: `filmgate jobs cancel`. "
+    "Held ones end by `filmgate jobs resolve`."
+)
 
 
 class AdministrationStore:

@@ -71,6 +71,18 @@ def _look_at(call: Command, jobs: list[str], user: str) -> None:
     assert [one["state"]["left"] for one in call("limits", "show", "--json").json] == [7]
 
 
+def _cancel(call: Command, job: str, ended: str, user: str) -> None:
+    """The live job ends and costs nothing, one that had ended is named; an unknown id cancels nothing."""
+    assert call("jobs", "cancel", job, "job_" + "0" * 32).refused(1) == "There is no job with this id."
+    assert call("jobs", "cancel", ended).refused(1) == f"{ended} has already ended."
+    listed = call("jobs", "list", "--user", user[:12], "--status", "queued", "--json").json
+    assert [one["id"] for one in listed] == [job]
+    both = call("jobs", "cancel", job[:12], ended[:12])
+    assert (both.code, both.err) == (1, f"filmgate: {ended} has already ended.\n")
+    assert re.search(rf"\n{job} +canceled .*1.40 +0.00", both.out)
+    assert call("jobs", "list", "--user", "user_" + "0" * 32).out == "none\n"
+
+
 @pytest.mark.anyio
 async def test_a_gateway_is_administered_from_elsewhere(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -88,8 +100,11 @@ async def test_a_gateway_is_administered_from_elsewhere(
         far = await asyncio.to_thread(lambda: [call(*words, "--json").json for words in shown])
         monkeypatch.setenv("FILMGATE_REDIS_URL", stack.redis.url)
         near = await asyncio.to_thread(lambda: [call(*words, "--json").json for words in shown])
+        (canceled,) = await asyncio.to_thread(lambda: call("jobs", "cancel", jobs[1], "--json").json)
+        assert canceled["status"] == "canceled"
         monkeypatch.delenv("FILMGATE_REDIS_URL")
         _same(near, far)
+        await asyncio.to_thread(_cancel, call, jobs[0], jobs[1], stack.account.user.id)
         monkeypatch.setenv("FILMGATE_ADMIN_KEY", "not-the-administrators-key-at-all")
         assert "FILMGATE_ADMIN_KEY" in (await asyncio.to_thread(call, "teams", "list")).refused(1)
         monkeypatch.delenv("FILMGATE_ADMIN_KEY")

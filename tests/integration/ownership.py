@@ -275,6 +275,7 @@ ROUTES: dict[str, Entry] = {
     "DELETE /v1/admin/keys/{key_id}": Admins(a_key, 204),
     "DELETE /v1/admin/invitations/{invitation_id}": Admins(an_invitation, 204),
     "GET /v1/admin/jobs/{job_id}": Admins(a_held_job),
+    "POST /v1/admin/jobs/{job_id}/cancel": Admins(a_held_job, 202),
     "POST /v1/admin/jobs/{job_id}/resolve": Admins(a_held_job, body={"action": "fail", "charged": False}),
     "POST /v1/admin/keys/{key_id}/rotate": Admins(a_key, 201, body={"overlap": 0}),
 }

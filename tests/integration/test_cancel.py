@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from app.domain.jobs import Job, Money, Status
+from tests.integration.admin import NEVER, Administrator
+from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
 from tests.support.receiver import Receiver, Reply, held
@@ -137,6 +139,39 @@ async def test_a_cancel_can_be_repeated(pipeline: Pipeline, state: str) -> None:
     else:
         assert (second.status_code, second.json()["status"]) == (202, shown["status"])
         assert second.json()["cancel_requested_at"] == shown["cancel_requested_at"] is not None
+
+
+@pytest.mark.parametrize(("state", "end"), [("in line", FREE), ("running", STOPPED), ("held", HELD)])
+async def test_an_administrator_cancels_any_teams_job(
+    admin: Administrator, pipeline: Pipeline, state: str, end: End
+) -> None:
+    """It ends as by its caller's cancel; the audit log has whose it was and its state, and 202 shows it."""
+    job_id = await bring_to(pipeline, state, RUNS_ON)
+    before = await pipeline.job(job_id)
+    reply = await admin.call("POST", f"jobs/{job_id}/cancel")
+    assert (reply.status_code, reply.json()["id"]) == (202, job_id)
+    assert (reply.json()["held_at"] is not None) is (state == "held")
+    assert (reply.json()["cancel_requested_at"] is None) is (state == "in line")
+    line, *_ = await admin.audit()
+    assert (line["actor"], line["action"], line["target"]) == ("administrator", "job.cancel", job_id)
+    assert line["details"] == {"team": before.team, "user": before.user, "status": before.status.value}
+    job = await pushed(pipeline, job_id)
+    assert (job.status, job.error.code if job.error else None, job.money) == (end.status, end.code, end.money)
+    assert await pipeline.money() == ((0, 0) if end is FREE else (job.quoted_micro, 0))
+    if job.upstream_request_id is not None:
+        assert (await pipeline.stack.emulator.request(job.upstream_request_id))["cancelled"] is end.cancels
+
+
+async def test_an_administrator_cancels_no_ended_job_and_a_user_nothing_there(
+    admin: Administrator, pipeline: Pipeline
+) -> None:
+    """409 without a line in the audit log, 404 for no job, 403 for a key of a user, also of the job's own."""
+    ended, live = (await pipeline.ended()).id, await pipeline.admit()
+    async with nothing_changes(pipeline.stack):
+        assert_problem(await admin.call("POST", f"jobs/{ended}/cancel"), 409, "already_ended")
+        assert_problem(await admin.call("POST", f"jobs/job_{NEVER}/cancel"), 404, "not_found")
+        reply = await pipeline.stack.api.post(f"/v1/admin/jobs/{live}/cancel")
+        assert_problem(reply, 403, "forbidden")
 
 
 async def test_a_cancelled_job_that_succeeds_is_charged(pipeline: Pipeline) -> None:

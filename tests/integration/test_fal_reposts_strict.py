@@ -88,6 +88,15 @@ async def test_what_is_done_on_the_native_api_counts_too(stack: Stack, how: str)
     assert (await fal_queue.submitted(stack, how))["request_id"] != first
 
 
+async def test_what_an_administrator_cancels_is_not_bought_by_a_repost(stack: Stack) -> None:
+    """Its caller has not read the id: the client that sends the request again gets the job that was cancelled."""
+    first = (await fal_queue.submitted(stack, "stopped"))["request_id"]
+    await stack.gateway.operations.cancel("test", first)
+    again = await fal_queue.post(stack, "stopped")
+    assert again.json()["request_id"] == first
+    assert await job_count(stack) == 1
+
+
 async def test_a_webhook_that_arrived_tells_the_id(pipeline: Pipeline, receiver: Receiver) -> None:
     """A refused webhook does not; after an accepted one, the same request is a new job."""
     receiver.answers([500, 200])

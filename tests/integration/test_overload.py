@@ -114,6 +114,7 @@ FIRST = [
     ("GET", "/fal/queue/fal-ai/kling-video/requests/job_1/status"),
     ("PUT", "/fal/queue/fal-ai/kling-video/requests/job_1/cancel"),
     ("POST", "/v1/admin/pause"),
+    ("POST", "/v1/admin/jobs/job_1/cancel"),
     ("GET", "/readyz"),
     ("GET", "/livez"),
 ]

@@ -101,6 +101,11 @@ class ApiClient:
         """The JSON object of a reply."""
         return self._object(await self._call(method, path, send))
 
+    async def ask_unless_conflict(self, method: str, path: str) -> dict[str, Any] | None:
+        """The JSON object of a reply; None for 409."""
+        reply = await self._call(method, path, also=HTTPStatus.CONFLICT)
+        return None if reply.status_code == HTTPStatus.CONFLICT else self._object(reply)
+
     async def text(self, method: str, path: str, send: Send = dict) -> str:
         """The text of a reply; empty for one without a body."""
         return (await self._call(method, path, send)).text

@@ -13,7 +13,7 @@ from app.gateway import Gateway
 from app.store import keys
 from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
-from tests.e2e.clients.customers import Customers
+from tests.e2e.clients.customers import WATCHED, Customers
 from tests.e2e.clients.visitors import give_key, own_gateway, sign_in, trusting
 from tests.support.receiver import Receiver
 from tests.support.stack import ADMIN_KEY
@@ -141,11 +141,13 @@ async def find_again(page: Page, prompt: str) -> None:
 
 
 async def test_an_administrator_ends_a_held_job_where_it_is_explained(customers: Customers) -> None:
-    """What to look for at fal; a word has to be typed; the adopted job has its clip, which its user can erase."""
+    """A word has to be typed; the adopted job has its clip, which its user can erase. A running one is cancelled."""
     prompt = customers.prompt("submit_502_accepted")
     job = await customers.installation.submit(prompt)
+    running = await customers.installation.submit(customers.prompt(WATCHED))
     async with new_page(trusting(customers)) as page:
         await open_jobs(page, customers, ADMIN_KEY)
+        await cancel_somebodys(page, running["id"])
         await page.locator(".filter-main label", has_text="Held").click()
         line = page.locator(f"[data-job={job['id']}]")
         await line.wait_for(timeout=30_000)
@@ -162,6 +164,7 @@ async def test_an_administrator_ends_a_held_job_where_it_is_explained(customers:
         await page.get_by_label("Type adopt to confirm").fill("adopt")
         await confirm.click()
         await page.locator(".job-page[data-status=succeeded]").wait_for(timeout=30_000)
+        await expect(page.get_by_role("button", name="Cancel this job")).to_have_count(0)
         await page.get_by_role("button", name="Sign out").click()
 
         await give_key(page, customers.key)
@@ -172,6 +175,20 @@ async def test_an_administrator_ends_a_held_job_where_it_is_explained(customers:
         await page.get_by_role("button", name="Erase it").click()
         await expect(page.get_by_role("region", name="Input")).to_contain_text("It was erased.")
         await expect(page.get_by_role("heading", level=1)).to_have_text("Erased")
+
+
+async def cancel_somebodys(page: Page, job: str) -> None:
+    """From the list to a running job's page and back: the question says that fal decides."""
+    await page.locator(f"[data-job={job}]").get_by_role("link").click()
+    await page.locator(".job-page[data-status=running]").wait_for(timeout=30_000)
+    await page.get_by_role("button", name="Cancel this job").click()
+    dialog = page.get_by_role("dialog", name="Cancel this job?")
+    await expect(dialog).to_contain_text("fal is asked to stop, but the clip may still be finished, and paid for.")
+    await assert_accessible(page, "the question before a cancel")
+    await dialog.get_by_role("button", name="Cancel the job").click()
+    await page.locator(".job-page[data-status=canceled]").wait_for(timeout=30_000)
+    await expect(page.get_by_role("button", name="Cancel this job")).to_have_count(0)
+    await page.locator(".back").click()
 
 
 async def test_whatever_a_prompt_a_name_or_metadata_has_is_shown_as_text(customers: Customers) -> None:

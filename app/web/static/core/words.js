@@ -118,7 +118,7 @@ export function share({ amount, left }) {
 
 /** A sentence below a job's state, or empty. @param {any} job */
 export function explain(job) {
-  if (job.status === "held") return HELD;
+  if (job.status === "held") return job.cancel_requested_at ? `${HELD} Cancelling was asked for, and is done as soon as that is known.` : HELD;
   if (!ENDS.has(job.status) && job.cancel_requested_at) return "Cancelling was asked for; fal decides whether it still can.";
   if (job.status === "queued" && job.upstream_paused) return `Nothing is bought at present: ${job.upstream_paused.reason}`;
   if (job.status === "queued" && typeof job.queue_position === "number") {

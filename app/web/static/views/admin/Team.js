@@ -111,5 +111,5 @@ function DeleteTeam({ team, users, onDone, onClose }) {
   };
   return html`<${Confirm} title="Delete the team ${team.name}?" word=${team.name} keep="Keep the team" action="Delete the team" onConfirm=${end} onClose=${onClose}
     text=${html`Its ${users === 1 ? "user is" : `${plural(users, "user")} are`} deleted, and every key, invitation, link and webhook endpoint of the team ends within a second. It cannot be undone.
-      While a job has not ended the team cannot be deleted: <a href="/jobs?team=${team.id}&status=open">look at those under way</a>. Finished jobs, the ledger and the audit log stay.`} />`;
+      While a job has not ended the team cannot be deleted: wait for <a href="/jobs?team=${team.id}&status=open">those under way</a>, or cancel them. Finished jobs, the ledger and the audit log stay.`} />`;
 }

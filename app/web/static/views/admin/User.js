@@ -74,7 +74,7 @@ function Ask({ asked, user, onNext, onChange }) {
   if (asked.kind === "delete") {
     return html`<${Confirm} title="Delete ${user.name}?" word=${user.name} keep="Keep the user" action="Delete the user" onConfirm=${end(path, `${user.name} is deleted.`)} onClose=${close}
       text=${html`Every key, browser and open invitation of ${user.name} ends within a second. It cannot be undone.
-        While one of their jobs has not ended they cannot be deleted: <a href="/jobs?user=${user.id}&status=open">look at those under way</a>. Finished jobs, the ledger and the audit log stay.`} />`;
+        While one of their jobs has not ended they cannot be deleted: wait for <a href="/jobs?user=${user.id}&status=open">those under way</a>, or cancel them. Finished jobs, the ledger and the audit log stay.`} />`;
   }
   if (asked.kind === "revoke") {
     return html`<${Confirm} title="Revoke this key?" text="Whoever uses ${asked.key.shown_as} is refused from now on, within a second. Clips that are ordered are still made. To change a key without a gap, replace it instead."

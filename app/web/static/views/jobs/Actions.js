@@ -11,11 +11,12 @@ import { toast } from "../../ui/Toast.js";
 import { ShareDialog } from "../share/ShareDialog.js";
 import { copyLink } from "../share/copyLink.js";
 import { reuse, setModels } from "../playground/state.js";
+import { CancelAny } from "./CancelAny.js";
 
-/** What can be done with a job. An administrator sees no contents, and acts on held jobs only. @param {{job: any, onChange: () => Promise<void>}} props */
+/** What can be done with a job. An administrator sees no contents, and can cancel. @param {{job: any, onChange: () => Promise<void>}} props */
 export function Actions({ job, onChange }) {
   const [asking, setAsking] = useState("");
-  if (isAdministrator()) return null;
+  if (isAdministrator()) return html`<${CancelAny} job=${job} onChange=${onChange} />`;
   const over = ENDS.has(job.status);
   const file = webAddress(fileOf(job)?.url ?? "");
   const ready = job.status === "succeeded" && job.output;
