@@ -141,7 +141,7 @@ async def find_again(page: Page, prompt: str) -> None:
 
 
 async def test_an_administrator_ends_a_held_job_where_it_is_explained(customers: Customers) -> None:
-    """A word has to be typed; the adopted job has its clip, which its user can erase. A running one is cancelled."""
+    """A running one is cancelled; for a held one a word is typed, and it has its clip, which its user can erase."""
     prompt = customers.prompt("submit_502_accepted")
     job = await customers.installation.submit(prompt)
     running = await customers.installation.submit(customers.prompt(WATCHED))
