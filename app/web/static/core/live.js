@@ -2,11 +2,12 @@
 //
 // `follow((event) => …)` gets `{type, timestamp, sequence, data: job without input}` of every event that the caller may see,
 // and `{type: "missed"}` when events may have been missed (after a break, or when the tab was hidden): read again then.
+// Events are a team's, so an administrator gets none.
 
 import { Refused, stream } from "./api.js";
 import { frames } from "./frames.js";
 import { sleep } from "./retry.js";
-import { session } from "./session.js";
+import { isAdministrator, session } from "./session.js";
 
 const RETRY_MS = 3000; // until the server says otherwise
 const LONGEST_MS = 30_000;
@@ -60,7 +61,8 @@ export function follow(onEvent, { hidden = false } = {}) {
 }
 
 function start() {
-  if (running || !followers.size || (document.hidden && !patient.size) || session.value.state !== "in") return;
+  if (running || !followers.size || (document.hidden && !patient.size)) return;
+  if (session.value.state !== "in" || isAdministrator()) return;
   running = new AbortController();
   run(running.signal);
 }
