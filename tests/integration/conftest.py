@@ -64,9 +64,9 @@ async def emulator() -> AsyncIterator[Emulator]:
     await running.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def fal() -> AsyncIterator[Emulator]:
-    """An emulator with short times and many slots."""
+    """An emulator with short times and many slots; its records are shared too."""
     async with running_emulator("--speed", "20", "--no-clips", "--concurrency", "100") as emulator:
         yield emulator
 
