@@ -1,19 +1,13 @@
 """The meaning of an error code, at the URL that problems give as their type: for people and for programs."""
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from app.api.accept import prefers
+from app.api.code_pages import HTML, VARY, page_of
 from app.api.document_responses import refusals
 from app.domain.errors import NotFound
-from app.views.problem_pages import CodeView, code_page, code_view
-
-HTML = "text/html"
-HEADERS = {"Vary": "Accept"}
-POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-)
+from app.views.problem_pages import CodeView, code_view
 
 router = APIRouter(tags=["operations"])
 
@@ -29,7 +23,4 @@ async def read_problem(request: Request, slug: str) -> Response:
     view = code_view(slug)
     if view is None:
         raise NotFound("There is no error with this code.")
-    if not prefers(HTML, request.headers.get("accept", "")):
-        return JSONResponse(view, headers=HEADERS)
-    headers = {**HEADERS, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
-    return HTMLResponse(code_page(view), headers=headers)
+    return page_of(view) if prefers(HTML, request.headers.get("accept", "")) else JSONResponse(view, headers=VARY)

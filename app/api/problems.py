@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Scope
 
+from app.api.code_pages import is_lost, lost_page
 from app.api.fal_errors import CLOSING, fal_error, is_fal_path, is_repeatable
 from app.api.limit_headers import limit_headers
 from app.api.reply_counts import ERROR_CODE
@@ -87,8 +88,11 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 async def respond(request: Request, error: Exception) -> Response:
-    """The response for an error that a route has raised."""
-    response = problem(_translated(request, error), scope=request.scope, base_url=request.app.state.base_url)
+    """The response for an error that a route has raised: a page for a person at an address that leads nowhere."""
+    found = _translated(request, error)
+    response = problem(found, scope=request.scope, base_url=request.app.state.base_url)
+    if is_lost(request, found.code):
+        return lost_page(request)
     if isinstance(error, HTTPException):
         response.headers.update(error.headers or {})
     if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:

@@ -134,7 +134,9 @@ def parse_event_types(given: Sequence[str] | None) -> list[str] | None:
 def parse_id(text: str) -> str:
     """An id of Filmgate's form, else ValueError."""
     if not ID.fullmatch(text):
-        raise ValueError(f"{_quoted(text)} is no id: they are letters, digits and underscores, such as team_5f0c….")
+        raise ValueError(
+            f"{_quoted(text)} is no id, such as team_5f0c…: lists show them, as `filmgate teams list`."
+        )
     return text
 
 

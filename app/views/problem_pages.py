@@ -41,19 +41,24 @@ def code_view(slug: str) -> CodeView | None:
     """The meaning of a problem's code, or of a failed job's; None for any other text."""
     code = next((code for code in Code if code == slug), None)
     if code is not None:
-        cause, remedy = REMEDIES[code]
-        return {"code": slug, "status": code.status, "title": code.meaning, "cause": cause, "remedy": remedy}
+        return meaning_of(code)
     if slug in JOB_ERRORS:
         title, cause, remedy = JOB_ERRORS[slug]
         return {"code": slug, "status": None, "title": title, "cause": cause, "remedy": remedy}
     return None
 
 
-def code_page(view: CodeView) -> str:
-    """The same as HTML."""
+def meaning_of(code: Code) -> CodeView:
+    """The meaning of a problem's code."""
+    cause, remedy = REMEDIES[code]
+    return {"code": code.value, "status": code.status, "title": code.meaning, "cause": cause, "remedy": remedy}
+
+
+def code_page(view: CodeView, *, root: str = "../") -> str:
+    """The same as HTML; `root` is the way to this server's root."""
     kind = "A job's error" if view["status"] is None else f"Error {view['status']}"
     return PAGE.format(
-        root="../",
+        root=root,
         code=view["code"],
         kind=kind,
         title=html.escape(view["title"]),

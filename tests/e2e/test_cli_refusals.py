@@ -76,7 +76,7 @@ USAGE = [
     ("teams update TEAM --retention-days 7", "this is a whole number from 8 to 3650, or gateway"),
     ("teams update TEAM --storage-bytes -1", "this is a whole number from 0 to 1000000000000000, or unlimited"),
     ("teams update TEAM --name", "--name"),
-    ("teams show ../x", "'../x' is no id"),
+    ("teams show ../x", "'../x' is no id, such as team_5f0c…: lists show them, as `filmgate teams list`."),
     ("teams delete TWO", "nobody can be asked here: say --yes."),
     ("teams paint", "No such command 'paint'. `filmgate teams --help` lists them."),
     ("team list", "No such command 'team'. Did you mean 'teams'?"),

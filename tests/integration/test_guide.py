@@ -133,7 +133,7 @@ async def test_an_unknown_page_and_a_way_out_of_the_folder_are_not_found(web: ht
         "%2e%2e/%2e%2e/README",
         "/etc/passwd",
     ):
-        reply = await web.get(f"{BELOW}/docs/guide/{path}")
+        reply = await web.get(f"{BELOW}/docs/guide/{path}", headers={"Accept": "*/*"})
         assert (reply.status_code, reply.json()["code"]) == (404, "not_found"), path
 
 
@@ -156,3 +156,18 @@ async def test_an_error_has_a_page_for_people_and_json_for_programs(web: httpx.A
     for sentence in (meaning["title"], meaning["cause"], meaning["remedy"]):
         assert sentence.replace("`", "") in text
     assert Reader(person.text).active == []
+
+
+@pytest.mark.parametrize("address", ["/jbos", "/money/x", "/docs/guide/nowhere", "/problems/nonsense"])
+async def test_a_person_at_an_address_that_leads_nowhere_reads_a_page(web: httpx.AsyncClient, address: str) -> None:
+    """It leads to the start; a program gets the problem there, as it does everywhere below /v1."""
+    assert "text/html" in (await web.get(BELOW + address)).headers["content-type"]
+    person = await web.get(address)  # as a proxy hands it on, without its own path
+    assert person.status_code == 404
+    assert REMEDIES[Code.NOT_FOUND][1].split("`")[0] in html.unescape(person.text)
+    start = "../" * (address.count("/") - 1) or "./"
+    assert f'<a href="{start}">Filmgate</a>' in person.text
+    for path, accept in ((address, "*/*"), ("/v1/nowhere", "text/html")):
+        program = await web.get(path, headers={"Accept": accept})
+        assert program.status_code == 404
+        assert program.json()["code"] == "not_found"

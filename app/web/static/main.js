@@ -5,7 +5,7 @@ import { effect, html, render } from "./core/html.js";
 import { startNotices } from "./core/notices.js";
 import { persist } from "./core/retry.js";
 import { place, startRouter } from "./core/router.js";
-import { begin, session } from "./core/session.js";
+import { resume, session } from "./core/session.js";
 import { register, viewOf } from "./core/views.js";
 import { fetchView } from "./shell/Loaded.js";
 import { Shell } from "./shell/Shell.js";
@@ -26,6 +26,6 @@ effect(() => {
   focusContent(); // a reader begins at the new view
 });
 
-await persist(begin, new AbortController().signal).catch((error) => {
+await persist(resume, new AbortController().signal).catch((error) => {
   session.value = { state: "out", role: null, reason: error.message };
 });

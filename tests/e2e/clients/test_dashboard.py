@@ -10,13 +10,23 @@ from app.domain.limits import Limit, Unit, Window
 from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
-from tests.e2e.clients.visitors import give_key, sign_in, trusting
+from tests.e2e.clients.visitors import give_key, refused_reads, sign_in, trusting
 from tests.support.pictures import encoded
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 SHOWN = "all => all.map(one => one.complete && one.naturalWidth > 0)"
 DOLLARS = 1_000_000
+# The fewest dollars left, though a smaller share of the team's is; and what gets room again by itself comes last.
+FIRST_TO_REFUSE = """async () => {
+    const { firstToRefuse } = await import("/static/views/playground/quote.js");
+    const month = { unit: "usd", window: "month" };
+    const team = { ...month, owner: "team:studio", amount: "120.00", left: "70.00" };
+    const user = { ...month, owner: "user:aiko", amount: "50.00", left: "41.32" };
+    const present = { unit: "jobs", window: "concurrent", owner: "team:other", amount: 4, left: 2 };
+    const first = limits => firstToRefuse({ limits, quoted_usd: "1.40", video_seconds: 5 }, 1).owner;
+    return [first([present, team, user]), first([present, team])];
+}"""
 
 
 async def test_from_the_first_visit_to_a_clip_that_plays(customers: Customers) -> None:
@@ -26,6 +36,7 @@ async def test_from_the_first_visit_to_a_clip_that_plays(customers: Customers) -
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text) if "Policy" in message.text else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        refused = refused_reads(page)
         await sign_in(page, customers, "fg_nothing")
         await expect(page.get_by_role("heading", level=1)).to_contain_text("Clips from pictures")
         await expect(page.locator("#key-fault")).to_contain_text("key")
@@ -71,6 +82,7 @@ async def test_from_the_first_visit_to_a_clip_that_plays(customers: Customers) -
         await page.locator("#key").wait_for()
         assert prompt not in await page.content()
         assert complaints == []
+        assert refused == []
 
 
 async def test_what_cannot_be_ordered_says_so_before_anybody_presses(customers: Customers) -> None:
@@ -84,8 +96,15 @@ async def test_what_cannot_be_ordered_says_so_before_anybody_presses(customers: 
         )
         await page.locator(".order-row label", has_text="2").click()
         await expect(page.locator("#order")).to_have_attribute("aria-disabled", "true")
-        await expect(page.locator("#order-facts .fault")).to_contain_text("and this needs $2.80. It begins anew on")
+        await expect(page.locator("#order-facts .fault")).to_contain_text(
+            "and this needs $2.80. It begins anew on 1 "
+        )
+        await expect(page.locator("#order-facts")).not_to_contain_text("start")
+        assert await page.evaluate(FIRST_TO_REFUSE) == ["user:aiko", "team:studio"]
         await expect(page.locator(".limit")).to_contain_text("$2.00 left this month")
+        await page.fill("#input-prompt", "word " * 600)  # nothing of it is cut off
+        await page.get_by_text("3000 of 2500").wait_for()
+        await expect(page.locator("#input-prompt-fault")).to_contain_text("2500")
 
 
 async def test_a_lost_answer_is_asked_for_again_and_buys_nothing_twice(customers: Customers) -> None:

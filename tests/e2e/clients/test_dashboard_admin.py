@@ -231,6 +231,9 @@ async def run_the_gateway(page: Page) -> None:
         await page.get_by_role("button", name="Resume buying").click()
         await expect(buying).not_to_contain_text(REASON)
     await page.get_by_role("link", name="Audit log").click()
-    await expect(page.get_by_role("region", name="The audit log")).to_contain_text(REASON)
+    log = page.get_by_role("region", name="The audit log")
+    await expect(log).to_contain_text(REASON)
+    await log.locator("span[title^=team_]").first.wait_for()  # a team by name, its id on hover
+    await expect(log).not_to_contain_text("null")
     await page.get_by_role("button", name="Check it").click()
     await page.get_by_text("Intact: all").wait_for()

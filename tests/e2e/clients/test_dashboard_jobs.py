@@ -14,7 +14,7 @@ from app.store import keys
 from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import WATCHED, Customers
-from tests.e2e.clients.visitors import give_key, own_gateway, sign_in, trusting
+from tests.e2e.clients.visitors import give_key, own_gateway, refused_reads, sign_in, trusting
 from tests.support.receiver import Receiver
 from tests.support.stack import ADMIN_KEY
 
@@ -92,6 +92,8 @@ async def test_why_a_job_failed_is_three_presses_away_and_its_webhook_is_sent_ag
         why = page.get_by_role("region", name="Why")
         await expect(why).to_contain_text("fal's content check refused the prompt or the picture.")
         await expect(why).to_contain_text("flagged by a content checker")
+        length = page.get_by_role("region", name="Input").locator("dl > div", has_text="Length")  # as the form says
+        await expect(length.locator("dd")).to_have_text("5 s")
         await expect(why).to_contain_text("What to do next: Change the words or the picture")
         link = why.get_by_role("link", name="What fal says about this error")
         assert str(await link.get_attribute("href")).startswith("https://docs.fal.ai/")
@@ -146,6 +148,7 @@ async def test_an_administrator_ends_a_held_job_where_it_is_explained(customers:
     job = await customers.installation.submit(prompt)
     running = await customers.installation.submit(customers.prompt(WATCHED))
     async with new_page(trusting(customers)) as page:
+        refused = refused_reads(page)
         await open_jobs(page, customers, ADMIN_KEY)
         await cancel_somebodys(page, running["id"])
         await page.locator(".filter-main label", has_text="Held").click()
@@ -166,6 +169,7 @@ async def test_an_administrator_ends_a_held_job_where_it_is_explained(customers:
         await page.locator(".job-page[data-status=succeeded]").wait_for(timeout=30_000)
         await expect(page.get_by_role("button", name="Cancel this job")).to_have_count(0)
         await page.get_by_role("button", name="Sign out").click()
+        assert refused == []
 
         await give_key(page, customers.key)
         await page.get_by_role("button", name="Erase").wait_for()
@@ -255,6 +259,7 @@ async def test_ten_thousand_jobs_scroll_with_a_few_dozen_in_the_document(custome
         most = await page.evaluate(SCROLL)
         assert most["jobs"] == MANY + 1
         assert most["lines"] < FEW
+        await page.locator(".line[data-job] .number", has_text="not charged").first.wait_for()
         await page.get_by_text(f"{MANY + 1} jobs").wait_for()
         last = page.locator(".line[data-job]").last
         place = await page.evaluate("scrollY")

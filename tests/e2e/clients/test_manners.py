@@ -98,6 +98,10 @@ async def test_every_state_can_be_used_by_everybody(customers: Customers) -> Non
         await page.get_by_role("heading", name="No jobs yet").wait_for()
         await expect(page.locator(".outage")).to_have_count(0)
         await expect(page.locator(".fault, [aria-invalid]")).to_have_count(0)
+        await page.context.set_offline(True)
+        await expect(page.locator(".outage")).to_contain_text("device is offline")  # nothing was asked for
+        await page.context.set_offline(False)
+        await expect(page.locator(".outage")).to_have_count(0)
 
 
 async def test_the_keyboard_alone_goes_everywhere_and_nothing_jumps(customers: Customers) -> None:

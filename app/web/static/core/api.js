@@ -1,6 +1,9 @@
 // Calls to /v1. Who calls is `core/session.js`'s affair; a refusal becomes an error with a sentence.
 
 const ROOT = new URL("../../v1/", import.meta.url);
+/** Why nothing can be asked for while the device has no network. */
+export const OFFLINE = "This device is offline.";
+
 const READ_MS = 30_000;
 const WRITE_MS = 120_000;
 const UPLOAD_MS = 15 * 60_000; // 300 MB over a slow line
@@ -135,7 +138,7 @@ function either(first, second) {
 /** The error of a failed fetch: an abort stays one. @param {any} error @param {AbortSignal | null} [signal] */
 function lost(error, signal) {
   if (signal?.aborted && signal.reason?.name !== "TimeoutError") return error;
-  const sentence = navigator.onLine ? "The gateway cannot be reached." : "This device is offline.";
+  const sentence = navigator.onLine ? "The gateway cannot be reached." : OFFLINE;
   return new Refused(sentence, { status: 0, code: "network_lost" });
 }
 

@@ -1,6 +1,6 @@
 // Reads that are repeated until they succeed. The shell shows `outage` above everything.
 
-import { Refused } from "./api.js";
+import { OFFLINE, Refused } from "./api.js";
 import { signal } from "./html.js";
 
 const FIRST_S = 2;
@@ -14,6 +14,10 @@ const REASONS = {
 
 /** Why reads fail at present and when the next try is, or null. @type {import("./html.js").Signal<{reason: string, seconds: number} | null>} */
 export const outage = signal(null);
+
+// Said at once: who looks at a clip that is being made asks for nothing that would fail visibly.
+addEventListener("offline", () => (outage.value ??= { reason: OFFLINE, seconds: 0 }));
+addEventListener("online", () => outage.value?.reason === OFFLINE && (outage.value = null));
 
 /**
  * The result of `read`: temporary failures are repeated, others are thrown. Null when the signal fired.

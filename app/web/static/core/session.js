@@ -8,6 +8,7 @@ const SAFE = new Set(["GET", "HEAD"]);
 const NO_COOKIE = /^There is no key|^You are not signed in:/; // what the API says where a browser has lost its cookie
 const NOT_ANY_MORE = "You are not signed in any more. Sign in again.";
 const KEPT_BEFORE = "filmgate.key"; // where earlier versions of the page kept the key
+const SIGNED_IN = "filmgate.signed-in"; // there while somebody is: a first visit has nothing to ask
 
 /**
  * `state`: `starting` until it is known whether somebody is signed in. `role`: what the page offers.
@@ -61,9 +62,15 @@ authenticateWith({
   renewed,
 });
 
+/** What a page that was loaded does first: asks who is there, except at a first visit. */
+export async function resume() {
+  sessionStorage.removeItem(KEPT_BEFORE);
+  if (localStorage.getItem(SIGNED_IN)) await begin();
+  else out("");
+}
+
 /** Finds out who is at the page: whoever the cookie signs in, or nobody, for this reason. @param {string} [reason] */
 export async function begin(reason = "") {
-  sessionStorage.removeItem(KEPT_BEFORE);
   const mine = turn;
   looking += 1;
   try {
@@ -141,6 +148,7 @@ async function entered(found) {
   const another = found.key?.id ?? found.role;
   if (session.value.state === "in" && another !== holder) out(""); // nobody sees what was somebody else's
   holder = another;
+  localStorage.setItem(SIGNED_IN, "yes");
   const caller = found.role === "user" ? await get("me") : null;
   if (mine !== turn) return;
   me.value = caller;
@@ -160,6 +168,7 @@ async function renewed() {
 /** @param {string} reason */
 function out(reason) {
   csrf = holder = "";
+  localStorage.removeItem(SIGNED_IN);
   me.value = null;
   session.value = { state: "out", role: null, reason };
 }

@@ -145,8 +145,33 @@ export function webAddress(text) {
   }
 }
 
-/** `negative_prompt` as a label: `Negative prompt`. @param {string} name */
+/** Members that have a better name than the schema's. @type {Record<string, string>} */
+const MEMBERS = {
+  prompt: "Prompt",
+  image_url: "Picture",
+  start_image_url: "First frame",
+  end_image_url: "Last frame",
+  tail_image_url: "Last frame",
+  image_urls: "Pictures",
+  input_image_urls: "Pictures",
+  video_url: "Video",
+  audio_url: "Sound",
+  duration: "Length",
+  cfg_scale: "Prompt strength",
+  generate_audio: "Make sound too",
+  aspect_ratio: "Format",
+  multi_prompt: "Storyboard",
+  static_mask_url: "What stands still",
+  dynamic_mask_url: "What moves",
+  mask_url: "Mask",
+  frontal_image_url: "From the front",
+  reference_image_urls: "From other sides",
+  voice_ids: "Voices",
+};
+
+/** A member of an input as a label, alike in the form and everywhere else: `Length`, `Negative prompt`. @param {string} name */
 export function label(name) {
+  if (Object.hasOwn(MEMBERS, name)) return MEMBERS[name] ?? "";
   const words = name.replaceAll("_", " ").replace(/ (url|urls)$/, "").replace(/ ids$/, "s").replace(/ id$/, "");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }

@@ -19,6 +19,9 @@ const ROLES = { work: "Workers at jobs", lanes: "Lanes to fal", deliveries: "Sen
 /** @typedef {import("../../core/shapes.js").Overview} Overview */
 /** @typedef {Overview["pauses"][number]} Pause */
 
+/** A sentence that goes on in another. @param {string} sentence */
+const bare = (sentence) => sentence.replace(/\.$/, "");
+
 /** @param {{title: string, wide?: boolean, side?: any, children?: any}} props */
 const Tile = ({ title, wide, side, children }) => html`<section class="panel stack tile ${wide ? "whole" : ""}" aria-label=${title}>
   <div class="row"><h2>${title}</h2>${side && html`<span class="push">${side}</span>`}</div>${children}</section>`;
@@ -38,8 +41,8 @@ export function Status() {
       ${slots.hosts && html`<p class="note">The hosts are set differently: ${Object.entries(slots.hosts).map(([host, count]) => `${host} has ${count}`).join(", ")}. Set FILMGATE_UPSTREAM_CONCURRENCY alike.</p>`}
     </${Tile}>
     <${Tile} title="fal answers" side=${html`<${Badge} tone="dot ${breaker.open ? "bad" : breaker.half_open ? "hold" : "good"}">${breaker.open ? "no" : breaker.half_open ? "trying" : "yes"}</${Badge}>`}>
-      <p>${breaker.open ? html`Nothing is sent to fal: ${breaker.reason}. ${breaker.until && html`It tries again <${Time} at=${breaker.until} />.`}` : breaker.half_open ? "One order is sent to see whether fal is back." : "The breaker is closed."}</p>
-      <p class="note">${breaker.failures ? `${plural(breaker.failures, "failure")} in a row${breaker.last_failure ? `, the last: ${breaker.last_failure}` : ""}.` : "No failures in a row."}</p>
+      <p>${breaker.open ? html`Nothing is sent to fal: ${bare(breaker.reason ?? "")}. ${breaker.until && html`It tries again <${Time} at=${breaker.until} />.`}` : breaker.half_open ? "One order is sent to see whether fal is back." : "The breaker is closed."}</p>
+      <p class="note">${breaker.failures ? `${plural(breaker.failures, "failure")} in a row${breaker.last_failure ? `, the last: ${bare(breaker.last_failure)}` : ""}.` : "No failures in a row."}</p>
     </${Tile}>
     <${Tile} title="Held jobs" side=${held.count > 0 && html`<${Badge} tone="hold dot">look</${Badge}>`}>
       <p class="figure">${held.count}</p>
@@ -124,6 +127,6 @@ function Alarms({ status, alerts }) {
     ${alarms.length > 0 && html`<details><summary>The latest, with those that are over</summary><ul class="things">${alarms.slice(0, PAST).map((one, at) => html`<li key=${at}>
       <div><${Badge}>${one.state}</${Badge}> ${one.message}</div><span class="note"><code>${one.kind}</code> · <${Time} at=${one.at} /></span></li>`)}</ul></details>`}
     <p class="note">${alerts.sent ? "Alarms are sent to your receiver." : "Alarms are sent nowhere: set FILMGATE_ALERT_WEBHOOK to be told."}
-      ${alerts.failing_since && html` Sending fails since <${Time} at=${alerts.failing_since} />: ${alerts.error}.`}${alerts.waiting > 0 && ` ${plural(alerts.waiting, "alarm")} not sent yet.`}</p>
+      ${alerts.failing_since && html` Sending fails since <${Time} at=${alerts.failing_since} />: ${bare(alerts.error ?? "")}.`}${alerts.waiting > 0 && ` ${plural(alerts.waiting, "alarm")} not sent yet.`}</p>
   </${Tile}>`;
 }

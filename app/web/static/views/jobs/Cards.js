@@ -55,7 +55,7 @@ function Card({ job }) {
 }
 
 /** The cost in a word or two. @param {any} job */
-const short = (job) => (job.charged_usd === null ? `${dollars(job.quoted_usd)} set aside` : cost(job).replace(" charged", ""));
+const short = (job) => (job.charged_usd === null ? `${dollars(job.quoted_usd)} set aside` : cost(job).replace(/(?<!not) charged$/, ""));
 
 /** The clip, else the picture that it begins with, else a sign. @param {{job: any, moving?: boolean}} props */
 function Picture({ job, moving = false }) {

@@ -25,7 +25,7 @@ function Value({ name, value }) {
     return html`<dl class="members inner">${Object.entries(value).map(([inner, part]) => html`<div key=${inner}><dt>${label(inner)}</dt><dd><${Value} name=${inner} value=${part} /></dd></div>`)}</dl>`;
   }
   if (typeof value === "boolean") return value ? "Yes" : "No";
-  return html`<span class="value-text">${value === null ? "nothing" : `${value}`}</span>`;
+  return html`<span class="value-text">${value === null ? "nothing" : name === "duration" ? `${value} s` : `${value}`}</span>`;
 }
 
 /** Where to look for it at fal: for administrators. @param {{job: any}} props */

@@ -6,7 +6,7 @@ import { follow } from "../../core/live.js";
 import { persist, whileSeen } from "../../core/retry.js";
 import { isAdministrator } from "../../core/session.js";
 import { ENDS } from "../../core/words.js";
-import { takeIn } from "./list.js";
+import { records, takeIn } from "./list.js";
 
 const SOON_MS = 60_000;
 const LOOK_MS = 3000; // fal's log lines, the place in line and webhooks are in no event
@@ -23,8 +23,10 @@ async function read(id, signal) {
     const job = await get(`admin/jobs/${name}`, { signal });
     return { job, history: job, deliveries: job.deliveries };
   }
+  const asked = get(`jobs/${name}`, { signal });
+  if (!records.has(id)) await asked; // a wrong address is asked for once
   const [job, history, sent] = await Promise.all([
-    get(`jobs/${name}`, { signal }),
+    asked,
     get(`jobs/${name}/history`, { signal }),
     get(`jobs/${name}/deliveries`, { signal }).catch((error) => {
       if (error instanceof Refused && error.status === 403) return null;
@@ -51,14 +53,17 @@ export function useJob(id) {
     const { signal } = shown;
     /** @type {Whole | null} */
     let last = null;
+    let gone = false;
     const again = async () => {
       try {
         const whole = await persist(() => read(id, signal), signal);
         if (!whole) return;
         last = whole;
+        gone = false;
         takeIn(whole.job);
         setState({ whole, fault: null });
       } catch (error) {
+        gone = error instanceof Refused && error.status === 404;
         if (!signal.aborted) setState({ whole: last, fault: last ? null : /** @type {Error} */ (error) });
       }
     };
@@ -67,6 +72,7 @@ export function useJob(id) {
       await whileSeen(() => last && moves(last) && again(), LOOK_MS, signal);
     };
     const leave = follow(({ type, data }) => {
+      if (gone || (type === "missed" && !last)) return; // it is being read anyway
       if (type === "missed" || data?.id === id || data?.job === id) again();
     });
     signal.addEventListener("abort", leave);

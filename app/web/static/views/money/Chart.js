@@ -29,6 +29,8 @@ export function Chart({ days, measure: { value: kind, title, words } }) {
   const label = `${title}, ${dayWords(days[0].day)} to ${dayWords(days[days.length - 1].day)}. The most on one day: ${words(most)}${highest && most ? ` on ${dayWords(highest.day)}` : ""}.`;
   /** @param {number} amount */
   const high = (amount) => (Math.max(0, amount) / top) * HEIGHT;
+  /** A day's name is below its bar; the last of many ends with the chart, where it would be cut on a phone. @param {number} index */
+  const placeOf = (index) => (days.length > 14 && index === days.length - 1 ? { x: "100%", "text-anchor": "end" } : { x: `${(index + 0.5) * wide}%`, "text-anchor": "middle" });
   return html`<figure class="chart">
     <figcaption><span>${title}</span>${!kind && html`<span class="chart-key"><i></i>Spent</span>`}${days.some(({ held }) => held > 0) && html`<span class="chart-key held"><i></i>Held until fal's bill is known</span>`}</figcaption>
     <svg role="img" aria-label=${label} height=${HEIGHT + 28}>
@@ -41,7 +43,7 @@ export function Chart({ days, measure: { value: kind, title, words } }) {
           <rect class="chart-hover" x="${index * wide}%" y="0" width="${wide}%" height=${HEIGHT} />
           ${spent > 0 && html`<rect class="chart-spent" x=${x} width=${width} y=${HEIGHT - high(spent)} height=${high(spent)} rx="2" />`}
           ${held > 0 && html`<rect class="chart-held" x=${x} width=${width} y=${HEIGHT - high(spent + held)} height=${high(held)} rx="2" />`}
-          ${(days.length - 1 - index) % every === 0 && html`<text class=${((days.length - 1 - index) / every) % 2 ? "chart-between" : undefined} x="${(index + 0.5) * wide}%" y=${HEIGHT + 20} text-anchor="middle">${shortDay(day)}</text>`}
+          ${(days.length - 1 - index) % every === 0 && html`<text class=${((days.length - 1 - index) / every) % 2 ? "chart-between" : undefined} ...${placeOf(index)} y=${HEIGHT + 20}>${shortDay(day)}</text>`}
         </g>`;
       })}
     </svg>

@@ -2,6 +2,7 @@
 
 import { html, useState } from "../../core/html.js";
 import { useShortcuts } from "../../core/shortcuts.js";
+import { label } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
 import { Segments } from "../../ui/Segments.js";
 import { CodeDialog } from "./code.js";
@@ -48,7 +49,7 @@ export function Form() {
     <div class="maker-body">
       <${ModelChoice} />
       ${shown.map(control)}
-      ${more.length > 0 && html`<details class="advanced" open=${faulty || more.some(({ name }) => values[name] !== undefined)}><summary>Advanced<span class="note">${more.map(({ name }) => name.replaceAll("_", " ")).join(", ")}</span></summary>
+      ${more.length > 0 && html`<details class="advanced" open=${faulty || more.some(({ name }) => values[name] !== undefined)}><summary>Advanced<span class="note">${more.map(({ name }) => label(name)).join(", ")}</span></summary>
         <div class="stack">${more.map((member) => control(member, -1))}</div></details>`}
     </div>
     <${Order} />

@@ -18,33 +18,6 @@ import { Storyboard } from "./storyboard.js";
 const PLAIN = /^(The (first|last) frame|What happens in the (video|clip)|Length of the video in seconds|Width to height of the video|Make sound along with the video|The thing from the front|The element from the front|The thing from other sides)\.$/; // the label says it
 const UNSET = ""; // "as the model likes"
 
-/** @type {Record<string, string>} */
-const NAMES = {
-  prompt: "Prompt",
-  image_url: "Picture",
-  start_image_url: "First frame",
-  end_image_url: "Last frame",
-  tail_image_url: "Last frame",
-  image_urls: "Pictures",
-  input_image_urls: "Pictures",
-  video_url: "Video",
-  audio_url: "Sound",
-  duration: "Length",
-  cfg_scale: "Prompt strength",
-  generate_audio: "Make sound too",
-  aspect_ratio: "Format",
-  multi_prompt: "Storyboard",
-  static_mask_url: "What stands still",
-  dynamic_mask_url: "What moves",
-  mask_url: "Mask",
-  frontal_image_url: "From the front",
-  reference_image_urls: "From other sides",
-  voice_ids: "Voices",
-};
-
-/** @param {string} name */
-export const nameOf = (name) => NAMES[name] ?? labelOf(name);
-
 /** @param {any} choice @param {boolean} [seconds] */
 const choiceWords = (choice, seconds = false) => (seconds ? `${choice} s` : `${choice}`.replaceAll("_", " "));
 
@@ -55,7 +28,7 @@ const choiceWords = (choice, seconds = false) => (seconds ? `${choice} s` : `${c
  */
 export function Control({ name, schema, value, required = false, fault = "", pastes = false, picture, id, onChange }) {
   const seconds = name === "duration";
-  const shape = { label: nameOf(name), note: PLAIN.test(schema.description ?? "") ? "" : schema.description, fault, id: id ?? `input-${name}`, required };
+  const shape = { label: labelOf(name), note: PLAIN.test(schema.description ?? "") ? "" : schema.description, fault, id: id ?? `input-${name}`, required };
   const own = usual(schema);
   const kind = kindOf(schema);
   const media = mediaKind(schema.items ?? schema) ?? "image";
@@ -109,16 +82,16 @@ export function Control({ name, schema, value, required = false, fault = "", pas
   }
 }
 
-/** @param {{shape: any, long: boolean, schema: any, value: any, onChange: (value: any) => void}} props */
+/** Long texts are not cut where they end too late: whoever pastes one sees by how much, and loses nothing. @param {{shape: any, long: boolean, schema: any, value: any, onChange: (value: any) => void}} props */
 function TextControl({ shape, long, schema, value, onChange }) {
   const text = value ?? "";
   const most = schema.maxLength;
-  const side = most && text.length > most * 0.8 && html`<span class="note numbers">${text.length} of ${most}</span>`;
+  const side = most && text.length > most * 0.8 && html`<span class="${text.length > most ? "fault" : "note"} numbers">${text.length} of ${most}</span>`;
   const put = (/** @type {any} */ event) => onChange(event.target.value === "" ? undefined : event.target.value);
   const hint = shape.label === "Prompt" ? "What happens in the clip" : schema.default ?? "";
   return html`<${Field} ...${shape} note=${shape.label === "Prompt" ? "" : shape.note} side=${side}>${(/** @type {any} */ ids) =>
     long
-      ? html`<textarea ...${ids} rows=${shape.label === "Prompt" ? 4 : 2} maxlength=${most} placeholder=${hint} value=${text} onInput=${put}></textarea>`
+      ? html`<textarea ...${ids} rows=${shape.label === "Prompt" ? 4 : 2} placeholder=${hint} value=${text} onInput=${put}></textarea>`
       : html`<input ...${ids} type="text" maxlength=${most} autocomplete="off" placeholder=${hint} value=${text} onInput=${put} />`}</${Field}>`;
 }
 

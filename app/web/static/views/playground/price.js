@@ -5,7 +5,7 @@ import { dollars, plural, roughly } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
 import { Segments } from "../../ui/Segments.js";
 import { ordering, submit } from "./order.js";
-import { blocked, faultsByMember, leftAfter, limitAfter, pressed, quote, times } from "./quote.js";
+import { blocked, faultsByMember, firstToRefuse, leftAfter, limitAfter, pressed, quote, times } from "./quote.js";
 import { body, draft, order } from "./state.js";
 
 const TAKES = ["1", "2", "3", "4"].map((value) => ({ value, label: value }));
@@ -38,22 +38,18 @@ export function Order() {
     <div id="order-facts" class="order-facts numbers" role="status">
       ${fault && html`<p class="fault">${fault}</p>`}
       ${stop ? html`<p class="fault">${stop}</p>` : pressed.value && order.value?.missing[0] && html`<p class="fault">${order.value.missing[0].sentence}</p>`}
-      ${data ? html`<${Facts} data=${data} takes=${takes} />` : html`<p class="note">${asked?.fault ? "" : body.value ? "Asking the price …" : "The price is shown as soon as nothing is missing."}</p>`}
+      ${data ? html`<${Facts} data=${data} takes=${takes} off=${Boolean(stop)} />` : html`<p class="note">${asked?.fault ? "" : body.value ? "Asking the price …" : "The price is shown as soon as nothing is missing."}</p>`}
     </div>
   </footer>`;
 }
 
-/** @param {{data: any, takes: number}} props */
-function Facts({ data, takes }) {
+/** `off`: it cannot be ordered now, so nothing is said of when it would start. @param {{data: any, takes: number, off: boolean}} props */
+function Facts({ data, takes, off }) {
   const { position, estimated_wait_s: wait, expected_run_s: run, upstream_paused: paused } = data.queue;
-  const limits = data.limits.toSorted((/** @type {any} */ one, /** @type {any} */ other) => closeness(one, data, takes) - closeness(other, data, takes));
-  const first = limits[0];
+  const first = firstToRefuse(data, takes);
   const start = position ? `${plural(position, "clip")} before it, ${roughly(wait ?? 0)} to wait.` : "It can start at once.";
   return html`
     ${data.note && html`<p class="note">${data.note}</p>`}
-    ${!paused && html`<p class="note">${start}${run ? ` Usually done ${roughly(run)} later.` : ""}</p>`}
+    ${!paused && !off && html`<p class="note">${start}${run ? ` Usually done ${roughly(run)} later.` : ""}</p>`}
     ${first && leftAfter(first, data, takes) >= 0 && html`<p class="note">${limitAfter(first, data, takes)}</p>`}`;
 }
-
-/** The share of a limit that stays. @param {any} limit @param {any} data @param {number} takes */
-const closeness = (limit, data, takes) => leftAfter(limit, data, takes) / Math.max(1e-9, Number(limit.amount));

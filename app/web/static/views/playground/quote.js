@@ -90,6 +90,19 @@ const needOf = ({ unit }, data, takes) =>
 /** What is left of a limit after these takes. @param {any} limit @param {any} data @param {number} takes */
 export const leftAfter = (limit, data, takes) => Number(limit.left) - needOf(limit, data, takes);
 
+// There is room again under these without anybody's doing.
+const PASSING = new Set(["concurrent", "queued"]);
+const passes = (/** @type {any} */ { unit, window }) => unit === "submits" || PASSING.has(window);
+
+/**
+ * The limit under which the fewest such orders have room, as the rail names the one that ends first; undefined without any.
+ * @param {any} data @param {number} takes
+ */
+export function firstToRefuse(data, takes) {
+  const more = (/** @type {any} */ limit) => leftAfter(limit, data, takes) / Math.max(1e-9, needOf(limit, data, takes));
+  return data.limits.toSorted((/** @type {any} */ one, /** @type {any} */ other) => Number(passes(one)) - Number(passes(other)) || more(one) - more(other))[0];
+}
+
 /**
  * Why nothing can be ordered, as a sentence; "" when it can. It is known before anybody presses.
  * @param {Quote | null} asked
@@ -116,7 +129,7 @@ function refusalOf(limit, data, takes) {
 }
 
 /** @param {string} iso */
-const day = (iso) => new Intl.DateTimeFormat("en", { day: "numeric", month: "long", hour: "2-digit", minute: "2-digit" }).format(new Date(iso));
+const day = (iso) => new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", hour: "2-digit", minute: "2-digit" }).format(new Date(iso));
 
 /** What a limit says after the order: `$0.60 left of your $2.00 a month`. @param {any} limit @param {any} data @param {number} takes */
 export function limitAfter(limit, data, takes) {

@@ -1,5 +1,7 @@
 // A model's input schema, read as a form: the kind of each member, where it goes, and the body that comes of the values.
 
+import { label } from "../../core/words.js";
+
 /** @typedef {Record<string, any>} Schema */
 /** @typedef {{url: string, id?: string, name?: string, type?: string, size?: number, width?: number, height?: number, seconds?: number,
  *   from?: string, preview?: string, uploading?: boolean, fault?: string}} Media */
@@ -133,7 +135,7 @@ function wish({ name, kind, schema }) {
     const what = { image: "a picture", video: "a video", audio: "a sound" }[mediaKind(schema.items ?? schema) ?? "image"];
     return `Choose ${what}, or give its address.`;
   }
-  return `${name.replaceAll("_", " ")} is needed.`;
+  return `${label(name)} is needed.`;
 }
 
 /** A value as the API takes it; undefined when there is none. @param {Schema} schema @param {any} value @returns {any} */

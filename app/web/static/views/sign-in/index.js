@@ -51,7 +51,7 @@ export function SignIn() {
           placeholder="fg_…" value=${key} onInput=${(/** @type {any} */ event) => setKey(event.target.value)} />`}
       </${Field}>
       <${Switch} label="Keep me signed in on this device" note="For 30 days. Otherwise until the browser is closed, or 12 hours without use." value=${remember} onChange=${setRemember} />
-      <${Button} type="submit" kind=${elsewhere ? "plain" : "main"} busy=${busy}>Open</${Button}>
+      <${Button} type="submit" kind=${elsewhere ? "plain" : "main"} busy=${busy}>Sign in</${Button}>
       <details class="where"><summary>Where do I get a key?</summary>
         <p>From whoever runs this gateway. If that is you: <code>filmgate up</code> prints one when it starts, with a link that
         signs in, and <code>filmgate users invite</code> prints a link under which a colleague gets one.</p></details>
