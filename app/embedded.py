@@ -182,9 +182,9 @@ class EmbeddedStore:
 
 
 def socket_url(data_dir: Path) -> str | None:
-    """The URL of the embedded store that runs on this directory; None when none answers."""
+    """The URL of the embedded store that runs on this directory, also of one that hangs; None when none listens."""
     path = _recorded_socket(data_dir.absolute())
-    return _url(path) if _ask(path, b"PING") else None
+    return _url(path) if _listens(path) else None
 
 
 def _choose_socket(data_dir: Path) -> Path:
@@ -218,6 +218,19 @@ def _recorded_socket(data_dir: Path) -> Path:
         return Path((data_dir / "redis.socket-path").read_text())
     except (FileNotFoundError, NotADirectoryError):
         return data_dir / "redis.sock"
+
+
+def _listens(path: Path) -> bool:
+    """True while a process listens there, whether it answers or not: the kernel accepts the connection."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1)
+        try:
+            connection.connect(str(path))
+        except (BlockingIOError, TimeoutError):  # it hangs, and the line of those who wait for it is full
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def _ask(path: Path | None, command: bytes) -> bytes:

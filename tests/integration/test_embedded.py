@@ -15,9 +15,11 @@ import pytest
 import redis
 
 from app.data_dir import DataDirLock, InUse
+from app.domain.errors import Conflict
 from app.embedded import EmbeddedStore, socket_url
 from app.engines import EmbeddedError, Engine, find_engine
 from app.machine import memory_bytes
+from app.services.restore import restore
 from tests.support.redis_server import RedisServer, engine_under_test
 
 PARENT = """
@@ -155,6 +157,19 @@ def test_a_stopped_store_is_gone_and_keeps_its_data(store: EmbeddedStore, tmp_pa
         assert reader.get("a") == "1"
     with pytest.raises(EmbeddedError, match="already runs"):
         store.start()
+
+
+def test_a_store_that_hangs_is_not_taken_for_one_that_does_not_run(store: EmbeddedStore, tmp_path: Path) -> None:
+    """`doctor` must not say to start it, a restore not replace its files, an API not forget whose disk to watch."""
+    url = store.start()
+    assert store.pid is not None
+    os.kill(store.pid, signal.SIGSTOP)
+    try:
+        assert socket_url(tmp_path / "data") == url
+        with pytest.raises(Conflict, match="A store still runs"):
+            restore(tmp_path / "backup", tmp_path / "data", replace=True, say=print)
+    finally:
+        os.kill(store.pid, signal.SIGCONT)
 
 
 def test_a_killed_parent_takes_its_server_along(tmp_path: Path, stores: list[EmbeddedStore]) -> None:
