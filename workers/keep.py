@@ -20,7 +20,13 @@ from app.tasks import cancel_and_wait
 from app.telemetry import note
 from workers.poster import add_poster
 from workers.runtime import Runtime
-from workers.storage_care import CARE_EVERY_S, care_for_storage, note_storage_away, resolve_uncopied
+from workers.storage_care import (
+    CARE_EVERY_S,
+    alarm_uncopied,
+    care_for_storage,
+    note_storage_away,
+    resolve_uncopied,
+)
 
 AT_ONCE = 4  # copies in one process; each has up to 10 MB in memory
 LEASE_MS = 15_000  # renewed while a copy runs: after a kill, it begins again so soon
@@ -218,14 +224,8 @@ async def _try_again(gateway: Gateway, job: Job, error: NotCopied) -> None:
         return
     if job.status is Status.FINALIZING:
         await gateway.stores.jobs.update(job, (Status.FINALIZING,), due_step="finalize", delay_ms=0)
-    count = await gateway.stores.copies.uncopied()
-    clips = "The clip of 1 job" if count == 1 else f"The clips of {count} jobs"
-    why = str(error).rstrip(".")
-    sentence = (
-        f"{clips} cannot be copied to the storage; of {job.id} of {job.team}: {why}. fal has them for a week."
-    )
     with suppress(StoreUnavailable):
-        await gateway.stores.alarms.raise_alarm("clips_uncopied", sentence, job=job.id, level=len(str(count)))
+        await alarm_uncopied(gateway, join_ref(job.team, job.id), str(error).rstrip("."))
 
 
 async def _lost(gateway: Gateway, job: Job, ref: str) -> None:

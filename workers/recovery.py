@@ -16,6 +16,7 @@ from workers.reconcile import with_markers
 
 MARGIN_MS = 900_000
 UNKNOWN_JOB = "fal has a request of a job that the store does not know: it was bought before the store went back."
+ELSEWHERE = "their pictures are not uploads of ours; fal's dashboard has their tags, if jobs are missed"
 UNKNOWN_ATTEMPT = "fal has a request of an attempt that the store does not know, for a job that is not in line."
 
 log = structlog.get_logger()
@@ -32,9 +33,10 @@ async def recover_epoch(gateway: Gateway) -> bool:
     stop = await gateway.epoch.stop()
     if stop is None:
         return True
-    requests = await _marked_requests(gateway, stop)
-    if requests is None:
+    history = await _history(gateway, stop)
+    if history is None:
         return False
+    requests, unmarked = history
     adopted = unknown = 0
     for marker, request_id in requests:
         job = await gateway.stores.jobs.find(marker.job)
@@ -52,29 +54,32 @@ async def recover_epoch(gateway: Gateway) -> bool:
                 "epoch_other", UNKNOWN_ATTEMPT, job=job.id, upstream_request_id=request_id
             )
     undecided = await _undecided(gateway, stop)
-    summary = f"fal's history has {len(requests)} requests of ours since then: {adopted} jobs were given theirs, "
-    summary += f"{unknown} belong to jobs that the store does not know"
+    summary = f"fal's history has {len(requests)} requests with our marker since then: {adopted} jobs were given "
+    summary += f"theirs, {unknown} belong to jobs that the store does not know"
     if not undecided:
-        return await gateway.epoch.leave(stop, f"Buying goes on; {summary}.")
+        more = f"; without a marker, from shortly before then on: {unmarked} ({ELSEWHERE})" if unmarked else ""
+        return await gateway.epoch.leave(stop, f"Buying goes on; {summary}{more}.")
     sentence = f"{len(undecided)} jobs in line may have been bought before ({summary}); an operator must decide."
     log.warning("epoch.undecided", undecided=undecided[:10], count=len(undecided), remedy="`filmgate epoch accept`")
     await gateway.stores.alarms.raise_once("epoch_undecided", sentence)
     return False
 
 
-async def _marked_requests(gateway: Gateway, stop: Epoch) -> list[tuple[Marker, str]] | None:
-    """The requests of all models at fal with our marker; None after an incomplete listing."""
+async def _history(gateway: Gateway, stop: Epoch) -> tuple[list[tuple[Marker, str]], int] | None:
+    """Requests of all models at fal with our marker, and how many have none; None after an incomplete listing."""
     now_ms = await gateway.stores.clock.now_ms()
     start_ms = (stop.good_ms or now_ms) - MARGIN_MS
     secret = await gateway.stores.secrets.of_markers()
     found: list[tuple[Marker, str]] = []
+    total = 0
     for model in gateway.catalog:
         listing = await gateway.fal.history(model.id, start_ms=start_ms, end_ms=now_ms + MARGIN_MS)
         if isinstance(listing, UnusableAnswer):
             log.warning("epoch.no_history", model=model.id, reason=listing.reason, remedy="it is tried again")
             return None
         found += [(marker, request.request_id) for request, marker in with_markers(secret, listing.requests)]
-    return found
+        total += len(listing.requests)
+    return found, total - len({request_id for _, request_id in found})
 
 
 async def _undecided(gateway: Gateway, stop: Epoch) -> list[str]:

@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from app.domain.errors import StorageAway, StoreUnavailable
+from app.domain.ids import split_ref
 from app.gateway import Gateway
 from app.services.storage_trial import alarm_storage, try_storage
 from workers.storage_deletion import delete_due
 
 CARE_EVERY_S = 15.0
 TRIAL_EVERY_S = 60.0
+SEARCHED = 1000  # failing clips; of more, the alarm keeps the one that it names
 
 log = structlog.get_logger()
 _next_trial: list[float] = [0.0]  # of this process
@@ -56,4 +58,29 @@ async def resolve_uncopied(gateway: Gateway) -> None:
         )
 
 
-CARES: tuple[Callable[[Gateway], Awaitable[None]], ...] = (try_now_and_then, delete_due, resolve_uncopied)
+async def alarm_uncopied(gateway: Gateway, ref: str, why: str) -> None:
+    """Raise the alarm, or renew its sentence: how many jobs' clips fail, and why that of this one."""
+    count = await gateway.stores.copies.uncopied()
+    clips = "The clip of 1 job" if count == 1 else f"The clips of {count} jobs"
+    team, job = split_ref(ref)
+    sentence = f"{clips} cannot be copied to the storage; of {job} of {team}: {why}. fal has them for a week."
+    await gateway.stores.alarms.raise_alarm("clips_uncopied", sentence, job=job, level=len(str(count)))
+
+
+async def name_another(gateway: Gateway) -> None:
+    """Let the alarm name a clip that still fails, when the one that it names does not any more.
+
+    The next try of the others may be an hour away, and until then the sentence would give a cause that was mended.
+    """
+    named = [alarm.job for alarm in await gateway.stores.alarms.active() if alarm.kind == "clips_uncopied"]
+    refs = await gateway.stores.copies.uncopied_refs(SEARCHED) if named else []
+    if refs and len(refs) < SEARCHED and named[0] not in [split_ref(ref)[1] for ref in refs]:
+        await alarm_uncopied(gateway, refs[-1], "`clip.not_copied` in the workers' log has the cause")
+
+
+CARES: tuple[Callable[[Gateway], Awaitable[None]], ...] = (
+    try_now_and_then,
+    delete_due,
+    resolve_uncopied,
+    name_another,
+)

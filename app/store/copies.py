@@ -63,3 +63,8 @@ class CopyStore:
         """How many jobs' files could not be copied several times in a row."""
         with store_errors():
             return int(await self._redis.zcard(keys.UNCOPIED))
+
+    async def uncopied_refs(self, most: int) -> list[str]:
+        """The refs of up to so many of these jobs; the last one has failed most often."""
+        with store_errors():
+            return list(await self._redis.zrange(keys.UNCOPIED, -most, -1))

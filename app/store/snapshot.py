@@ -1,7 +1,8 @@
-"""A snapshot of the whole store over a connection, as a replica gets it: no file of the store's machine is needed.
+"""A snapshot of the whole store over a connection, as a replica gets it: no file of the store's machine is read.
 
-The store forks and sends a database file of one moment. `redis-cli --rdb` does the same. It is synchronous, because
-redis-py's parser must not read what follows the command; callers run it in a thread.
+The store forks, writes a database file of one moment in its directory (`dump.rdb`), and sends it. To who says `capa
+eof` it would send it without a file, but then its fork lasts as long as the slowest reader. It is synchronous,
+because redis-py's parser must not read what follows the command; callers run it in a thread.
 """
 
 from collections.abc import Callable

@@ -52,6 +52,7 @@ MAY_READ_WHOLE = {
     "app/store/heartbeats.py workers zrangebyscore": "worker processes, without those that are gone",
     "app/store/endpoints.py of_team hgetall": "a team's endpoints, which have a cap",
     "app/store/events.py _with_records hgetall": "one job each, of a page",
+    "app/store/copies.py uncopied_refs zrange": "as many as its caller says",
     "app/store/jobs.py find smembers": "teams, which administrators make",
     "app/store/jobs.py get hgetall": "one job",
     "app/store/jobs.py get_many hgetall": "one job each, of a page",

@@ -28,8 +28,10 @@ async def test_history_gives_the_jobs_in_line_their_requests(server: RedisServer
             assert (await gateway.epoch.state()).stopped is not None
             assert await recover_epoch(gateway)
             assert (await gateway.epoch.state()).stopped is None
-            newest = [(alarm.kind, alarm.state) for alarm in await gateway.stores.alarms.newest(5)]
-            assert ("epoch_stopped", "resolved") in newest
+            newest = await gateway.stores.alarms.newest(5)
+            (over,) = [row.message for row in newest if (row.kind, row.state) == ("epoch_stopped", "resolved")]
+            assert "has 2 requests with our marker" in over
+            assert "; without a marker, from shortly before then on: 1 (" in over  # a picture from elsewhere
             assert await gateway.stores.alarms.active() == []
             await gateway.stores.slots.grant()
         assert [(await pipeline.submit(job_id)).upstream_request_id for job_id in jobs] == ids
