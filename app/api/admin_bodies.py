@@ -45,11 +45,11 @@ LONGEST_LIST = 100
 MEMBERS_OF_ACTION = {"adopt": {"upstream_request_id"}, "resubmit": set[str](), "fail": {"charged"}}
 
 
-def _one_line(longest: int) -> Callable[[str], str]:
+def _one_line(what: str, longest: int) -> Callable[[str], str]:
     def read(text: str) -> str:
         text = text.strip()
         if not 0 < len(text) <= longest or not text.isprintable():
-            raise ValueError(f"This is 1 to {longest} printable characters")
+            raise ValueError(f"{what} is 1 to {longest} printable characters")
         return text
 
     return read
@@ -90,8 +90,12 @@ def _number_or(word: str, meaning: int, *, least: int, most: int) -> Callable[[o
 
 
 USD_SCHEMA = {"anyOf": [{"type": "string", "pattern": r"^-?[0-9]{1,10}(\.[0-9]{1,6})?$"}, {"type": "number"}]}
-Name = Annotated[str, AfterValidator(_one_line(100)), WithJsonSchema({"type": "string", "maxLength": 100})]
-Reason = Annotated[str, AfterValidator(_one_line(500)), WithJsonSchema({"type": "string", "maxLength": 500})]
+Name = Annotated[
+    str, AfterValidator(_one_line("A name", 100)), WithJsonSchema({"type": "string", "maxLength": 100})
+]
+Reason = Annotated[
+    str, AfterValidator(_one_line("A reason", 500)), WithJsonSchema({"type": "string", "maxLength": 500})
+]
 Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
 Zone = Annotated[str, Field(max_length=LONGEST_ID), AfterValidator(require_zone)]
 Weight = Annotated[int, Field(ge=1, le=100)]

@@ -21,6 +21,8 @@ REASON = "The invoice is being checked."
 async def add_team(page: Page) -> None:
     """From the list of teams: a team with nobody in it."""
     await page.get_by_role("button", name="Add a team").click()
+    await page.get_by_role("button", name="Add the team").click()
+    await page.get_by_text("A name is 1 to 100 printable characters.").wait_for()
     await page.get_by_label("Name").fill(TEAM)
     await page.get_by_role("button", name="Add the team").click()
     await page.get_by_role("heading", name=TEAM).wait_for()

@@ -1,6 +1,7 @@
 """The jobs in a browser: finding one, seeing what became of it, and doing something about it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -134,6 +135,10 @@ async def find_again(page: Page, prompt: str) -> None:
     line = page.locator(".line[data-job]")
     await page.get_by_role("region", name="Metadata").get_by_role("link").click()
     await line.filter(has_text=prompt).wait_for()
+    await page.get_by_label("Metadata").fill("scene")  # without a value it is no filter yet
+    await page.get_by_label("Metadata").press("Enter")
+    await page.get_by_text("Write a name, =, and its value.").wait_for()
+    await expect(page).to_have_url(re.compile(r"\?metadata\.scene=7$"))
     await page.get_by_role("searchbox").fill(prompt.rsplit(maxsplit=1)[-1].upper())
     await page.wait_for_url("**text=*")
     await expect(line).to_have_count(1)

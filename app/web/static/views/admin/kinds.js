@@ -38,6 +38,7 @@ const MEANS = {
 /** A limit in a sentence: `$50 a month. It begins anew on the first …`. @param {Row} row @param {string} [zone] */
 export function meaning(row, zone = TEAMS_ZONE) {
   if (!row.amount.trim()) return "Give an amount, or take this limit away.";
+  if (!/^\$?\d*\.?\d+$/.test(row.amount.trim())) return "Write the amount as a number, such as 50 or 12.50.";
   if (row.unit === "submits") return `${limitWords(row)} at an even pace; faster ones are refused for a moment.`;
   return `${limitWords(row)}. ${MEANS[row.window](zone)}`;
 }

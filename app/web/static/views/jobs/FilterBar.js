@@ -117,7 +117,7 @@ function Metadata({ pair }) {
   const shown = pair ? pair.join("=") : "";
   useEffect(() => setTyped(shown), [shown]);
   const set = () => {
-    const [name, value] = [typed.slice(0, typed.indexOf("=")).trim(), typed.slice(typed.indexOf("=") + 1).trim()];
+    const [, name, value] = (/^([^=]+)=(.+)$/.exec(typed) ?? []).map((part) => part.trim());
     if (typed.trim() && !(name && value)) return;
     setQuery({ ...(pair ? { [metadataName(pair[0])]: null } : {}), ...(name ? { [metadataName(name)]: value } : {}) });
   };
