@@ -67,6 +67,9 @@ async def test_the_form_makes_a_clip_of_a_newer_model_and_shows_a_ceiling(custom
         await expect(page.locator("#order")).to_have_text("Make clip for at most $1.68")
         await expect(page.locator("#order-facts")).to_contain_text("The length of video_url is not known")
 
+        await choose(page, "fal-ai/kling-video/v1.6/pro/elements")
+        await page.get_by_role("group", name="Picture 1", exact=True).wait_for()
+
         await choose(page, "fal-ai/kling-video/create-voice")
         assert not await page.locator("#input-prompt").is_visible()
         await page.fill("#input-voice_url", "https://example.com/voice.mp3")

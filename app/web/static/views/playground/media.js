@@ -201,7 +201,7 @@ export function MediaList({ label, kind, value, most, onChange, fault, note, id,
       <span class="note numbers">${given.length} of ${most}</span></div>
     <div class="media-grid">
       ${rows.map(
-        (media, at) => html`<${MediaField} key=${media?.id ?? `row-${at}`} compact label="${label} ${at + 1}" kind=${kind} value=${media}
+        (media, at) => html`<${MediaField} key=${media?.id ?? `row-${at}`} compact label="${label.replace(/s$/, "")} ${at + 1}" kind=${kind} value=${media}
           id="${id ?? own}-${at}" onChange=${put(at)} pastes=${pastes && at === given.length} sample=${sample} />`,
       )}
     </div>
