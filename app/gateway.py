@@ -125,8 +125,10 @@ def load_catalog(settings: Settings) -> Catalog:
         raise SettingsError("\n".join(f"FILMGATE_MODELS: {sentence}" for sentence in error.sentences)) from None
     try:
         prices = None if settings.prices is None else json.loads(settings.prices.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise SettingsError("FILMGATE_PRICES: the file cannot be read as JSON.") from None
+    except OSError as error:
+        raise SettingsError(f"FILMGATE_PRICES: {settings.prices} cannot be read ({error.strerror}).") from None
+    except ValueError:
+        raise SettingsError(f"FILMGATE_PRICES: {settings.prices} is no JSON.") from None
     if not isinstance(prices, dict | None):
         raise SettingsError("FILMGATE_PRICES: the file must hold a JSON object from model ids to prices.")
     try:

@@ -10,7 +10,7 @@ from app.api.admin_bodies import LONGEST_RAISE_S
 from app.cli.admin_calls import AdminCalls, View
 from app.cli.admin_command import admin_command
 from app.cli.options import check_distinct
-from app.cli.parse import SPEC_HELP, argument, duration, parse_id, parse_limit
+from app.cli.parse import SPEC_HELP, argument, duration, parse_limit, parse_owner
 from app.cli.tables import Columns, print_views
 from app.domain.limits import GATEWAY, Limit
 
@@ -35,7 +35,7 @@ OWNER_HELP = "A team's or a user's id, or `gateway` for everybody together."
 
 group = typer.Typer(no_args_is_help=True)
 
-Owner = Annotated[str, typer.Argument(parser=argument(parse_id), metavar="OWNER", help=OWNER_HELP)]
+Owner = Annotated[str, typer.Argument(parser=argument(parse_owner), metavar="OWNER", help=OWNER_HELP)]
 Specs = Annotated[
     list[Limit] | None,
     typer.Argument(

@@ -9,7 +9,7 @@ import typer
 
 from app.domain.errors import FilmgateError
 from app.domain.events import EVENT_TYPES
-from app.domain.limits import UNITS, Limit, Unit, Window
+from app.domain.limits import GATEWAY, UNITS, Limit, Unit, Window
 from app.domain.moments import read_moment
 from app.domain.money import parse_usd
 
@@ -138,6 +138,16 @@ def parse_id(text: str) -> str:
             f"{_quoted(text)} is no id, such as team_5f0c…: lists show them, as `filmgate teams list`."
         )
     return text
+
+
+def parse_owner(text: str) -> str:
+    """`gateway`, or the id of a team or a user, which may be its beginning; else ValueError."""
+    if text == GATEWAY or text.startswith(("team_", "user_")):
+        return parse_id(text)
+    raise ValueError(
+        f"{_quoted(text)} has no limits: give a team's id (`filmgate teams list`), a user's (`users list`), "
+        f"or {GATEWAY}."
+    )
 
 
 def parse_request_id(text: str) -> str:

@@ -71,7 +71,7 @@ async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = C
                 ("format", partial(check_format, stores)),
                 ("workers", partial(check_workers, settings, stores)),
                 ("backups", partial(check_backups, settings, stores)),
-                ("alarms", partial(check_alarms, stores)),
+                ("alarms", partial(check_alarms, settings, stores)),
             ],
             seconds=seconds,
         )

@@ -13,6 +13,7 @@ from app.domain.data_format import FORMAT, refusal
 from app.domain.errors import StoreUnavailable
 from app.domain.heartbeats import ROLES
 from app.domain.store_role import StoreRole
+from app.domain.times import iso
 from app.settings import Settings, required_url
 from app.store.readiness import StoreRefused, wait_for_store
 from app.stores import Stores
@@ -177,8 +178,8 @@ async def check_backups(settings: Settings, stores: Stores) -> AsyncIterator[Che
         yield ok("backups", f"{found}.")
 
 
-async def check_alarms(stores: Stores) -> AsyncIterator[CheckResult]:
-    """What is wrong already: active alarms, and whether buying is stopped."""
+async def check_alarms(settings: Settings, stores: Stores) -> AsyncIterator[CheckResult]:
+    """What is wrong already: active alarms, whether they reach their receiver, and whether buying is stopped."""
     stopped = (await stores.buying.state()).reason_for("")
     if stopped is not None:
         remedy = "look for the cause with `filmgate status` and `filmgate epoch show`; then `filmgate resume`."
@@ -194,5 +195,10 @@ async def check_alarms(stores: Stores) -> AsyncIterator[CheckResult]:
     if len(active) > MAX_SHOWN:
         more = counted(len(active) - MAX_SHOWN, "more alarm is", "more alarms are")
         yield fault("alarms", f"{more} active.", "`filmgate status` lists them all.")
-    if not active:
+    receiver = await stores.alerts.receiver()
+    unheard = settings.alert_webhook is not None and receiver.failures > 0
+    if unheard:
+        what = f"The receiver of FILMGATE_ALERT_WEBHOOK fails since {iso(receiver.since_ms)}: {receiver.error}."
+        yield fault("alarms", what, "mend it; `filmgate alerts test` sends it a message and shows its answer.")
+    if not active and not unheard:
         yield ok("alarms", "No alarm is active.")

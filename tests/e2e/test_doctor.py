@@ -10,6 +10,7 @@ import pytest
 
 from app.doctor.results import CheckResult, ok, run_checks
 from app.doctor.run import examine
+from app.domain import alerts
 from app.domain.data_format import FORMAT
 from app.store import keys
 from tests.support.processes import clean_environment, free_port, run_command
@@ -73,6 +74,7 @@ async def test_faults_are_named_all_at_once(stack: Stack, tmp_path: Path) -> Non
     redis = stack.gateway.stores.redis
     await redis.hset(keys.DATA_FORMAT, "number", FORMAT + 2)
     await stack.gateway.stores.alarms.raise_alarm("disk_low", "The disk has 1 MB left.")
+    await stack.gateway.stores.alerts.note(alerts.Receiver(2, 1_796_000_000_000, "timeout"))
     async with Receiver() as fal:
         fal.answers([Reply(401, {"Date": "Mon, 30 Nov 2020 03:00:00 GMT"})] * 4)
         environ = {
@@ -83,6 +85,8 @@ async def test_faults_are_named_all_at_once(stack: Stack, tmp_path: Path) -> Non
             "FILMGATE_STORAGE": f"local:{tmp_path / 'file'}/clips",
             "FILMGATE_TLS_CERT": str(certificates.certificate),
             "FILMGATE_TLS_KEY": str(certificates.key),
+            "FILMGATE_ALERT_WEBHOOK": "http://127.0.0.1:1/alarms",
+            "FILMGATE_ALERT_FORM": "slack",
             "FILMGATE_DATA_DIR": str(tmp_path / "file"),
         }
         found = await examine(environ)
@@ -92,6 +96,7 @@ async def test_faults_are_named_all_at_once(stack: Stack, tmp_path: Path) -> Non
     assert "has expired" in named(found, "certificate")
     assert "start a newer version" in named(found, "format")
     assert "docs/runbook.md#disk_low" in named(found, "alarms")
+    assert "FILMGATE_ALERT_WEBHOOK fails since 2026-11-30T00:53:20.000Z: timeout" in named(found, "alarms")
     assert "No worker for the storage" in named(found, "workers")
     assert [one for one in found if one.remedy.startswith(("see docs", "see `"))] == []
 
@@ -101,7 +106,7 @@ async def test_faults_are_named_all_at_once(stack: Stack, tmp_path: Path) -> Non
     [
         ("FILMGATE_PORT", "x", "settings", "FILMGATE_PORT"),
         ("FILMGATE_EGRESS_ALLOW", "not a network", "settings", "FILMGATE_EGRESS_ALLOW"),
-        ("FILMGATE_PRICES", "/nowhere.json", "prices", "FILMGATE_PRICES"),
+        ("FILMGATE_PRICES", "/nowhere.json", "prices", "/nowhere.json cannot be read (No such file or directory)"),
         ("FILMGATE_LANS", "1", "settings", "is FILMGATE_LANES meant?"),
         ("FILMGATE_DATA_DIR", "/proc/y", "disk", "a file system of the kernel's (proc)"),
         ("FILMGATE_REDIS_URL", "", "store", "nothing runs in"),
