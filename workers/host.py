@@ -31,7 +31,7 @@ from workers.keeper import Keeper
 from workers.queues import QUEUES, QueueName, announce_queues, open_queue
 from workers.runtime import Runtime, install
 from workers.supervisor import CHECK, KEEPER, Supervisor, WorkerPids
-from workers.worker import WORKER_TTL_S, StoreAwayFilter, Worker, start_exit_deadline
+from workers.worker import WORKER_TTL_S, StoreAwayFilter, Worker, pass_over_lost_stops, start_exit_deadline
 
 REFUSED = 78
 FAILED = 1
@@ -42,6 +42,7 @@ log = structlog.get_logger()
 def work(settings: Settings, queue_name: QueueName) -> None:
     """Work on one queue until SIGTERM."""
     set_up_logs(settings.log_format, process=f"worker:{queue_name}")
+    pass_over_lost_stops()
     tracing.start(os.environ, process=f"worker:{queue_name}")
     url = required_url(settings)
     runtime = Runtime(settings, queue=queue_name)

@@ -1,10 +1,13 @@
 """What RQ's worker writes for a task, which it does in its own way here: once before and once after it."""
 
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
 from redis import Redis
+from rq.exceptions import StopRequested
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import as_text
@@ -13,7 +16,7 @@ from app.store.connection import connect_rq
 from tests.support.redis_server import RedisServer
 from workers import runtime
 from workers.queues import open_queue
-from workers.worker import Worker
+from workers.worker import Worker, pass_over_lost_stops
 
 
 class OnlyRuns:
@@ -61,6 +64,36 @@ def test_a_task_that_raises_is_kept_as_failed(redis_server: RedisServer) -> None
     assert (record["state"], record["failed_job_count"]) == ("idle", "2")
     assert FailedJobRegistry(queue=queue).get_job_ids() == ["task_0", "task_1"]
     assert StartedJobRegistry(queue=queue).get_job_ids() == []
+
+
+def test_a_worker_that_is_told_to_stop_takes_no_further_task(redis_server: RedisServer) -> None:
+    """Also when RQ's exception was lost, because the signal came in the middle of a destructor."""
+    redis_server.flush()
+    connection = connect_rq(redis_server.url)
+
+    def stop() -> None:
+        vars(runtime.current())["stopping"] = True
+
+    work(connection, stop, tasks=3, idle_s=1)
+    assert open_queue("deliveries", connection).get_job_ids() == ["task_1", "task_2"]
+
+
+def test_a_stop_that_is_lost_in_a_destructor_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else is raised there is logged as before."""
+    seen: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda failure: seen.append(failure.exc_type))
+    pass_over_lost_stops()
+
+    class Destroyed:
+        def __init__(self, error: Exception) -> None:
+            self._error = error
+
+        def __del__(self) -> None:
+            raise self._error
+
+    Destroyed(StopRequested())
+    Destroyed(ValueError())
+    assert seen == [ValueError]
 
 
 def test_a_worker_whose_store_took_no_writes_at_the_end_of_a_task_is_idle_again(redis_server: RedisServer) -> None:
