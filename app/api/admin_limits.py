@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from app.api.admin_bodies import LimitsBody, RaiseBody
 from app.api.body import json_array, json_body
 from app.api.deps import Administrator, TheGateway, existing_team, existing_user
-from app.api.paging import PageCursor, PageSize
+from app.api.paging import PageCursor, PageSize, UserText
 from app.domain.limits import GATEWAY
 from app.views.limits import (
     LimitList,
@@ -57,11 +57,16 @@ def _add_routes(path: str, find: Callable[..., Awaitable[str]], *, of: str, name
 
 @router.get("/admin/teams/{team_id}/users", summary="What is left to the users of a team")
 async def list_team_users(
-    team_id: str, _: Administrator, gateway: TheGateway, limit: PageSize = 50, cursor: PageCursor = None
+    team_id: str,
+    _: Administrator,
+    gateway: TheGateway,
+    text: UserText = None,
+    limit: PageSize = 50,
+    cursor: PageCursor = None,
 ) -> UserLimitsPage:
     """The users of a team with the states of their limits, the oldest first."""
     team = await gateway.administration.team(team_id)
-    return user_limits_page(*await gateway.limits.of_users(team, limit=limit, cursor=cursor))
+    return user_limits_page(*await gateway.limits.of_users(team, text=text, limit=limit, cursor=cursor))
 
 
 _add_routes("/admin", _whole_gateway, of="the whole gateway", name="")

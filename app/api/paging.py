@@ -10,6 +10,14 @@ from app.gateway import Gateway
 
 PageSize = Annotated[int, Query(ge=1, le=100)]
 PageCursor = Annotated[str | None, Query(max_length=200)]
+UserText = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=200,
+        description="Only users in whose name each of these words is, in any case; or whose id begins so",
+    ),
+]
 
 
 class HasId(Protocol):

@@ -10,6 +10,7 @@ from app.domain.endpoints import Secret
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 KEY_PREFIX = "fg_live_"
+USER_PREFIX = "user_"
 TOKEN_PREFIX = "fg_tok_"  # noqa: S105  a prefix, not a secret
 SECRET_LENGTH = 43  # base-62 digits that hold 256 bits
 CHECK_LENGTH = 6  # base-62 digits that hold a CRC32
@@ -125,6 +126,12 @@ class User:
     name: str
     created_ms: int = 0
     deleted_ms: int | None = None
+
+    def answers_to(self, text: str) -> bool:
+        """True when each word of the text is part of the name, in any case, or when the id begins with the text."""
+        name, wanted = self.name.casefold(), text.strip()
+        by_id = wanted.startswith(USER_PREFIX) and self.id.startswith(wanted)
+        return by_id or all(word in name for word in text.casefold().split())
 
 
 @dataclass(frozen=True, slots=True)

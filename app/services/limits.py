@@ -33,10 +33,17 @@ class Limits:
         await self._team_of(owner)
         return (await self.of_each([owner]))[owner]
 
-    async def of_users(self, team: Team, *, limit: int, cursor: str | None) -> tuple[list[UserLimits], str | None]:
-        """Up to `limit` users of a team, the oldest first, with the states of their limits; the next cursor."""
+    async def of_users(
+        self, team: Team, *, text: str | None = None, limit: int, cursor: str | None
+    ) -> tuple[list[UserLimits], str | None]:
+        """Up to `limit` users of a team, the oldest first, with the states of their limits; the next cursor.
+
+        With `text`, only those whom it names (`User.answers_to`).
+        """
         after = (-1, "") if cursor is None else read_cursor(cursor, kind="user")
         users = [one for one in await self.accounts.users(team.id) if (one.created_ms, one.id) > after]
+        if text is not None:
+            users = [one for one in users if one.answers_to(text)]
         shown = users[:limit]
         states = await self.limits.states_of_users(team.id, [one.id for one in shown], zone=team.time_zone)
         more = write_cursor((shown[-1].created_ms, shown[-1].id)) if len(users) > limit else None

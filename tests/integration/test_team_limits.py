@@ -32,6 +32,9 @@ async def test_a_team_and_the_administrator_see_what_is_left_to_each_user(
         assert first["has_more"] is True
         last = (await api.get(f"/v1/team/users?limit=1&cursor={first['next_cursor']}")).json()
         assert (last["next_cursor"], last["has_more"]) == (None, False)
+        for text, found in (("LEAG Col", [other]), (own, [own]), ("user_", [own, other]), ("nobody", [])):
+            page = (await api.get("/v1/team/users", params={"text": text, "limit": "100"})).json()
+            assert [one["id"] for one in page["data"]] == found, text
     (ours,), (theirs,) = first["data"], last["data"]
     assert theirs == {"id": other, "name": "colleague", "limits": [], "tightest": None}
     assert (ours["id"], ours["name"]) == (own, "tester")
@@ -42,5 +45,6 @@ async def test_a_team_and_the_administrator_see_what_is_left_to_each_user(
     assert {**ours["tightest"], **money} == ours["tightest"]
     assert ours["tightest"]["resets_at"].endswith("Z")
     assert (await admin.done("GET", f"teams/{team}/users"))["data"] == [ours, theirs]
+    assert (await admin.done("GET", f"teams/{team}/users", text="tester"))["data"] == [ours]
     mine = (await stack.api.get("/v1/me")).json()["tightest"]
     assert (mine["owner"], mine["left"]) == ("gateway", "1.60")

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app.api.deps import CurrentCaller, TheGateway
-from app.api.paging import PageCursor, PageSize
+from app.api.paging import PageCursor, PageSize, UserText
 from app.domain.access import require_team_sight
 from app.views.accounts import MeView, me_view
 from app.views.limits import UserLimitsPage, user_limits_page
@@ -20,9 +20,13 @@ async def read_me(caller: CurrentCaller, gateway: TheGateway) -> MeView:
 
 @router.get("/team/users", summary="What is left to the team's users")
 async def list_own_team_users(
-    caller: CurrentCaller, gateway: TheGateway, limit: PageSize = 50, cursor: PageCursor = None
+    caller: CurrentCaller,
+    gateway: TheGateway,
+    text: UserText = None,
+    limit: PageSize = 50,
+    cursor: PageCursor = None,
 ) -> UserLimitsPage:
     """The users of the team with the states of their own limits, the oldest first; for `team:read`."""
     require_team_sight(caller)
     team = await gateway.administration.team(caller.team)
-    return user_limits_page(*await gateway.limits.of_users(team, limit=limit, cursor=cursor))
+    return user_limits_page(*await gateway.limits.of_users(team, text=text, limit=limit, cursor=cursor))

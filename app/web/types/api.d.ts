@@ -5879,6 +5879,8 @@ export interface operations {
     list_own_team_users: {
         parameters: {
             query?: {
+                /** @description Only users in whose name each of these words is, in any case; or whose id begins so */
+                text?: string | null;
                 /** @example 10 */
                 limit?: number;
                 cursor?: string | null;
@@ -7949,6 +7951,8 @@ export interface operations {
     list_team_users: {
         parameters: {
             query?: {
+                /** @description Only users in whose name each of these words is, in any case; or whose id begins so */
+                text?: string | null;
                 /** @example 10 */
                 limit?: number;
                 cursor?: string | null;

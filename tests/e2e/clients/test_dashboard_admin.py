@@ -85,6 +85,32 @@ async def add_ten(page: Page) -> str:
     return link
 
 
+async def look_for(page: Page) -> None:
+    """One of eleven by a part of the name, by keys alone; nobody; and by the id. The address has it."""
+    people, hugo = page.locator(".team > .user"), OTHERS[7]
+    await expect(people).to_have_count(len(OTHERS) + 1)
+    await page.keyboard.press("/")
+    await page.keyboard.type(hugo[:3].upper())
+    await expect(people).to_have_count(1)
+    await expect(people).to_contain_text(hugo)
+    await expect(page.get_by_role("status").filter(has_text="1 of 11 users")).to_be_visible()
+    await page.reload()
+    await expect(people).to_have_count(1)
+    await assert_accessible(page, "people who were looked for")
+    await page.get_by_label(f"More about {hugo}").click()
+    jobs = (
+        await page.locator(".menu[open]").get_by_role("link", name="Jobs of this user").get_attribute("href") or ""
+    )
+    await page.keyboard.press("Escape")
+    await page.get_by_label("Name, or a user's id").fill("Nemo")
+    await page.get_by_role("button", name="Show everybody").click()
+    await expect(people).to_have_count(len(OTHERS) + 1)
+    await page.get_by_label("Name, or a user's id").fill(jobs.partition("user=")[2])
+    await expect(people).to_have_count(1)
+    await page.get_by_label("Name, or a user's id").fill("")
+    await expect(people).to_have_count(len(OTHERS) + 1)
+
+
 async def choose(page: Page, of: str, what: str) -> None:
     """One of the further actions, behind the button with the dots."""
     await page.get_by_label(f"More about {of}").click()
@@ -125,6 +151,7 @@ async def test_an_administrator_brings_colleagues_in_and_runs_the_gateway(custom
         assert not await refused(customers, invited)
 
         await page.reload()
+        await look_for(page)
         user = page.get_by_role("region", name=COLLEAGUE)
         await user.get_by_role("button", name="Limits").click()
         await expect(page.get_by_label("Amount")).to_have_value("50.00")

@@ -100,6 +100,11 @@ async def test_money_shows_what_is_left_what_was_spent_on_which_day_and_by_whom(
         await page.get_by_role("button", name="Show more users").click()
         await expect(others).to_have_count(OTHERS + 1)
         await expect(others.filter(has_text="Ada")).to_contain_text("$0.60 left this month of $2.00 a month")
+        await page.get_by_label("Name, or a user's id").fill("other 19")
+        await expect(others).to_have_text(["Other 19No limits of their own; the team's apply."])
+        await page.wait_for_url("**&text=other+19")
+        await page.get_by_label("Name, or a user's id").fill("")
+        await expect(others).to_have_count(OTHERS)
         await assert_every_measure(usage, today, ["Day", "Model", "User", "Key"])
         await page.get_by_role("button", name="Sign out").click()
 

@@ -27,7 +27,7 @@ export function People({ query }) {
       <ul>${teams.map(({ id, name }) => html`<li key=${id}><a href="/admin/people?team=${id}" aria-current=${id === chosen.id ? "true" : undefined}>${name}</a></li>`)}</ul>
       <${Button} icon="plus" onPress=${() => setAdding(true)}>Add a team</${Button}>
     </section>
-    <${Team} key=${chosen.id} team=${chosen} onTeams=${again} />
+    <${Team} key=${chosen.id} team=${chosen} text=${query.get("text") ?? ""} onTeams=${again} />
     ${add}
   </div>`;
 }

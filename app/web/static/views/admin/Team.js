@@ -1,12 +1,14 @@
 import { get, patch, remove } from "../../core/api.js";
 import { html, useState } from "../../core/html.js";
-import { go } from "../../core/router.js";
+import { readPages } from "../../core/pages.js";
+import { go, setQuery } from "../../core/router.js";
 import { plural } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
 import { Confirm } from "../../ui/Confirm.js";
 import { Empty } from "../../ui/Empty.js";
 import { Menu } from "../../ui/Menu.js";
 import { Notice } from "../../ui/Notice.js";
+import { Search } from "../../ui/Search.js";
 import { toast } from "../../ui/Toast.js";
 import { AddUsers } from "./AddUsers.js";
 import { Form, Text } from "./Form.js";
@@ -17,42 +19,37 @@ import { presentOf, withRules } from "./kinds.js";
 import { Unread, useReading } from "./reading.js";
 
 const PAGE = 50;
+const FEW = 8; // so many are found without a search
 
 /** @typedef {import("../../core/shapes.js").Team} TeamFacts */
 
+/** Looks for people by a name or an id; everybody without one. @param {string} text */
+const look = (text) => setQuery({ text });
+
 /**
- * Everything about a team: its limits, its users with theirs, its keys and invitations. `pages` of users are read.
- * @param {string} id @param {number} pages @param {AbortSignal} signal
+ * Everything about a team: its limits, its users with theirs, its keys and invitations. `pages` of users are read, or of those whom `text` names.
+ * @param {string} id @param {string} text @param {number} pages @param {AbortSignal} signal
  */
-async function readTeam(id, pages, signal) {
-  const states = async () => {
-    /** @type {import("../../core/shapes.js").UserLimits[]} */
-    const found = [];
-    let next = "";
-    for (let page = 0; page < pages && (page === 0 || next); page += 1) {
-      const one = await get(`admin/teams/${id}/users?limit=${PAGE}${next && `&cursor=${encodeURIComponent(next)}`}`, { signal });
-      found.push(...one.data);
-      next = one.next_cursor ?? "";
-    }
-    return { found, more: Boolean(next) };
-  };
+async function readTeam(id, text, pages, signal) {
+  const wanted = text && `&text=${encodeURIComponent(text)}`;
   const [limits, people, rules, keys, invitations] = await Promise.all([
     get(`admin/teams/${id}/limits`, { signal }),
-    states(),
+    readPages(`admin/teams/${id}/users?limit=${PAGE}${wanted}`, signal, pages),
     get(`admin/users?team=${id}`, { signal }),
     get(`admin/keys?team=${id}`, { signal }),
     get("admin/invitations", { signal }),
   ]);
   const rulesOf = new Map(rules.data.map((/** @type {any} */ user) => [user.id, user.limits]));
-  const users = people.found.map((user) => ({ ...user, limits: withRules(user.limits, rulesOf.get(user.id) ?? []) }));
+  const users = people.found.map((/** @type {import("../../core/shapes.js").UserLimits} */ user) => ({ ...user, limits: withRules(user.limits, rulesOf.get(user.id) ?? []) }));
   return { limits: presentOf(limits.data), users, count: rules.data.length, more: people.more, keys: keys.data, invitations: invitations.data };
 }
 
-/** @param {{team: TeamFacts, onTeams: () => any}} props */
-export function Team({ team, onTeams }) {
-  const [pages, setPages] = useState(1);
+/** `text`: whom one looks for, of the address. @param {{team: TeamFacts, text: string, onTeams: () => any}} props */
+export function Team({ team, text, onTeams }) {
+  const [read, setRead] = useState({ text, pages: 1 });
+  const pages = read.text === text ? read.pages : 1;
   const [asked, setAsked] = useState("");
-  const { value, fault, again } = useReading((signal) => readTeam(team.id, pages, signal), [team.id, pages]);
+  const { value, fault, again } = useReading((signal) => readTeam(team.id, text, pages, signal), [team.id, text, pages]);
   const close = () => setAsked("");
   if (!value) return html`<div><${Unread} fault=${fault} again=${again} label="Reading the team" /></div>`;
   const { limits, users, count, more, keys, invitations } = value;
@@ -72,10 +69,13 @@ export function Team({ team, onTeams }) {
         <${Menu} label="More about the team ${team.name}" items=${further} /></span></div>
       <${LimitList} limits=${limits} none="The team has no limit of its own." />
     </section>
-    ${!users.length && html`<${Empty} icon="plus" title="Nobody is in this team yet" text="Add users, one or many at once: each gets a limit, and a link by which they fetch a key." />`}
+    ${(text || count > FEW) && html`<div class="row"><${Search} id="search-people" label="Name, or a user's id" text=${text} shortcut="Search the people" onSearch=${look} />
+      <p class="note numbers" role="status">${text && `${users.length}${more ? " and more" : ""} of ${plural(count, "user")}`}</p></div>`}
+    ${text && !users.length && html`<${Empty} icon="search" title="Nobody fits" text="Nobody in ${team.name} has such a name or id."><${Button} onPress=${() => look("")}>Show everybody</${Button}></${Empty}>`}
+    ${!text && !users.length && html`<${Empty} icon="plus" title="Nobody is in this team yet" text="Add users, one or many at once: each gets a limit, and a link by which they fetch a key." />`}
     ${users.map((user) => html`<${User} key=${user.id} user=${user} keys=${keys.filter((/** @type {any} */ key) => key.user === user.id)}
       invitations=${invitations.filter((/** @type {any} */ one) => one.user === user.id && one.status === "open")} onChange=${again} />`)}
-    ${more && html`<div class="row"><${Button} onPress=${() => setPages(pages + 1)}>Show more users</${Button}></div>`}
+    ${more && html`<div class="row"><${Button} onPress=${() => setRead({ text, pages: pages + 1 })}>Show more users</${Button}></div>`}
     ${asked === "limits" && html`<${ChangeLimits} path="admin/teams/${team.id}" name=${team.name} onDone=${again} onClose=${close} />`}
     ${asked === "raise" && html`<${Raise} path="admin/teams/${team.id}" name=${team.name} limits=${limits} onDone=${again} onClose=${close} />`}
     ${asked === "users" && html`<${AddUsers} team=${team} onDone=${again} onClose=${close} />`}

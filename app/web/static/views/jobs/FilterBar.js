@@ -1,16 +1,15 @@
-import { get } from "../../core/api.js";
 import { html, useEffect, useState } from "../../core/html.js";
 import { models } from "../../core/models.js";
+import { readPages } from "../../core/pages.js";
 import { place, setQuery } from "../../core/router.js";
 import { isAdministrator, may } from "../../core/session.js";
 import { Button } from "../../ui/Button.js";
 import { Field } from "../../ui/Field.js";
-import { Icon } from "../../ui/Icon.js";
+import { Search } from "../../ui/Search.js";
 import { Segments } from "../../ui/Segments.js";
 import { Select } from "../../ui/Select.js";
 import { PERIODS, STATUSES, countOf, metadataName } from "./filters.js";
 
-const TYPING_MS = 350;
 const CUSTOM = "days";
 
 /** Takes every filter out of the address; how the list looks stays. */
@@ -24,7 +23,7 @@ export function FilterBar({ filters }) {
   const [open, setOpen] = useState(count > 0);
   return html`<div class="filters">
     <div class="filter-main">
-      ${!isAdministrator() && html`<${Search} text=${filters.text} />`}
+      ${!isAdministrator() && html`<${Search} id="search-jobs" label="Words of the prompt" text=${filters.text} shortcut="Search the prompts" onSearch=${(/** @type {string} */ text) => setQuery({ text })} />`}
       <${Segments} label="State" hideLabel options=${STATUSES} value=${filters.status} onChange=${(/** @type {string} */ status) => setQuery({ status })} />
       <${Button} icon="chevron" aria-expanded=${open} aria-controls="more-filters" onPress=${() => setOpen(!open)}>${count ? `Filters (${count})` : "Filters"}</${Button}>
     </div>
@@ -36,20 +35,6 @@ export function FilterBar({ filters }) {
       ${count > 0 && html`<${Button} kind="quiet" icon="close" onPress=${clearFilters}>Clear the filters</${Button}>`}
     </div>`}
   </div>`;
-}
-
-/** @param {{text: string}} props */
-function Search({ text }) {
-  const [typed, setTyped] = useState(text);
-  useEffect(() => setTyped(text), [text]);
-  useEffect(() => {
-    if (typed.trim() === text) return undefined;
-    const timer = setTimeout(() => setQuery({ text: typed.trim() }), TYPING_MS);
-    return () => clearTimeout(timer);
-  }, [typed]);
-  return html`<div class="search"><${Icon} name="search" size=${18} />
-    <input type="search" id="search-jobs" aria-label="Words of the prompt" placeholder="Words of the prompt" maxlength="200" value=${typed}
-      onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} /></div>`;
 }
 
 /** @param {{value: string}} props */
@@ -67,7 +52,7 @@ function Model({ value }) {
 function People({ filters: { user, team } }) {
   const seesTeam = may("team:read") && !isAdministrator();
   const users = useChoices(seesTeam ? "team/users?limit=100" : "", "Everybody of the team");
-  const teams = useChoices(isAdministrator() ? "admin/teams" : "", "Every team");
+  const teams = useChoices(isAdministrator() ? "admin/teams?" : "", "Every team");
   const members = useChoices(isAdministrator() && team ? `admin/teams/${encodeURIComponent(team)}/users?limit=100` : "", "Every user");
   if (!seesTeam && !isAdministrator()) return null;
   return html`${isAdministrator() && html`<${Chosen} label="Team" all=${teams} value=${team} onChange=${(/** @type {string} */ id) => setQuery({ team: id, user: null })} />`}
@@ -80,14 +65,14 @@ function Chosen({ label, all, value, onChange }) {
   return html`<${Select} label=${label} options=${options} value=${value} onChange=${onChange} />`;
 }
 
-/** Names of a list of the API as choices; the first is all of them. @param {string} path @param {string} first */
+/** Names of the whole of a list of the API as choices; the first is all of them. @param {string} path @param {string} first */
 function useChoices(path, first) {
   const [found, setFound] = useState(/** @type {{value: string, label: string}[]} */ ([]));
   useEffect(() => {
     if (!path) return undefined;
     const shown = new AbortController();
-    const take = (/** @type {any} */ { data }) => setFound(data.map((/** @type {any} */ { id, name }) => ({ value: id, label: name })));
-    get(path, { signal: shown.signal }).then(take, () => {}); // without names one can still choose from the list
+    const take = (/** @type {{found: any[]}} */ { found: all }) => setFound(all.map(({ id, name }) => ({ value: id, label: name })));
+    readPages(path, shown.signal).then(take, () => {}); // without names one can still choose from the list
     return () => shown.abort();
   }, [path]);
   return [{ value: "", label: first }, ...found];

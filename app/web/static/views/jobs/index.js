@@ -71,9 +71,8 @@ function List({ query }) {
   useShortcuts([
     { keys: "j", label: "The next job", run: () => walk(LINKS, 1) },
     { keys: "k", label: "The job before", run: () => walk(LINKS, -1) },
-    { keys: "/", label: "Search the prompts", run: () => document.getElementById("search-jobs")?.focus() },
     { keys: "v", label: "Gallery or table", run: () => choose(lookOf(place.value.query) === "table" ? "gallery" : "table") },
-  ].slice(0, isAdministrator() ? 2 : 4));
+  ].slice(0, isAdministrator() ? 2 : 3));
   const state = STATUSES.find(({ value }) => value === filters.status);
   useTitle(filters.status ? `${state?.label} · Jobs` : "Jobs");
   const look = lookOf(query);

@@ -1,33 +1,44 @@
 import { get } from "../../core/api.js";
 import { html, useEffect, useRef, useState } from "../../core/html.js";
 import { persist } from "../../core/retry.js";
+import { setQuery } from "../../core/router.js";
 import { amountWords, limitWords, windowWords } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
 import { Notice } from "../../ui/Notice.js";
+import { Search } from "../../ui/Search.js";
 import { Spinner } from "../../ui/Spinner.js";
 import { LimitBar } from "./Budgets.js";
 import { byTightness } from "./report.js";
 
 const PAGE = 20;
+const FEW = 8; // so many are found without a search
+
+/** Looks for people by a name or an id; everybody without one. @param {string} text */
+const look = (text) => setQuery({ text });
 
 /** @typedef {import("../../core/shapes.js").UserLimits} UserLimits */
-/** @type {{people: UserLimits[], cursor: string | null, whole: boolean, busy: boolean, fault: string}} */
-const NOTHING = { people: [], cursor: null, whole: false, busy: true, fault: "" };
+/** `text` is what these people were looked for by. @type {{people: UserLimits[], text: string, cursor: string | null, whole: boolean, busy: boolean, fault: string}} */
+const NOTHING = { people: [], text: "", cursor: null, whole: false, busy: true, fault: "" };
 
-/** The team's users with their own limits, a page at a time. `path`: where they are read. @param {{path?: string}} props */
-export function People({ path: root = "team/users" }) {
+/**
+ * The team's users with their own limits, a page at a time. `path`: where they are read; `text`: whom one looks for, of the address.
+ * @param {{path?: string, text: string}} props
+ */
+export function People({ path: root = "team/users", text }) {
   const [found, setFound] = useState(NOTHING);
   const shown = useRef(/** @type {AbortController | null} */ (null));
-  /** @param {typeof NOTHING} now */
+  const searchable = useRef(false); // it stays while few are found
+  searchable.current ||= Boolean(text) || found.people.length > FEW;
+  /** Reads who follows on `now`. @param {typeof NOTHING} now */
   const read = async (now) => {
     const { signal } = shown.current ?? new AbortController();
-    setFound({ ...now, busy: true, fault: "" });
-    const path = `${root}?limit=${PAGE}${now.cursor ? `&cursor=${encodeURIComponent(now.cursor)}` : ""}`;
+    setFound({ ...found, busy: true, fault: "" }); // who was found before stays in sight
+    const path = `${root}?limit=${PAGE}${text && `&text=${encodeURIComponent(text)}`}${now.cursor ? `&cursor=${encodeURIComponent(now.cursor)}` : ""}`;
     try {
       const page = await persist(() => get(path, { signal }), signal);
-      if (page) setFound({ people: [...now.people, ...page.data], cursor: page.next_cursor, whole: !page.has_more, busy: false, fault: "" });
+      if (page) setFound({ people: [...now.people, ...page.data], text, cursor: page.next_cursor, whole: !page.has_more, busy: false, fault: "" });
     } catch (error) {
-      if (!signal.aborted) setFound({ ...now, busy: false, fault: error instanceof Error ? error.message : `${error}` });
+      if (!signal.aborted) setFound({ ...found, busy: false, fault: error instanceof Error ? error.message : `${error}` });
     }
   };
   useEffect(() => {
@@ -35,15 +46,17 @@ export function People({ path: root = "team/users" }) {
     shown.current = mine;
     read(NOTHING);
     return () => mine.abort();
-  }, [root]);
+  }, [root, text]);
+  const more = () => read(found.text === text ? found : NOTHING);
   const { people, whole, busy, fault } = found;
   return html`<section aria-label="The team's users" class="stack">
-    <h2>The team's users</h2>
+    <div class="row people-head"><h2>The team's users</h2>
+      ${searchable.current && html`<${Search} id="search-people" label="Name, or a user's id" text=${text} shortcut="Search the team's users" onSearch=${look} />`}</div>
     ${people.length > 0 && html`<ul class="panel people numbers">${people.map((user) => html`<${Person} key=${user.id} user=${user} />`)}</ul>`}
-    ${fault && html`<${Notice} tone="bad" actions=${html`<${Button} onPress=${() => read(found)}>Try again</${Button}>`}>${fault}</${Notice}>`}
-    ${whole && !people.length && html`<p class="note">Nobody is in the team.</p>`}
+    ${fault && html`<${Notice} tone="bad" actions=${html`<${Button} onPress=${more}>Try again</${Button}>`}>${fault}</${Notice}>`}
+    ${whole && !people.length && html`<p class="note" role="status">${text ? "Nobody of the team has such a name or id." : "Nobody is in the team."}</p>`}
     ${busy && !people.length && html`<div class="money-wait"><${Spinner} label="Reading the users" /></div>`}
-    ${!whole && !fault && people.length > 0 && html`<div class="row"><${Button} busy=${busy} onPress=${() => read(found)}>Show more users</${Button}></div>`}
+    ${!whole && !fault && people.length > 0 && html`<div class="row"><${Button} busy=${busy} onPress=${more}>Show more users</${Button}></div>`}
   </section>`;
 }
 

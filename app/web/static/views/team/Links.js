@@ -1,5 +1,6 @@
-import { get, remove } from "../../core/api.js";
+import { remove } from "../../core/api.js";
 import { html, useState } from "../../core/html.js";
+import { readPages } from "../../core/pages.js";
 import { may, me } from "../../core/session.js";
 import { spanWords } from "../../core/words.js";
 import { Badge } from "../../ui/Badge.js";
@@ -19,18 +20,12 @@ const SHORT = 12; // letters of an id, as the command shows them
 
 /** So many pages of the links that work, and who has made them. @param {number} pages @param {AbortSignal} signal */
 async function readLinks(pages, signal) {
-  /** @type {Share[]} */
-  const found = [];
-  let next = "";
-  for (let page = 0; page < pages && (page === 0 || next); page += 1) {
-    const one = await get(`shares?limit=${PAGE}${next && `&cursor=${encodeURIComponent(next)}`}`, { signal });
-    found.push(...one.data);
-    next = one.next_cursor ?? "";
-  }
+  /** @type {{found: Share[], more: boolean}} */
+  const { found, more } = await readPages(`shares?limit=${PAGE}`, signal, pages);
   const others = found.some(({ user }) => user !== me.value?.user.id);
   /** @type {{id: string, name: string}[]} */
-  const users = others ? (await get("team/users?limit=100", { signal })).data : [];
-  return { found, more: Boolean(next), names: new Map(users.map(({ id, name }) => [id, name])) };
+  const users = others ? (await readPages("team/users?limit=100", signal)).found : [];
+  return { found, more, names: new Map(users.map(({ id, name }) => [id, name])) };
 }
 
 /** Links that people without a key can open: to one clip, and walls of a period. */
