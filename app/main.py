@@ -118,8 +118,14 @@ def create_app(settings: Settings) -> FastAPI:
         async with open_gateway(settings, process="api", role=StoreRole.API, patience=None) as gateway:
             app.state.gateway = gateway
             tracing.start(os.environ, process="api")
+            stopping = Stopping()
+
+            async def report() -> None:
+                """From the stop signal on nobody misses this process, even if it is killed before all is served."""
+                await (gateway.host_report.close() if stopping.draining else gateway.host_report.report())
+
             checks = (
-                gateway.host_report.report,
+                report,
                 gateway.epoch.confirm,
                 gateway.worker_watch.check,
                 gateway.alarm_watch.check,
@@ -131,7 +137,7 @@ def create_app(settings: Settings) -> FastAPI:
                 async with gateway.metrics.serving(
                     settings.host, settings.metrics_port, token=settings.metrics_token
                 ):
-                    yield {STOPPING: Stopping(), GATEWAY: gateway}
+                    yield {STOPPING: stopping, GATEWAY: gateway}
             finally:
                 await cancel_and_wait(*watches)
                 for closing in (gateway.host_report.close, gateway.alarm_watch.close, gateway.alerts.close):

@@ -16,13 +16,15 @@ KEPT_MS = 2 * 86_400_000
 class HostRecord:
     """One API or one supervisor, as it reported last.
 
-    `role` is `api` or `worker`; `began_ms` and `at_ms` are its first and last report, `clock_ms` how far its clock
-    was ahead of the store's then; `settings` are those on which all must agree, by name, secrets as digests.
+    `role` is `api` or `worker`, and `process` its id there; `began_ms` and `at_ms` are its first and last report,
+    `clock_ms` how far its clock was ahead of the store's then; `settings` are those on which all must agree, by
+    name, secrets as digests.
     """
 
     name: str
     role: str
     host: str
+    process: str
     began_ms: int
     at_ms: int
     clock_ms: int
@@ -56,6 +58,7 @@ class HostStore:
 
 
 def _record(name: str, row: Mapping[str, str | int]) -> HostRecord:
-    role, _, process = name.partition(" ")
+    role, _, where = name.partition(" ")
+    host, _, process = where.rpartition(":")
     began, at, clock = (int(row[field]) for field in ("began_ms", "at_ms", "clock_ms"))
-    return HostRecord(name, role, process.rpartition(":")[0], began, at, clock, json.loads(str(row["settings"])))
+    return HostRecord(name, role, host, process, began, at, clock, json.loads(str(row["settings"])))

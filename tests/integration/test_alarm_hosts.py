@@ -39,14 +39,14 @@ def host(stack: Stack, role: Any, name: str, clock_s: float = 0, **settings: str
 
 
 async def silent(stack: Stack, name: str, ms: int) -> None:
-    """As if the last report of `role host:pid` were so old."""
+    """As if the last report of `role host:pid` were so old, and its first one second older."""
     redis: Any = stack.gateway.stores.redis
     text = await redis.hget(keys.HOSTS, name)
     now_ms = await stack.gateway.stores.clock.now_ms()
     start, _, rest = text.partition('"at_ms":')
     old = rest.lstrip("0123456789")
     began, _, tail = f'{start}"at_ms":{now_ms - ms}{old}'.partition('"began_ms":')
-    await redis.hset(keys.HOSTS, name, f'{began}"began_ms":{now_ms - ms}{tail.lstrip("0123456789")}')
+    await redis.hset(keys.HOSTS, name, f'{began}"began_ms":{now_ms - ms - 1000}{tail.lstrip("0123456789")}')
 
 
 async def test_a_host_that_vanishes_is_an_alarm_until_it_is_back_or_replaced(
@@ -60,19 +60,47 @@ async def test_a_host_that_vanishes_is_an_alarm_until_it_is_back_or_replaced(
     for name in ("worker a:1", "worker b:2"):
         await silent(stack, name, GONE_MS + 5000)
     assert list(await active(stack, watch)) == [("host_gone", "worker a"), ("host_gone", "worker b")]
-    await host(stack, "worker", "a:77").report()  # restarted, with another process id; it replaces b as well
+    await host(stack, "worker", "a:77").report()  # restarted, with another process id
+    assert list(await active(stack, watch)) == [("host_gone", "worker b")]
+    await host(stack, "worker", "c:1").report()
     assert await active(stack, watch) == {}
     for name in ("worker a:1", "worker b:2"):
         await silent(stack, name, GONE_MS + 5000)
     stopped = host(stack, "worker", "c:3")
     await stopped.report()
     await stopped.close()
-    await stack.gateway.stores.hosts.forget(["worker a:77"])
+    await stack.gateway.stores.hosts.forget(["worker a:77", "worker c:1"])
     assert list(await active(stack, watch)) == [("host_gone", "worker a"), ("host_gone", "worker b")]
     for name in ("worker a:1", "worker b:2"):
         await silent(stack, name, GIVEN_UP_MS + 1000)
     assert await active(stack, watch) == {}
     assert [one.name for one in (await stack.gateway.stores.hosts.all())[1]] == ["api a:9"]
+
+
+async def test_one_of_two_processes_of_a_host_is_missed_until_another_began(
+    stack: Stack, watch: AlarmWatch
+) -> None:
+    """The other was there before, so it replaces nobody; whoever begins replaces one, and may vanish as well."""
+    for name in ("a:1", "a:2"):
+        await host(stack, "api", name).report()
+    await silent(stack, "api a:1", GONE_MS + 9000)
+    await silent(stack, "api a:2", GONE_MS + 60_000)
+    await host(stack, "api", "a:2").report()  # it began long ago, and works
+    (sentence,) = (await active(stack, watch)).values()
+    since = sentence.partition(" since ")[2].partition(",")[0]
+    assert sentence == (
+        f"1 api process of the host a (1) has not reported since {since}, and did not stop; others do."
+    )
+    await host(stack, "api", "a:3").report()
+    assert await active(stack, watch) == {}
+    await silent(stack, "api a:2", GONE_MS + 8500)
+    assert "1 api process of the host a (" in (await active(stack, watch))["host_gone", "api a"]
+    await silent(stack, "api a:3", GONE_MS + 5000)  # it had replaced one, and nobody works there now
+    assert "The host a (api) has" in (await active(stack, watch))["host_gone", "api a"]
+    await host(stack, "api", "a:4").report()
+    assert "1 api process of the host a (" in (await active(stack, watch))["host_gone", "api a"]
+    await host(stack, "api", "a:5").report()
+    assert await active(stack, watch) == {}
 
 
 async def test_after_an_outage_of_the_store_no_host_is_missed_at_once(stack: Stack) -> None:
@@ -119,6 +147,10 @@ async def test_settings_that_differ_are_named_with_their_hosts(stack: Stack, wat
     }
     await host(stack, "worker", "c:3", FILMGATE_RETENTION_DAYS="30", FAL_KEY="(digest 1)").report()
     assert await active(stack, watch) == {}
+    for process, days in (("5", "30"), ("6", "7"), ("7", "7")):
+        await host(stack, "api", f"d:{process}", FILMGATE_RETENTION_DAYS=days).report()
+    (sentence,) = (await active(stack, watch)).values()
+    assert "30 on a (api), b (worker), c (worker), d (api 5) and 7 on d (api 6), d (api 7)." in sentence
 
 
 async def test_settings_that_differ_for_a_moment_are_no_alarm(stack: Stack) -> None:

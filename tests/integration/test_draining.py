@@ -33,6 +33,11 @@ async def draining(server: Server) -> bool:
     return await readiness(server) == (503, "draining")
 
 
+async def nobody_reports(stack: Stack) -> bool:
+    """True when no host is there that could be missed."""
+    return not (await stack.gateway.stores.hosts.all())[1]
+
+
 async def test_readiness_fails_first_and_what_arrives_then_is_served(stack: Stack) -> None:
     """503 `draining` while all else works; then the port closes, the stream says when to come back: exit code 0."""
     job = await stack.submit()
@@ -84,6 +89,8 @@ async def test_whoever_stops_it_by_hand_does_not_wait(stack: Stack, tmp_path: Pa
             if first is signal.SIGTERM:
                 writer.write(head.encode())
                 await wait_until(partial(draining, server), "it drains")
+                await wait_until(partial(nobody_reports, stack), "nobody will miss it, even if it is killed now")
+                began = time.monotonic()
                 server.send(signal.SIGTERM)
             assert await server.ended() == 0
             assert time.monotonic() - began < LATE_S

@@ -2,8 +2,9 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from app.domain.counting import counted
 from app.domain.times import iso
 from app.services.checks.finding import Finding
 from app.store.hosts import HostRecord, HostStore
@@ -45,22 +46,24 @@ class HostCheck:
         if now - self._looked_at > GAP_S:
             self._looking_since = now
         self._looked_at = now
-        found = {}
-        for one in records:
-            if GONE_MS < now_ms - one.at_ms <= GIVEN_UP_MS and not any(_replaces(other, one) for other in alive):
-                about = f"{one.role} {one.host}"
-                sentence = (
-                    f"The host {one.host} ({one.role}) has not reported since {iso(one.at_ms)}, and did not stop."
-                )
-                found[about] = Finding("host_gone", sentence, about=about)
-        return list(found.values()) if now - self._looking_since >= self._report_s else []
+        if now - self._looking_since < self._report_s:
+            return []
+        silent = [one for one in records if GONE_MS < now_ms - one.at_ms <= GIVEN_UP_MS]
+        missing: dict[str, list[HostRecord]] = defaultdict(list)
+        for one in _unreplaced(silent, records):
+            missing[f"{one.role} {one.host}"].append(one)
+        working = {f"{one.role} {one.host}" for one in alive}
+        return [
+            Finding("host_gone", _absence(gone, beside=about in working), about=about)
+            for about, gone in sorted(missing.items())
+        ]
 
     def _settings(self, alive: Sequence[HostRecord]) -> list[Finding]:
         """A finding for each setting that has had several values for a while; who has none does not count."""
-        values: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        values: dict[str, dict[str, list[HostRecord]]] = defaultdict(lambda: defaultdict(list))
         for one in alive:
             for setting, value in one.settings.items():
-                values[setting][value].add(f"{one.host} ({one.role})")
+                values[setting][value].append(one)
         differ = {setting: hosts for setting, hosts in values.items() if len(hosts) > 1}
         now = time.monotonic()
         self._differ_since = {setting: self._differ_since.get(setting, now) for setting in differ}
@@ -71,16 +74,56 @@ class HostCheck:
         ]
 
 
-def _replaces(other: HostRecord, gone: HostRecord) -> bool:
-    """The same host again, or a new one of this role that began after the other went."""
-    back = other.host == gone.host and other.at_ms > gone.at_ms
-    return other.role == gone.role and other.name != gone.name and (back or other.began_ms > gone.at_ms)
+def _unreplaced(silent: Sequence[HostRecord], records: Sequence[HostRecord]) -> list[HostRecord]:
+    """Those in whose place nobody came: one of this role that began after they went, one for each.
+
+    Who was there before replaces nobody, also on the same host: of two API processes, one may stay away. Who began
+    on the same host is taken for the restarted one; the rest replace those of other hosts. The last to go has the
+    fewest to choose from, so it chooses first. A later one that is silent itself is missed in its turn.
+    """
+    later = list(records)
+    missing = sorted(silent, key=lambda one: -one.at_ms)
+    for same_host in (True, False):
+        for gone in tuple(missing):
+            for other in later:
+                same = other.role == gone.role and (other.host == gone.host or not same_host)
+                if same and other.began_ms > gone.at_ms:
+                    later.remove(other)
+                    missing.remove(gone)
+                    break
+    return missing
 
 
-def _by_value(hosts: dict[str, set[str]]) -> str:
-    """`30 on a (api), b (worker) and 7 on c (worker)`, the value of most hosts first."""
-    rows = sorted(hosts.items(), key=lambda row: (-len(row[1]), row[0]))
-    return " and ".join(f"{value} on {', '.join(sorted(names)[:MOST_HOSTS])}" for value, names in rows)
+def _absence(gone: Sequence[HostRecord], *, beside: bool) -> str:
+    """The sentence about these of one role and host, the last to go first; `beside`: others of it work there."""
+    role, host, since = gone[0].role, gone[0].host, iso(gone[0].at_ms)
+    if not beside:
+        return f"The host {host} ({role}) has not reported since {since}, and did not stop."
+    who = counted(len(gone), f"{role} process", f"{role} processes")
+    which = ", ".join(one.process for one in gone[:MOST_HOSTS])
+    have = "has" if len(gone) == 1 else "have"
+    return f"{who} of the host {host} ({which}) {have} not reported since {since}, and did not stop; others do."
+
+
+def _by_value(hosts: Mapping[str, Sequence[HostRecord]]) -> str:
+    """`30 on a (api), b (worker) and 7 on c (worker)`, the value of most hosts first.
+
+    Processes of one host and role with different values have their ids: `30 on a (api 101) and 7 on a (api 102)`.
+    """
+    values: dict[str, set[str]] = defaultdict(set)
+    for value, records in hosts.items():
+        for one in records:
+            values[_place(one)].add(value)
+    named = {
+        value: sorted({_place(one, process=len(values[_place(one)]) > 1) for one in records})
+        for value, records in hosts.items()
+    }
+    rows = sorted(named.items(), key=lambda row: (-len(row[1]), row[0]))
+    return " and ".join(f"{value} on {', '.join(names[:MOST_HOSTS])}" for value, names in rows)
+
+
+def _place(one: HostRecord, *, process: bool = False) -> str:
+    return f"{one.host} ({one.role} {one.process})" if process else f"{one.host} ({one.role})"
 
 
 def _clocks(alive: Sequence[HostRecord]) -> list[Finding]:
