@@ -101,6 +101,15 @@ class CountedExporter(SpanExporter):
         self._inner.shutdown()
 
 
+def takes_spans(seconds: float) -> bool:
+    """True when the collector accepts a batch without spans in so many seconds."""
+    exporter = OTLPSpanExporter(timeout=seconds)
+    try:
+        return exporter.export(()) is SpanExportResult.SUCCESS
+    finally:
+        exporter.shutdown()  # type: ignore[no-untyped-call]  # untyped in the library
+
+
 class Recorder:
     """The spans of one process. `send_s` limits the sending of one batch; None: as the environment says.
 

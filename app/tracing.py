@@ -25,7 +25,12 @@ PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
 TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
 PROTOCOL = "http/protobuf"
 SEND_S = 3  # for one batch, with its repetitions; OpenTelemetry's default is 10
+TRIAL_S = 3  # for the trial of `filmgate doctor`
 MS_NS = 1_000_000
+SAMPLERS = (
+    "always_on", "always_off", "traceidratio",
+    "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
+)  # fmt: skip
 
 Attributes: TypeAlias = Mapping[str, str | float | None]
 NOTHING: Attributes = {}
@@ -44,19 +49,52 @@ def start(environ: Mapping[str, str], *, process: str) -> None:
     global _recorder  # noqa: PLW0603  spans are recorded in many places, and cost nothing where it is off
     if not _is_wanted(environ):
         return
+    try:
+        _recorder = _open(environ, process)
+    except Unusable as why:
+        log.warning("traces.off", reason=why.reason, remedy=why.remedy)
+
+
+class Unusable(Exception):
+    """No span can be recorded with this environment: why, without values that may be secret, and what to do."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.reason, self.remedy = reason, remedy
+
+
+def trial(environ: Mapping[str, str]) -> bool | None:
+    """Whether the collector takes a batch without spans, within TRIAL_S; None where it is off.
+
+    The library reads `os.environ` itself. Unusable where a start would record nothing.
+    """
+    if not _is_wanted(environ):
+        return None
+    _open(environ, "doctor").close()
+    from app.otel import takes_spans  # noqa: PLC0415  as below
+
+    return takes_spans(TRIAL_S)
+
+
+def _open(environ: Mapping[str, str], process: str) -> "Recorder":
     protocol = next(filter(None, map(environ.get, PROTOCOLS)), PROTOCOL)
     if protocol != PROTOCOL:
         remedy = f"{PROTOCOL} is spoken here: set OTEL_EXPORTER_OTLP_PROTOCOL, and the collector's port for it"
-        log.warning("traces.off", reason=f"another protocol: {protocol[:20]}", remedy=remedy)
-        return
+        raise Unusable(f"another protocol: {protocol[:20]}", remedy)
+    name = next(one for one in ENDPOINTS if environ.get(one))
+    if not environ[name].startswith(("http://", "https://")):
+        raise Unusable(f"{name} is no http or https address", "write it as http://HOST:4318")
+    sampler = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+    if sampler and sampler not in SAMPLERS:  # the library would record everything instead
+        raise Unusable("OTEL_TRACES_SAMPLER is none that is known", f"set one of {', '.join(SAMPLERS)}")
     try:
         from app.otel import Recorder  # noqa: PLC0415  loaded only where it is on
 
-        _recorder = Recorder(process, send_s=None if any(map(environ.get, TIMEOUTS)) else SEND_S)
+        return Recorder(process, send_s=None if any(map(environ.get, TIMEOUTS)) else SEND_S)
     except ImportError:
-        log.warning("traces.off", reason="the extra [otel] is not installed", remedy="pip install 'filmgate[otel]'")
+        raise Unusable("the extra [otel] is not installed", "pip install 'filmgate[otel]'") from None
     except Exception as error:  # noqa: BLE001  whatever the library does not like about an OTEL_* variable
-        log.warning("traces.off", reason=f"{type(error).__name__}: {error}", remedy="correct the OTEL_* variables")
+        raise Unusable(f"{type(error).__name__}: {error}", "correct the OTEL_* variables") from None
 
 
 def preload(environ: Mapping[str, str]) -> None:

@@ -4,10 +4,11 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 
+from app import tracing
 from app.certificate import CertificateRefused, read_pair
 from app.data_dir import IN_MEMORY, KERNELS_OWN, NotPrivate, file_system, nearest_folder, require_private
 from app.doctor.results import CheckResult, fault, ok, skipped, warning
@@ -95,6 +96,25 @@ async def check_sign_on(settings: Settings) -> AsyncIterator[CheckResult]:
         )
     else:
         yield ok("sign-on", f"{settings.oidc_issuer} publishes its addresses and keys.")
+
+
+async def check_traces(environ: Mapping[str, str]) -> AsyncIterator[CheckResult]:
+    """The OTEL_* variables can be used, and the collector takes a batch without spans."""
+    try:
+        taken = await asyncio.to_thread(tracing.trial, environ)
+    except tracing.Unusable as why:
+        yield fault("traces", f"No span is recorded: {why.reason}.", f"{why.remedy} (docs/observability.md).")
+        return
+    if taken is None:
+        yield skipped("traces", "OTEL_EXPORTER_OTLP_ENDPOINT is not set, or switched off: no spans are recorded.")
+    elif taken:
+        yield ok("traces", "The collector takes spans.")
+    else:
+        yield warning(
+            "traces",
+            f"The collector did not take a batch within {tracing.TRIAL_S} s: spans are dropped; all else works.",
+            "start it, or correct OTEL_EXPORTER_OTLP_ENDPOINT, …_HEADERS or …_CERTIFICATE on this host.",
+        )
 
 
 async def check_prices(settings: Settings) -> AsyncIterator[CheckResult]:

@@ -14,6 +14,7 @@ from app.doctor.host_checks import (
     check_settings,
     check_sign_on,
     check_storage,
+    check_traces,
     unknown_settings,
 )
 from app.doctor.results import CHECK_SECONDS, Check, CheckResult, fault, run_checks, skipped
@@ -46,6 +47,7 @@ async def examine(environ: Mapping[str, str] = os.environ, *, seconds: float = C
         ("prices", partial(check_prices, settings)),
         ("disk", partial(check_disk, settings)),
         ("certificate", partial(check_certificate, settings)),
+        ("traces", partial(check_traces, environ)),
         ("sign-on", partial(check_sign_on, settings)),
         ("fal", partial(check_fal, settings)),
         ("fal admin key", partial(check_admin_key, settings)),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.doctor.host_checks import check_traces
 from app.doctor.results import CheckResult, ok, run_checks
 from app.doctor.run import examine
 from app.domain import alerts
@@ -22,8 +23,9 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 CHECKS = {
-    "settings", "prices", "disk", "certificate", "sign-on", "storage", "fal", "fal clock", "fal admin key",
-    "fal webhooks", "store", "replicas", "clock", "format", "workers", "lanes", "buying", "alarms", "backups",
+    "settings", "prices", "disk", "certificate", "sign-on", "traces", "storage", "fal", "fal clock",
+    "fal admin key", "fal webhooks", "store", "replicas", "clock", "format", "workers", "lanes", "buying", "alarms",
+    "backups",
 }  # fmt: skip
 
 
@@ -64,7 +66,7 @@ async def test_a_healthy_installation_has_no_fault(stack: Stack, tmp_path: Path)
     assert set(states(found)) == CHECKS
     assert [one for one in found if one.state == "fault"] == []
     well = {one.check for one in found if one.state == "ok"}
-    assert well >= CHECKS - {"sign-on", "replicas", "fal webhooks", "fal admin key", "store", "backups"}
+    assert well >= CHECKS - {"sign-on", "traces", "replicas", "fal webhooks", "fal admin key", "store", "backups"}
 
 
 async def test_faults_are_named_all_at_once(stack: Stack, tmp_path: Path) -> None:
@@ -135,6 +137,31 @@ async def test_a_setting_of_a_newer_version_is_a_warning_and_any_other_unknown_o
             tuple(one.state for name in unknown for one in found if one.check == "settings" and name in one.message)
             == expected
         )
+
+
+@pytest.mark.parametrize(
+    ("more", "state", "words"),
+    [
+        ({}, "ok", "takes spans"),
+        ({"OTEL_SDK_DISABLED": "true"}, "skipped", "switched off"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "fault", "http/protobuf is spoken here"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "fault", "write it as http://HOST:4318"),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "-1"}, "fault", "correct the OTEL_* variables"),
+        ({"OTEL_TRACES_SAMPLER": "some"}, "fault", "set one of always_on"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, "warning", "start it, or correct"),
+    ],
+)
+async def test_what_is_wrong_with_opentelemetry_is_named(
+    monkeypatch: pytest.MonkeyPatch, more: Mapping[str, str], state: str, words: str
+) -> None:
+    """As a start takes it, which says so only in the log; and a real collector, which may be away."""
+    async with Receiver() as collector:
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **more}
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        found = [one async for one in check_traces(environ)]
+    assert states(found) == {"traces": state}
+    assert words in named(found, "traces")
 
 
 async def test_what_hangs_ends_in_time(stack: Stack) -> None:
