@@ -143,23 +143,45 @@ async def signed_in(request: Request, gateway: Gateway) -> Session | None:
     return session
 
 
+async def _caller(request: Request, gateway: Gateway) -> Caller | None:
+    """The caller, also with a browser token for one job; None for the administrator."""
+    given = credential(request)
+    if given is None and (session := await signed_in(request, gateway)) is not None:
+        return None if session.caller is None else _permitted(request, session.caller)
+    if is_administrator(request, given, gateway):
+        return None
+    return await _permitted_caller(request, gateway, given)
+
+
 @reads(Reads(key=True))
 async def job_reader(request: Request, gateway: TheGateway) -> Caller:
     """The caller, also with a browser token for one job; Unauthenticated without a valid key or session."""
-    given = credential(request)
-    if given is None and (session := await signed_in(request, gateway)) is not None:
-        if session.caller is None:
+    caller = await _caller(request, gateway)
+    if caller is None:
+        if credential(request) is None:
             raise Forbidden("You are signed in as administrator; sign in with a user's key for this.")
-        return _permitted(request, session.caller)
-    if is_administrator(request, given, gateway):
         raise Forbidden("This is the administrator's key; make a user with a key for this.")
-    return await _permitted_caller(request, gateway, given)
+    return caller
 
 
 @reads(Reads(key=True))
 async def current_caller(request: Request, gateway: TheGateway) -> Caller:
     """The caller; Forbidden for a browser token for one job, which reads only that job."""
-    caller = await job_reader(request, gateway)
+    return _whole(await job_reader(request, gateway))
+
+
+@reads(Reads(key=True))
+async def any_reader(request: Request, gateway: TheGateway) -> Caller | None:
+    """The caller, or None for the administrator: for what is the same for everybody."""
+    caller = await _caller(request, gateway)
+    if caller is not None:
+        return _whole(caller)
+    _act_as_administrator(request)
+    return None
+
+
+def _whole(caller: Caller) -> Caller:
+    """The caller; Forbidden for a browser token for one job."""
     if caller.job is not None:
         raise Forbidden("This browser token may read its one job, and nothing else.")
     return caller
@@ -178,6 +200,7 @@ def _permitted(request: Request, caller: Caller) -> Caller:
 
 
 CurrentCaller = Annotated[Caller, Depends(current_caller)]
+AnyReader = Annotated[Caller | None, Depends(any_reader)]
 
 
 async def uploader(caller: CurrentCaller) -> Caller:
@@ -199,6 +222,10 @@ async def administrator(request: Request, gateway: TheGateway) -> str:
         raise Forbidden(ONLY_ADMINISTRATOR)
     if session is not None and session.caller is not None:
         raise Forbidden(ONLY_ADMINISTRATOR)
+    return _act_as_administrator(request)
+
+
+def _act_as_administrator(request: Request) -> str:
     require_known_parameters(request)
     request.scope[PAYER] = ADMINISTRATOR
     note(actor=ADMINISTRATOR)

@@ -3,9 +3,10 @@
 import pytest
 
 from tests.integration.refusals import assert_problem, nothing_changes
+from tests.support.callers import calling, token
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
-from tests.support.stack import Stack, open_stack
+from tests.support.stack import ADMIN_KEY, Stack, open_stack
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +31,12 @@ async def test_the_list_has_every_model_in_full(stack: Stack) -> None:
         assert (await stack.api.get(f"/v1/models/{model['id']}")).json() == model
         assert model["price_source"].startswith("https://") or model["price"] is None
         assert model["input"]["additionalProperties"] is False
+    async with calling(stack, ADMIN_KEY) as admin:
+        assert (await admin.get("/v1/models")).json()["data"] == models, "the administrator names jobs by them"
+        assert (await admin.get(f"/v1/models/{KLING}")).status_code == 200
+        assert_problem(await admin.get("/v1/models?page=2"), 422, "invalid_input")
+    async with calling(stack, (await token(stack.api, job=(await stack.submit())["id"]))["token"]) as one_job:
+        assert_problem(await one_job.get("/v1/models"), 403, "forbidden")
 
 
 async def test_a_field_says_where_it_is_documented(stack: Stack) -> None:

@@ -206,7 +206,7 @@ export interface paths {
         };
         /**
          * All models
-         * @description Every model with its input schema, price, and the price's source and date.
+         * @description Every model with its input schema, price, and the price's source and date; for the administrator too.
          */
         get: operations["list_models"];
         put?: never;

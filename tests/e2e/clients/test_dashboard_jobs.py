@@ -22,6 +22,7 @@ from tests.support.stack import ADMIN_KEY
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 MANY = 10_000
+MODEL_NAME = "Kling 2.0 Master"
 HOUR_MS = 3_600_000
 FEW = 100
 BATCH = 500
@@ -160,8 +161,10 @@ async def test_an_administrator_ends_a_held_job_where_it_is_explained(customers:
         line = page.locator(f"[data-job={job['id']}]")
         await line.wait_for(timeout=30_000)
         assert prompt not in await page.content(), "administrators see no prompts"
+        await expect(line.locator(".line-name")).to_have_text(f"{MODEL_NAME}{job['id']}")
         await line.get_by_role("link").click()
         await page.get_by_text("It is not ordered a second time").wait_for()
+        await expect(page.get_by_role("heading", level=1)).to_have_text(MODEL_NAME)
         await expect(page.get_by_role("region", name="End it")).to_contain_text(f"filmgate={job['id']}.")
         await assert_accessible(page, "a held job")
         request = await customers.installation.request_of(prompt)

@@ -121,6 +121,8 @@ async def assert_every_measure(usage: Locator, today: str, groups: list[str]) ->
         row = usage.locator("tbody tr")
         await expect(usage.locator("thead th").first).to_have_text(group)
         await expect(row).to_have_count(1)
+        if group == "Model":
+            await expect(row.locator("th")).to_have_text("Kling 2.0 Master")
         assert (await row.locator("td").all_text_contents())[-3:] == ["$1.40", "1", "5"]
         await expect(row.locator(".sums-share")).to_have_count(int(group != "Day"))
     for measure, amount in (("Jobs", "1 job"), ("Seconds", "5 s"), ("Dollars", "$1.40")):

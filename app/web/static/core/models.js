@@ -2,7 +2,6 @@
 
 import { get } from "./api.js";
 import { signal } from "./html.js";
-import { isAdministrator } from "./session.js";
 
 /** The models of `GET /v1/models`; null until a view has read them. @type {import("./html.js").Signal<import("./shapes.js").Model[] | null>} */
 export const models = signal(null);
@@ -16,7 +15,7 @@ export function modelName(id) {
   return known ? shortTitle(known.title) : id;
 }
 
-/** Reads them once, for names in lists; not for an administrator, whose key makes no clips. */
+/** Reads them once, for names in lists. */
 export async function readModels() {
-  if (!models.value && !isAdministrator()) models.value = (await get("models").catch(() => ({ data: null }))).data;
+  if (!models.value) models.value = (await get("models").catch(() => ({ data: null }))).data;
 }

@@ -73,7 +73,7 @@ export function Team({ team, text, onTeams }) {
       <p class="note numbers" role="status">${text && `${users.length}${more ? " and more" : ""} of ${plural(count, "user")}`}</p></div>`}
     ${text && !users.length && html`<${Empty} icon="search" title="Nobody fits" text="Nobody in ${team.name} has such a name or id."><${Button} onPress=${() => look("")}>Show everybody</${Button}></${Empty}>`}
     ${!text && !users.length && html`<${Empty} icon="plus" title="Nobody is in this team yet" text="Add users, one or many at once: each gets a limit, and a link by which they fetch a key." />`}
-    ${users.map((user) => html`<${User} key=${user.id} user=${user} keys=${keys.filter((/** @type {any} */ key) => key.user === user.id)}
+    ${users.map((user) => html`<${User} key=${user.id} team=${team.id} user=${user} keys=${keys.filter((/** @type {any} */ key) => key.user === user.id)}
       invitations=${invitations.filter((/** @type {any} */ one) => one.user === user.id && one.status === "open")} onChange=${again} />`)}
     ${more && html`<div class="row"><${Button} onPress=${() => setRead({ text, pages: pages + 1 })}>Show more users</${Button}></div>`}
     ${asked === "limits" && html`<${ChangeLimits} path="admin/teams/${team.id}" name=${team.name} onDone=${again} onClose=${close} />`}

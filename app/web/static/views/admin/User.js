@@ -22,14 +22,14 @@ import { Rename } from "./Rename.js";
  *   {kind: "once", title: string, text: string, note: any}} Asked
  */
 
-/** A user: limits, keys, and open invitations. @param {{user: Person, keys: Key[], invitations: Invitation[], onChange: () => any}} props */
-export function User({ user, keys, invitations, onChange }) {
+/** A user: limits, keys, and open invitations. @param {{team: string, user: Person, keys: Key[], invitations: Invitation[], onChange: () => any}} props */
+export function User({ team, user, keys, invitations, onChange }) {
   const [asked, setAsked] = useState(/** @type {Asked | null} */ (null));
   const working = keys.filter(({ revoked_at: revoked, expires_at: ends }) => !revoked && !(ends && Date.parse(ends) <= serverNow()));
   const further = [
     ...(user.limits.length ? [{ label: "Raise a limit for a while …", onPress: () => setAsked({ kind: "raise" }) }] : []),
     { label: "Rename …", onPress: () => setAsked({ kind: "rename" }) },
-    { label: "Jobs of this user", href: `/jobs?user=${user.id}` },
+    { label: "Jobs of this user", href: `/jobs?team=${team}&user=${user.id}` },
     { label: "Delete the user …", danger: true, onPress: () => setAsked({ kind: "delete" }) },
   ];
   return html`<section class="panel stack user" aria-label=${user.name}>

@@ -22,8 +22,8 @@ const NARROW = "(max-width: 48rem)"; // as in jobs.css
 
 /** @typedef {{ids: string[], more: boolean, onNear: () => void}} Shown */
 
-/** What a job is called: its prompt, or for an administrator its id. @param {any} job */
-export const nameOf = (job) => (job.input === undefined ? job.id : promptOf(job));
+/** What a job is called: its prompt, or for an administrator, who sees none, its model. @param {any} job */
+export const nameOf = (job) => (job.input === undefined ? modelName(job.model) : promptOf(job));
 
 /** Who submitted it. @param {any} job */
 export const whose = (job) => [job.user_name ?? (job.user === me.value?.user.id ? me.value?.user.name : job.user), job.team_name].filter(Boolean).join(" · ");
@@ -89,7 +89,7 @@ function Line({ job, index, height, people }) {
   const words = nameOf(job);
   return html`<div role="row" class="line" aria-rowindex=${index} style=${{ height: `${height}px` }} data-job=${job.id}>
     <div role="cell" class="line-name">${!isAdministrator() && html`<span class="line-picture"><${Picture} job=${job} /></span>`}
-      <div><a href="/jobs/${job.id}" title=${words}>${words}</a><p class="note">${modelName(job.model)}</p></div></div>
+      <div><a href="/jobs/${job.id}" title=${words}>${words}</a><p class="note">${job.input === undefined ? job.id : modelName(job.model)}</p></div></div>
     <div role="cell"><${State} status=${job.status} /></div>
     ${people && html`<div role="cell" class="line-who">${whose(job)}</div>`}
     <div role="cell" class="number">${short(job)}</div>

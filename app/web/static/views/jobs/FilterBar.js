@@ -40,9 +40,6 @@ export function FilterBar({ filters }) {
 /** @param {{value: string}} props */
 function Model({ value }) {
   const known = models.value ?? [];
-  if (isAdministrator()) {
-    return html`<${Typed} label="Model" value=${value} placeholder="fal-ai/kling-video/…" onChange=${(/** @type {string} */ model) => setQuery({ model })} />`;
-  }
   const options = [{ value: "", label: "Every model" }, ...known.map((/** @type {any} */ { id, title }) => ({ value: id, label: title }))];
   if (value && !known.some((/** @type {any} */ { id }) => id === value)) options.push({ value, label: value });
   return html`<${Select} label="Model" options=${options} value=${value} onChange=${(/** @type {string} */ model) => setQuery({ model })} />`;

@@ -54,9 +54,9 @@ export function JobPage({ id }) {
     ${back}
     <header class="job-head">
       <h1 title=${name}>${name}</h1>
-      <p class="row"><${State} status=${job.status} /><span class="numbers">${cost(job)}</span><span class="note">${[modelName(job.model), `by ${whose(job)}`].join(" · ")}</span>
+      <p class="row"><${State} status=${job.status} /><span class="numbers">${cost(job)}</span><span class="note">${[job.input !== undefined && modelName(job.model), `by ${whose(job)}`].filter(Boolean).join(" · ")}</span>
         <span class="note"><${Time} at=${job.created_at} /></span>
-        <span class="job-id note">${!isAdministrator() && html`<code>${job.id}</code>`}<${Copy} text=${job.id} label="Copy the job's id" /></span></p>
+        <span class="job-id note"><code>${job.id}</code><${Copy} text=${job.id} label="Copy the job's id" /></span></p>
       <${Actions} job=${job} onChange=${again} />
     </header>
     <div class="job-columns">

@@ -35,7 +35,7 @@ let left = { key: "", at: 0 };
 export function Jobs({ params, query }) {
   useEffect(() => {
     const shown = new AbortController();
-    if (!models.value && !isAdministrator()) {
+    if (!models.value) {
       persist(() => get("models", { signal: shown.signal }), shown.signal).then((found) => found && setModels(found.data), () => {});
     }
     return () => shown.abort();

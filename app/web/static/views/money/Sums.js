@@ -1,4 +1,5 @@
-import { html } from "../../core/html.js";
+import { html, useEffect } from "../../core/html.js";
+import { modelName, readModels } from "../../core/models.js";
 import { dollars } from "../../core/words.js";
 import { dayWords } from "./report.js";
 
@@ -12,6 +13,7 @@ function nameOf(row, group) {
   if (group === "team") return row.team_name || row.team;
   const own = { day: row.day, model: row.model, user: row.user, key: row.key }[group];
   if (!own) return "Corrections about no job";
+  if (group === "model") return modelName(own);
   return group === "day" ? dayWords(own) : row.name || own;
 }
 
@@ -21,6 +23,7 @@ export function Sums({ report: { data, total, group_by: group, time_zone: zone }
   const size = (row) => measure.spent(row) + measure.held(row);
   const teams = zone === null && group !== "team"; // a row for each team
   const rows = group === "day" ? data.toReversed() : data.toSorted((one, other) => size(other) - size(one));
+  useEffect(() => void readModels(), []);
   const held = rows.some(({ held_usd: amount }) => Number(amount) !== 0); // else the column says nothing
   const most = Math.max(...rows.map(size));
   return html`<div class="table-scroll" tabindex="0" role="region" aria-label="Table of the usage"><table class="table sums">
