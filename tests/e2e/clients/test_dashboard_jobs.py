@@ -104,7 +104,7 @@ async def test_why_a_job_failed_is_three_presses_away_and_its_webhook_is_sent_ag
         )
         money = page.get_by_role("region", name="Money")
         await expect(money.locator("tbody tr")).to_have_count(2)
-        await expect(money).to_contain_text("Kept until fal's bill is known")
+        await expect(money).to_contain_text("Set aside until fal's bill is known")
         await expect(page.get_by_role("region", name="Attempts at fal")).to_contain_text("Accepted")
         await expect(page.get_by_role("region", name="Metadata").get_by_role("link")).to_have_attribute(
             "href", "/jobs?metadata.scene=7"

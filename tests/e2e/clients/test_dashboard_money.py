@@ -86,7 +86,7 @@ async def test_money_shows_what_is_left_what_was_spent_on_which_day_and_by_whom(
         budget = page.locator(".budget").first
         await expect(budget).to_contain_text("Your $2.00 a month")
         await expect(budget).to_contain_text("$0.60 left this month")
-        await expect(budget).to_contain_text("More than half is used or held.")
+        await expect(budget).to_contain_text("More than half is used or set aside.")
         await expect(budget.locator(".bar i")).to_have_count(2)
         await expect(page.locator(".limit")).to_contain_text("$0.60 left this monthof your $2.00 a month")
         await assert_accessible(page, "money with usage")

@@ -95,11 +95,11 @@ export const limitWords = ({ unit, window, amount }) => `${amountWords(unit, amo
 /** `this month`. @param {string} window */
 export const windowWords = (window) => LEFT_IN[window] ?? window;
 
-/** What is used of a limit: `$3.00 used, $1.40 held`; of one on present jobs how many there are. @param {{unit: string, window: string, used: string | number, held: string | number}} limit */
+/** What is used of a limit: `$3.00 used, $1.40 set aside`; of one on present jobs how many there are. @param {{unit: string, window: string, used: string | number, held: string | number}} limit */
 export function usedWords({ unit, window, used, held }) {
   if (window === "concurrent") return `${amountWords(unit, held)} under way`;
   if (window === "queued") return `${amountWords(unit, held)} waiting`;
-  return `${amountWords(unit, used)} used, ${amountWords(unit, held)} held`;
+  return `${amountWords(unit, used)} used, ${amountWords(unit, held)} set aside`;
 }
 
 /** Whose limit: `your`, `the team's`, `the gateway's`. @param {string} owner */
@@ -110,7 +110,7 @@ export function ownerWords(owner) {
   return words[kind] ?? `the ${kind}'s`;
 }
 
-/** The share of a limit that is used or held, 0 to 1. @param {{amount: string | number, left: string | number}} limit */
+/** The share of a limit that is used or set aside, 0 to 1. @param {{amount: string | number, left: string | number}} limit */
 export function share({ amount, left }) {
   const whole = Number(amount);
   return whole > 0 ? Math.min(1, Math.max(0, 1 - Number(left) / whole)) : 1;

@@ -13,7 +13,7 @@ import { Unread, useReading } from "./reading.js";
 
 /** @typedef {import("./kinds.js").Present} Present */
 
-/** Limits with what is used, held and left. @param {{limits: Present[], none: string}} props */
+/** Limits with what is used, set aside and left. @param {{limits: Present[], none: string}} props */
 export function LimitList({ limits, none }) {
   if (!limits.length) return html`<p class="note">${none}</p>`;
   const inOrder = limits.toSorted((one, other) => Number(other.unit === "usd") - Number(one.unit === "usd")); // money first

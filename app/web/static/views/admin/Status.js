@@ -49,7 +49,7 @@ export function Status() {
       ${held.count
         ? html`<p class="note">The oldest is held since <${Time} at=${held.oldest_at} />. Nothing is bought twice meanwhile.</p><div class="row"><${Button} href="/jobs?status=held">Look at the held jobs</${Button}></div>`
         : html`<p class="note">None waits for a decision.</p>`}
-      ${aside.count > 0 && html`<p class="note">${plural(aside.count, "step")} set aside after many failures, the oldest <${Time} at=${aside.oldest_at} />.</p>`}
+      ${aside.count > 0 && html`<p class="note">${plural(aside.count, "step")} ${aside.count === 1 ? "waits" : "wait"} for an operator after many failures, the oldest <${Time} at=${aside.oldest_at} />.</p>`}
     </${Tile}>
     <${Tile} title="Workers">
       ${Object.keys(value.workers).length

@@ -29,7 +29,7 @@ const ENTRIES = {
   reserve: ["Set aside", "when it was accepted"],
   settle: ["Charged", "for the finished clip"],
   release: ["Given back", "nothing was charged"],
-  dispute: ["Kept until fal's bill is known", "fal may have charged it"],
+  dispute: ["Set aside until fal's bill is known", "fal may have charged it"],
   correction: ["Corrected", "by fal's bill or by an administrator"],
   credit: ["Credited", "by an administrator"],
 };

@@ -66,7 +66,7 @@ function alertOf(limit) {
   const gone = share(limit);
   if (limit.unit !== "usd" || gone < MARKS[0]) return ["", ""];
   if (gone >= 1) return ["bad", limit.resets_at ? "Used up: nothing can be made until it begins anew." : "Used up: nothing can be made until somebody raises it."];
-  return gone >= MARKS[1] ? ["hold", "More than 80 % is used or held."] : ["", "More than half is used or held."];
+  return gone >= MARKS[1] ? ["hold", "More than 80 % is used or set aside."] : ["", "More than half is used or set aside."];
 }
 
 /** @param {string} text */
@@ -86,10 +86,10 @@ function Budget({ limit }) {
   </li>`;
 }
 
-/** How much of a limit is used and held. @param {{limit: LimitState, whose?: string}} props */
+/** How much of a limit is used and set aside. @param {{limit: LimitState, whose?: string}} props */
 export function LimitBar({ limit, whose = ownerWords(limit.owner) }) {
   const amount = Number(limit.amount);
   const held = amount > 0 ? Math.min(share(limit), Number(limit.held) / amount) : 0;
-  const label = `${Math.round(share(limit) * 100)} % of ${whose} ${limitWords(limit)} is used or held`;
+  const label = `${Math.round(share(limit) * 100)} % of ${whose} ${limitWords(limit)} is used or set aside`;
   return html`<${Bar} used=${Math.max(0, share(limit) - held)} held=${held} label=${label} marks=${limit.unit === "usd" ? MARKS : undefined} />`;
 }

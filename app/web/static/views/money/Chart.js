@@ -14,7 +14,7 @@ function stepOf(most, least) {
 }
 
 /**
- * A measure by day as bars: dollars are spent, and above it what is held. The table has the same numbers.
+ * A measure by day as bars: dollars are spent, and above it what is set aside. The table has the same numbers.
  * @param {{days: import("./report.js").Day[], measure: import("./report.js").Measure}} props
  */
 export function Chart({ days, measure: { value: kind, title, words } }) {
@@ -32,14 +32,14 @@ export function Chart({ days, measure: { value: kind, title, words } }) {
   /** A day's name is below its bar; the last of many ends with the chart, where it would be cut on a phone. @param {number} index */
   const placeOf = (index) => (days.length > 14 && index === days.length - 1 ? { x: "100%", "text-anchor": "end" } : { x: `${(index + 0.5) * wide}%`, "text-anchor": "middle" });
   return html`<figure class="chart">
-    <figcaption><span>${title}</span>${!kind && html`<span class="chart-key"><i></i>Spent</span>`}${days.some(({ held }) => held > 0) && html`<span class="chart-key held"><i></i>Held until fal's bill is known</span>`}</figcaption>
+    <figcaption><span>${title}</span>${!kind && html`<span class="chart-key"><i></i>Spent</span>`}${days.some(({ held }) => held > 0) && html`<span class="chart-key held"><i></i>Set aside until fal's bill is known</span>`}</figcaption>
     <svg role="img" aria-label=${label} height=${HEIGHT + 28}>
       ${lines.map((amount) => html`<g key=${`line ${amount}`}><line class="chart-line" x1="0" x2="100%" y1=${HEIGHT - high(amount)} y2=${HEIGHT - high(amount)} />
         <text x="-10" y=${HEIGHT - high(amount)} dy=".32em" text-anchor="end">${kind ? amount : words(amount)}</text></g>`)}
       ${days.map(({ day, spent, held, jobs, seconds }, index) => {
         const [x, width] = [`${(index + (1 - share) / 2) * wide}%`, `${wide * share}%`];
         return html`<g key=${day} class="chart-day" data-day=${day}>
-          <title>${dayWords(day)}: ${words(spent + held)}${held > 0 ? `, of which ${words(held)} held` : ""}${kind !== "jobs" ? `, ${plural(jobs, "job")}` : ""}${kind !== "seconds" ? `, ${seconds} s of video` : ""}</title>
+          <title>${dayWords(day)}: ${words(spent + held)}${held > 0 ? `, of which ${words(held)} set aside` : ""}${kind !== "jobs" ? `, ${plural(jobs, "job")}` : ""}${kind !== "seconds" ? `, ${seconds} s of video` : ""}</title>
           <rect class="chart-hover" x="${index * wide}%" y="0" width="${wide}%" height=${HEIGHT} />
           ${spent > 0 && html`<rect class="chart-spent" x=${x} width=${width} y=${HEIGHT - high(spent)} height=${high(spent)} rx="2" />`}
           ${held > 0 && html`<rect class="chart-held" x=${x} width=${width} y=${HEIGHT - high(spent + held)} height=${high(held)} rx="2" />`}

@@ -29,7 +29,7 @@ export function Sums({ report: { data, total, group_by: group, time_zone: zone }
   return html`<div class="table-scroll" tabindex="0" role="region" aria-label="Table of the usage"><table class="table sums">
     <caption class="unseen">Usage by ${TITLES[group].toLowerCase()}</caption>
     <thead><tr><th scope="col">${TITLES[group]}</th>${teams && html`<th scope="col">Team</th>`}
-      <th scope="col" class="number">Spent</th>${held && html`<th scope="col" class="number">Held</th>`}<th scope="col" class="number">Jobs</th><th scope="col" class="number">Seconds</th></tr></thead>
+      <th scope="col" class="number">Spent</th>${held && html`<th scope="col" class="number">Set aside</th>`}<th scope="col" class="number">Jobs</th><th scope="col" class="number">Seconds</th></tr></thead>
     <tbody>${rows.map((row) => html`<tr key=${`${row.team} ${row.day} ${row.model} ${row.user} ${row.key}`}>
       <th scope="row">${nameOf(row, group)}${group !== "day" && most > 0 && html`<span class="sums-share" style=${{ width: `${Math.max(0, size(row) / most) * 100}%` }}></span>`}</th>${teams && html`<td>${row.team_name}</td>`}<${Numbers} sums=${row} held=${held} /></tr>`)}</tbody>
     <tfoot><tr><th scope="row">Total</th>${teams && html`<td></td>`}<${Numbers} sums=${total} held=${held} /></tr></tfoot>

@@ -51,7 +51,7 @@ export function Usage({ query, team = null }) {
 
 /** @param {{report: import("./report.js").Report}} props */
 const Total = ({ report: { total, credits_usd: credits } }) => html`<p class="money-total numbers"><b>${dollars(total.spent_usd)}</b> spent
-  <span class="note">${Number(total.held_usd) > 0 && `${dollars(total.held_usd)} held until fal's bill is known · `}${plural(total.jobs, "job")} · ${plural(total.video_seconds, "second")} of video${Number(credits) !== 0 && ` · credits of ${dollars(credits)} are not in it`}</span></p>`;
+  <span class="note">${Number(total.held_usd) > 0 && `${dollars(total.held_usd)} set aside until fal's bill is known · `}${plural(total.jobs, "job")} · ${plural(total.video_seconds, "second")} of video${Number(credits) !== 0 && ` · credits of ${dollars(credits)} are not in it`}</span></p>`;
 
 /** @param {{period: string}} props */
 const Nothing = ({ period }) => html`<${Empty} icon="money" title="Nothing was spent in this period" text=${isAdministrator() ? "Nobody made a clip in it." : "What you make appears here the moment it is ordered."}>

@@ -27,7 +27,7 @@ function Kept({ storage, days }) {
     <h2>The team's clips and inputs</h2>
     <p class="storage-used numbers"><b>${fileSize(storage.used_bytes)}</b> <span class="soft">${storage.limit_bytes === null ? "used; no limit" : `of ${fileSize(storage.limit_bytes)}`}</span></p>
     <${StorageBar} use=${storage} />
-    ${storage.held_bytes > 0 && html`<p class="note">${fileSize(storage.held_bytes)} more are held by files on their way.</p>`}
+    ${storage.held_bytes > 0 && html`<p class="note">${fileSize(storage.held_bytes)} more are on their way.</p>`}
     ${storage.left_bytes !== null && html`<p class="note">${fileSize(storage.left_bytes)} left.${storage.left_bytes === 0 ? " Uploads are refused, and new clips stay at fal, until something is deleted or an administrator raises the limit." : ""}</p>`}
     <dl class="storage-facts">
       <div><dt>Kept for</dt><dd>${plural(days, "day")} after a job has ended; then its record, its clip and its inputs go.</dd></div>
@@ -38,9 +38,9 @@ function Kept({ storage, days }) {
   </section>`;
 }
 
-/** How much of a storage limit is used and held; nothing where there is no limit. @param {{use: import("../../core/shapes.js").StorageUse}} props */
+/** How much of a storage limit is used and on its way; nothing where there is no limit. @param {{use: import("../../core/shapes.js").StorageUse}} props */
 export function StorageBar({ use: { used_bytes: used, held_bytes: held, limit_bytes: limit } }) {
   if (limit === null) return null;
   const part = (/** @type {number} */ bytes) => (limit > 0 ? bytes / limit : 1);
-  return html`<${Bar} used=${part(used)} held=${part(held)} label="${Math.round(part(used + held) * 100)} % of the storage limit is used or held" />`;
+  return html`<${Bar} used=${part(used)} held=${part(held)} label="${Math.round(part(used + held) * 100)} % of the storage limit is used or on its way" />`;
 }
