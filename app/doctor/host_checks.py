@@ -29,7 +29,9 @@ PRICE_DAYS = 90
 WITNESS = "epoch.json"
 STORAGE_REMEDIES = {
     "away": "start it, or correct its address in FILMGATE_STORAGE",
-    "denied": "let this user write, read and delete there (docs/storage.md)",
+    "denied": "let this user, or the key, write, read and delete there (docs/storage.md)",
+    "read_only": "mount it so that it can be written",
+    "full": "make room there: delete what is not Filmgate's, or enlarge it",
     "unmarked": "mount the storage that was used before, or take this one with `filmgate storage adopt`",
 }
 

@@ -110,9 +110,9 @@ class Code(StrEnum):
     TOO_MANY_UPLOADS = "too_many_uploads", 429, "The key has too many promised uploads"
     UNAVAILABLE = "unavailable", 503, "Try again in a moment"
     OVERLOADED = "overloaded", 503, "Too much is asked at the moment"
-    STORE_UNAVAILABLE = "store_unavailable", 503, "The store does not answer"
+    STORE_UNAVAILABLE = "store_unavailable", 503, "The store cannot be used"
     OUTCOME_UNKNOWN = "outcome_unknown", 503, "It may have been written, or not"
-    STORAGE_UNAVAILABLE = "storage_unavailable", 503, "The storage of clips and files does not answer"
+    STORAGE_UNAVAILABLE = "storage_unavailable", 503, "The storage of clips and files cannot be used"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable", 503, "fal does not answer"
     INTERNAL_ERROR = "internal_error", 500, "Something went wrong here"
 
@@ -290,14 +290,25 @@ class Unconfirmed(StoreUnavailable, code=Code.OUTCOME_UNKNOWN):
     """It was written, but no replica has confirmed it, so it may be lost with the primary."""
 
 
-StorageReason = Literal["away", "denied", "no_bucket", "full", "unusable", "lied", "unmarked"]
+StorageReason = Literal["away", "denied", "read_only", "no_bucket", "full", "unusable", "lied", "unmarked"]
+# For callers: what is so, without an address or the storage's own words.
+STORAGE_FAULTS: dict[StorageReason, str] = {
+    "away": "does not answer at the moment",
+    "denied": "refuses access; an operator must correct its rights",
+    "read_only": "is read-only; an operator must let it be written",
+    "no_bucket": "is not there; an operator must bring it back",
+    "full": "is full; an operator must make room",
+    "unusable": "cannot be used as it is set; an operator must correct that",
+    "lied": "did not give back what was written to it",
+    "unmarked": "is not the one that was used before; an operator must look at it",
+}
 
 
 class StorageAway(Unavailable, code=Code.STORAGE_UNAVAILABLE):
     """The storage of clips and files did not do it. `sentence` is for operators: which storage, and why."""
 
     def __init__(self, reason: StorageReason, sentence: str) -> None:
-        super().__init__("The storage of clips and files does not answer at the moment.", retry_after=10)
+        super().__init__(f"The storage of clips and files {STORAGE_FAULTS[reason]}.", retry_after=10)
         self.reason: StorageReason = reason
         self.sentence = sentence
 

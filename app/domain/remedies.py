@@ -284,8 +284,8 @@ REMEDIES = {
         "Send the same request with the same `Idempotency-Key` again: it is done once.",
     ),
     Code.STORAGE_UNAVAILABLE: Help(
-        "The folder or bucket in which clips and uploads are kept does not answer.",
-        "Try again after `Retry-After`. Operators find the cause with `filmgate doctor`.",
+        "The folder or bucket in which clips and uploads are kept does not answer, is full, read-only or gone.",
+        "Try again after `Retry-After`; `detail` says whether an operator must act, and `filmgate doctor` how.",
     ),
     Code.UPSTREAM_UNAVAILABLE: Help(
         "fal does not answer, and this request cannot be served without it.",

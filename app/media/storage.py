@@ -25,7 +25,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
 from app.domain.errors import StorageAway, StorageReason
 from app.domain.storage_address import StorageAddress
-from app.media.storage_errors import WORDS, CallFailed, OutOfRange, foreign_errors, unusable_settings
+from app.media.storage_errors import CallFailed, OutOfRange, fault_words, foreign_errors, unusable_settings
 from app.media.waiting_files import RESERVE_BYTES
 from app.outages import Outage
 
@@ -280,7 +280,8 @@ class Storage:
     def _fault(self, reason: StorageReason, cause: str) -> StorageAway:
         """The error; the log gets one line for each reason until the storage does something again."""
         self._outage.failed(reason, storage=str(self.address), detail=cause)
-        return StorageAway(reason, f"{self.address} {WORDS[reason]} ({cause})")
+        words = fault_words(reason, folder=self._folder is not None)
+        return StorageAway(reason, f"{self.address} {words} ({cause})")
 
     def _open(self) -> ObjectStore:
         """The bucket, or the folder."""

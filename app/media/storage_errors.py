@@ -14,9 +14,10 @@ from app.domain.errors import StorageReason
 
 _REASONS: tuple[tuple[StorageReason, re.Pattern[str]], ...] = (
     ("full", re.compile(r"os error (?:28|122)\)|507 Insufficient|StorageFull|QuotaExceeded|EntityTooLarge")),
+    ("read_only", re.compile(r"os error 30\)")),
     (
         "denied",
-        re.compile(r"os error (?:1|13|30)\)|40[13] [FU]|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch"),
+        re.compile(r"os error (?:1|13)\)|40[13] [FU]|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch"),
     ),
     ("no_bucket", re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist")),
 )
@@ -32,13 +33,20 @@ UNUSABLE = {
 WORDS: dict[StorageReason, str] = {
     "away": "does not answer",
     "denied": "refuses access; check its key, and the rights to write, read and delete",
+    "read_only": "is read-only; mount it so that it can be written",
     "no_bucket": "does not exist; create it first",
-    "full": "is full",
+    "full": "is full; make room there",
     "unusable": "cannot be used",
     "lied": "does not give back what was written",
     "unmarked": "is not the storage that was used before; mount that one, or accept this one with "
     "`filmgate storage adopt`",
 }
+FOLDER_DENIES = "refuses access; let the user of this process write, read and delete there"
+
+
+def fault_words(reason: StorageReason, *, folder: bool) -> str:
+    """What is so and what to do, for operators, after the storage's address; a folder has no key."""
+    return FOLDER_DENIES if folder and reason == "denied" else WORDS[reason]
 
 
 class CallFailed(Exception):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 AT_FAL_MS = 7 * 86_400_000  # from a job's end: fal documents that it keeps files for at least a week
 AT_FAL_MARGIN_MS = 86_400_000  # before its end: a job that names a clip may wait in line
+NOT_SET = "FILMGATE_STORAGE is not set, and this clip was kept"
 DIRECT_SECONDS = 3600  # of an address of the bucket
 
 log = structlog.get_logger()
@@ -129,24 +130,26 @@ class Clips:
             return None
         try:
             return await self._storage.signed_url(storage_key(job, name), seconds=DIRECT_SECONDS)
-        except StorageAway:
-            return await self._at_fal(job, file["url"])
+        except StorageAway as error:
+            return await self._at_fal(job, file["url"], error)
 
     async def facts(self, job: Job, name: FileName) -> ClipFacts | str:
         """What our copy is now; fal's address when we do not have what was kept, and fal still has it.
 
         Raises:
             NotFound: neither has it any more.
-            StorageAway: the storage does not answer, and fal's week is over.
+            StorageAway: the storage cannot be used, and fal's week is over.
         """
         file = file_of(job, name)
         kept = KeptFile.of(file)
-        if self._storage is None or kept is None:
+        if kept is None:
             return await self._at_fal(job, file["url"])
+        if self._storage is None:
+            return await self._at_fal(job, file["url"], StorageAway("unusable", NOT_SET))
         try:
             stored = await self._storage.head(storage_key(job, name))
-        except StorageAway:
-            return await self._at_fal(job, file["url"])
+        except StorageAway as error:
+            return await self._at_fal(job, file["url"], error)
         if stored is None or stored.size != kept.size:
             return await self._lost(job, name, "missing" if stored is None else f"{stored.size} bytes")
         written_again = stored.modified_ms != kept.at_ms
@@ -158,11 +161,11 @@ class Clips:
         from app.media.storage import NothingStored  # noqa: PLC0415  only where there is a storage
 
         if self._storage is None:
-            return await self._at_fal(job, file_of(job, name)["url"])
+            return await self._at_fal(job, file_of(job, name)["url"], StorageAway("unusable", NOT_SET))
         try:
             _, chunks = await self._storage.open(storage_key(job, name), start=start, length=length)
-        except StorageAway:
-            return await self._at_fal(job, file_of(job, name)["url"])
+        except StorageAway as error:
+            return await self._at_fal(job, file_of(job, name)["url"], error)
         except NothingStored:
             return await self._lost(job, name, "missing")
         return chunks
@@ -170,16 +173,13 @@ class Clips:
     async def _lost(self, job: Job, name: FileName, found: str) -> str:
         """Fal's address for a copy that is not there any more; NotFound when fal has it no longer."""
         log.error("clip.missing", **job.names, object=storage_key(job, name), found=found)
-        try:
-            return await self._at_fal(job, file_of(job, name)["url"])
-        except StorageAway:
-            raise NotFound("The clip is not kept any more.") from None
+        return await self._at_fal(job, file_of(job, name)["url"])
 
-    async def _at_fal(self, job: Job, url: str) -> str:
-        """Fal's address while it must still have the file; StorageAway afterwards."""
+    async def _at_fal(self, job: Job, url: str, error: StorageAway | None = None) -> str:
+        """Fal's address while it must still have the file; afterwards NotFound, or why our copy cannot be read."""
         if url and await self._clock.now_ms() < (job.completed_ms or 0) + AT_FAL_MS:
             return url
-        raise StorageAway("away", "the storage does not give a clip that fal has no longer")
+        raise error or NotFound("The clip is not kept any more.")
 
 
 def file_of(job: Job, name: FileName) -> dict[str, Any]:

@@ -172,6 +172,7 @@ async def test_a_kept_clip_that_cannot_be_read_is_read_at_fal(keeping: Pipeline,
     kept_at.write_text("in its way")
     away = await anybody(keeping, address)
     assert (away.status_code, away.json()["code"]) == (503, "storage_unavailable")
+    assert away.json()["detail"].endswith("cannot be used as it is set; an operator must correct that.")
     assert str(tmp_path) not in away.text
 
 

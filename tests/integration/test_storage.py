@@ -17,6 +17,7 @@ import pytest
 from app.domain.errors import StorageAway
 from app.domain.storage_address import read_storage_address
 from app.media.storage import MARK, NothingStored, Storage, Stored
+from app.media.storage_errors import fault_words
 from tests.support.azure_server import WRONG_SECRET, AzureServer
 from tests.support.s3_server import STRANGER, S3Server
 from tests.support.waiting import wait_until
@@ -189,9 +190,21 @@ async def test_a_folder_that_cannot_be_used_is_named_by_the_trial(bad_disk: tupl
     storage = opened(f"local:{disk}/kept")
     with pytest.raises(StorageAway) as refused:
         await used_first(storage)
-    assert refused.value.reason == {"full": "full", "read-only": "denied"}[kind]
-    assert str(disk) in refused.value.sentence
-    assert str(disk) not in refused.value.message  # that is the callers' sentence
+    reason, remedy, said = {
+        "full": ("full", "is full; make room there (", "is full; an operator must make room."),
+        "read-only": ("read_only", "is read-only; mount it", "is read-only; an operator must let it be written."),
+    }[kind]
+    assert refused.value.reason == reason
+    assert f"{disk}/kept {remedy}" in refused.value.sentence
+    assert refused.value.message == f"The storage of clips and files {said}"
+
+
+def test_a_folder_that_refuses_is_not_said_to_have_a_key() -> None:
+    """Its remedy is another than a bucket's."""
+    assert fault_words("denied", folder=True) == (
+        "refuses access; let the user of this process write, read and delete there"
+    )
+    assert "check its key" in fault_words("denied", folder=False)
 
 
 async def test_a_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
