@@ -276,4 +276,6 @@ async def test_tokens_and_the_storage_are_seen_by_whom_they_concern(customers: C
         await page.get_by_role("button", name="Set it").click()
         await expect(team).to_contain_text("0 bytes of 2.5 GB")
         await expect(team).to_contain_text("9 days")
+        await expect(page.get_by_role("columnheader", name="Records kept for")).to_be_visible()
+        await page.get_by_text("The records of ended jobs go after").wait_for()
         await assert_accessible(page, "storage by team")
