@@ -1,5 +1,6 @@
 """Outages in the log: one line at the begin and one at the end, however many calls fail in between."""
 
+import contextvars
 import time
 from typing import Any
 
@@ -13,7 +14,9 @@ log = structlog.get_logger()
 class Outage:
     """The failures of one service, as seen by one process.
 
-    The lines are `NAME.away`, once for each cause, and `NAME.back` with the number of failures and the duration.
+    The lines are `NAME.away`, once for each cause, and `NAME.back`. The end is seen by the next call that works,
+    which may be minutes later: `seconds` is to the last failure, which is what was seen, and `seconds_at_most` to
+    the first success. Neither line is about the request or step whose call it was.
     """
 
     __slots__ = ("_away", "_back", "_back_at", "_began", "_causes", "_failed_at", "_failures", "on")
@@ -41,7 +44,7 @@ class Outage:
         self._failures += count
         if cause not in self._causes:
             self._causes.add(cause)
-            log.warning(self._away, cause=cause, **more)
+            _log(self._away, cause=cause, **more)
 
     def worked(self) -> None:
         """A call has succeeded."""
@@ -51,4 +54,14 @@ class Outage:
         self._back_at = self._back_at or now
         if now - self._failed_at >= QUIET_S:
             self.on = False
-            log.warning(self._back, failures=self._failures, seconds=round(self._back_at - self._began, 1))
+            _log(
+                self._back,
+                failures=self._failures,
+                seconds=round(self._failed_at - self._began, 1),
+                seconds_at_most=round(self._back_at - self._began, 1),
+            )
+
+
+def _log(event: str, **more: Any) -> None:
+    """A line outside of every context: that of the request has its trace, its team, its key."""
+    contextvars.Context().run(log.warning, event, **more)

@@ -19,10 +19,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def told(lines: list[Any]) -> list[tuple[str, ...]]:
     """The lines in short."""
-    return [
-        (line["event"], *(str(line[name]) for name in ("cause", "failures", "seconds") if name in line))
-        for line in lines
-    ]
+    names = ("cause", "failures", "seconds", "seconds_at_most")
+    return [(line["event"], *(str(line[name]) for name in names if name in line)) for line in lines]
 
 
 def test_an_outage_is_one_line_at_its_begin_and_one_at_its_end(clock: list[float]) -> None:
@@ -40,7 +38,7 @@ def test_an_outage_is_one_line_at_its_begin_and_one_at_its_end(clock: list[float
         store.failed("no_answer")
     assert told(lines) == [
         ("store.away", "no_answer"),
-        ("store.back", "500", "10.0"),
+        ("store.back", "500", "10.0", "10.0"),
         ("store.away", "no_answer"),
     ]
 
@@ -55,7 +53,7 @@ def test_reads_that_work_do_not_end_it_while_writes_fail(clock: list[float]) -> 
             clock[0] += 1
         clock[0] += QUIET_S
         store.worked()
-    assert told(lines) == [("store.away", "no_memory"), ("store.back", "50", "49.0")]
+    assert told(lines) == [("store.away", "no_memory"), ("store.back", "50", "49.0", "49.0")]
 
 
 def test_another_cause_is_another_line(clock: list[float]) -> None:
@@ -66,3 +64,15 @@ def test_another_cause_is_another_line(clock: list[float]) -> None:
             fal.failed(cause, call="status")
     assert told(lines) == [("fal.away", "timeout"), ("fal.away", "dns")]
     assert lines[0]["call"] == "status"
+
+
+def test_an_end_that_is_seen_late_makes_no_outage_longer(clock: list[float]) -> None:
+    """Nobody called for a minute and a half: what is known is the last failure, and the first success."""
+    store = Outage("store")
+    with capture_logs() as lines:
+        store.failed("no_answer")
+        clock[0] += 47
+        store.failed("no_answer")
+        clock[0] += 101
+        store.worked()
+    assert told(lines) == [("store.away", "no_answer"), ("store.back", "2", "47.0", "148.0")]

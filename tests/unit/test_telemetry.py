@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import structlog
 
+from app import outages
 from app.domain.ids import new_id, new_nonce
 from app.domain.upload_tokens import UploadToken, write_upload_token
-from app.telemetry import redact, set_up_logs
+from app.telemetry import about, redact, set_up_logs
 from tests.support.repo import ROOT
 
 SECRETS = {
@@ -136,6 +137,22 @@ def test_a_librarys_warning_comes_in_the_same_form_and_its_chatter_does_not(
     line = json.loads(err)
     assert (line["logger"], line["level"], line["process"]) == ("asyncio", "warning", "api")
     assert SECRETS["a signing secret"] not in err
+
+
+def test_the_lines_of_an_outage_are_about_nobodys_request(
+    logs: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever meets its begin or its end has nothing to do with it."""
+    set_up_logs("json", process="api")
+    monkeypatch.setattr(outages, "log", structlog.get_logger())  # it keeps the form of its first line
+    monkeypatch.setattr(outages, "QUIET_S", 0)
+    with about(trace_id="of-somebody", team="team_1", key="key_1"):
+        store = outages.Outage("store")
+        store.failed("no_answer", error="ConnectionError")
+        store.worked()
+    for line in map(json.loads, capfd.readouterr().err.splitlines()):
+        assert line["process"] == "api"
+        assert not {"trace_id", "team", "key"} & line.keys()
 
 
 SAYS = """
