@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -33,8 +33,9 @@ DEFAULT_START_TIMEOUT_S = 1800.0  # without a limit fal may start a request at a
 FIRST_RETRY_MS = 1_000
 MAX_RETRY_MS = 60_000
 CLAIM_WITHIN_S = 5.0  # after this a claim is refused: its worker has stopped waiting for the reply
-SAVE_PAUSES_S = (0.2, 0.5, 1, 2, 4, 8)
-GIVE_BACK_PAUSES_S = (*SAVE_PAUSES_S, 16, 16)  # such a job may be held meanwhile: it is given back then too
+SAVE_WITHIN_S = 16.0
+GIVE_BACK_WITHIN_S = 48.0  # such a job may be held meanwhile: it is given back then too
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 1.0  # a longer one would keep this worker from buying when the store is back
 
 log = structlog.get_logger()
 
@@ -144,7 +145,7 @@ async def _claim(gateway: Gateway, job: Job, now_ms: int, *, start_timeout_ms: i
 async def _give_back(gateway: Gateway, job: Job, nonce: str) -> bool:
     """Put a claimed job of which nothing was sent back in line; True when it was claimed by this attempt."""
     requeue = partial(gateway.stores.jobs.requeue, job, nonce=nonce, wait_ms=0, reason=NOT_SENT)
-    return await _persist(requeue, pauses_s=GIVE_BACK_PAUSES_S)
+    return await _persist(requeue, seconds=GIVE_BACK_WITHIN_S)
 
 
 def _log_call(job: Job, outcome: SubmitReply, *, began_ns: int, span: str) -> None:
@@ -251,13 +252,15 @@ async def _report(gateway: Gateway, outcome: SubmitOutcome, reason: str) -> None
             await gateway.stores.alarms.resolve_alarm("breaker_opened", "fal accepts submissions again.")
 
 
-async def _persist(write: Callable[[], Awaitable[bool]], *, pauses_s: Sequence[float] = SAVE_PAUSES_S) -> bool:
-    """Store what only this process knows, such as fal's reply; retry for some seconds while the store is away."""
-    for pause_s in pauses_s:
+async def _persist(write: Callable[[], Awaitable[bool]], *, seconds: float = SAVE_WITHIN_S) -> bool:
+    """Store what only this process knows, such as fal's reply; retry for so long while the store is away."""
+    end, pause_s = time.monotonic() + seconds, FIRST_PAUSE_S
+    while time.monotonic() < end:
         try:
             return await write()
         except StoreUnavailable:
             await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
     return await write()
 
 
