@@ -1,5 +1,6 @@
 """What a team has set up, in a browser: webhook endpoints with their log, links that work, tokens, the storage."""
 
+import re
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -83,7 +84,10 @@ async def add_endpoint(page: Page, url: str) -> str:
     await assert_accessible(page, "no endpoints")
     await page.get_by_role("button", name="Add an endpoint").click()
     await page.get_by_role("button", name="Add the endpoint").click()
-    await expect(page.get_by_role("alert")).to_contain_text("URL")  # the API's sentence, where it happened
+    address = page.get_by_label("Address")  # the API's sentence stands there, and one is led to it
+    await expect(address).to_have_accessible_description(re.compile("This is not a URL"))
+    await expect(address).to_be_focused()
+    await expect(page.get_by_role("dialog").get_by_role("alert")).to_have_count(0)
     await page.get_by_label("Address").fill(url)
     await page.get_by_label("What it is for").fill(MARKUP)
     await page.get_by_label("job.held").uncheck()

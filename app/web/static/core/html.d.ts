@@ -14,10 +14,16 @@ export interface Ref<T> {
 }
 export type Cleanup = void | undefined | (() => void);
 
+export interface Context<T> {
+  Provider: (props: { value: T; children?: any }) => any;
+}
+
+export function createContext<T>(without: T): Context<T>;
 export function render(element: unknown, into: Element): void;
 export function html(strings: TemplateStringsArray, ...values: unknown[]): any;
 
 export function useState<T>(first: T | (() => T)): [T, (next: T | ((now: T) => T)) => void];
+export function useContext<T>(context: Context<T>): T;
 export function useRef<T>(first: T): Ref<T>;
 export function useId(): string;
 export function useMemo<T>(make: () => T, on: readonly unknown[]): T;

@@ -46,7 +46,7 @@ export function Make({ asked, user, onNext, onChange }) {
     onNext({ kind: "once", title, text: made.url ?? made.key, note });
     await onChange();
   };
-  const named = html`<${Text} label="Name of the key (optional)" value=${name} onInput=${setName} placeholder="laptop" note="Under which you find it here later." />`;
+  const named = html`<${Text} member="/name" label="Name of the key (optional)" value=${name} onInput=${setName} placeholder="laptop" note="Under which you find it here later." />`;
   const allowed = html`<${Select} label="It may" options=${RIGHTS} value=${rights} onChange=${setRights} note=${right?.note} />`;
   if (asked.kind === "invite") {
     const body = { user: user.id, expires_in: Number(days) * DAY_S, ...(given && { key_name: given }), ...scopes };

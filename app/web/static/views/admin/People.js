@@ -44,8 +44,8 @@ function AddTeam({ onDone, onClose }) {
     go(`/admin/people?team=${made.id}`);
   };
   return html`<${Form} title="Add a team" action="Add the team" onSend=${send} onClose=${onClose}>
-    <${Text} label="Name" value=${name} onInput=${setName} />
-    <${Text} label="Time zone" value=${zone} onInput=${setZone} note="Its days and months begin at midnight there, such as Europe/Berlin." />
+    <${Text} member="/name" label="Name" value=${name} onInput=${setName} />
+    <${Text} member="/time_zone" label="Time zone" value=${zone} onInput=${setZone} note="Its days and months begin at midnight there, such as Europe/Berlin." />
     <${LimitRows} rows=${rows} above="No limit of its own: the users' and the whole gateway's count." onChange=${setRows} />
   </${Form}>`;
 }

@@ -51,7 +51,7 @@ export function Raise({ path, name, limits, onDone, onClose }) {
       ? html`<${Select} label="Which limit" options=${limits.map((one) => ({ value: nameOf(one), label: limitWords({ ...one, amount: one.rule?.amount ?? one.amount }) }))} value=${chosen}
           onChange=${(/** @type {string} */ value) => (setChosen(value), setTime("604800"))} />`
       : html`<p>Now: <b>${limitWords(before)}</b></p>`}
-    ${!ending && html`<${Text} label="The higher amount" value=${amount} onInput=${setAmount} />`}
+    ${!ending && html`<${Text} member="/amount" label="The higher amount" value=${amount} onInput=${setAmount} />`}
     <${Select} label="For how long" options=${options} value=${time} onChange=${setTime} />
     <${Notice}>${sentence}</${Notice}>
   </${Form}>`;

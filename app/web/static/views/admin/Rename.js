@@ -11,6 +11,6 @@ export function Rename({ path, name, onDone, onClose }) {
     onClose();
   };
   return html`<${Form} title="Rename ${name}" action="Rename" onSend=${send} onClose=${onClose}>
-    <${Text} label="Name" value=${wanted} onInput=${setWanted} note="Keys, limits, jobs and money stay with them." />
+    <${Text} member="/name" label="Name" value=${wanted} onInput=${setWanted} note="Keys, limits, jobs and money stay with them." />
   </${Form}>`;
 }

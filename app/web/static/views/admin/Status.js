@@ -101,7 +101,7 @@ function AskPause({ line, onDone, onClose }) {
   };
   return html`<${Form} title="Pause buying" action="Pause buying" onSend=${send} onClose=${onClose}>
     <p class="note">Jobs are still accepted and wait in line. What is at fal already is finished and paid.</p>
-    <${Text} label="Reason" value=${reason} onInput=${setReason} note="Everybody whose jobs wait reads it." />
+    <${Text} member="/reason" label="Reason" value=${reason} onInput=${setReason} note="Everybody whose jobs wait reads it." />
     <${Select} label="For whom" options=${[{ value: "", label: "The whole gateway" }, ...teams.map(({ id, name }) => ({ value: id, label: name }))]} value=${team} onChange=${setTeam} />
   </${Form}>`;
 }

@@ -50,7 +50,7 @@ function Change({ team, gateway, kept, onDone, onClose }) {
     onClose();
   };
   return html`<${Form} title="Storage of ${team.name}" action="Set it" onSend=${send} onClose=${onClose}>
-    <${Text} label="Limit in GB" value=${limit} onInput=${setLimit} placeholder="no limit" note="For its clips and inputs together. What is there already stays; what would be too much is refused, and clips stay at fal." />
-    <${Text} label="Days to keep" value=${days} onInput=${setDays} placeholder="${gateway}, as the gateway" note=${kept ? "For jobs that end, and files that are stored, from now on." : "For the records of jobs that end from now on; no files are kept."} />
+    <${Text} member="/storage_bytes" label="Limit in GB" value=${limit} onInput=${setLimit} placeholder="no limit" note="For its clips and inputs together. What is there already stays; what would be too much is refused, and clips stay at fal." />
+    <${Text} member="/retention_days" label="Days to keep" value=${days} onInput=${setDays} placeholder="${gateway}, as the gateway" note=${kept ? "For jobs that end, and files that are stored, from now on." : "For the records of jobs that end from now on; no files are kept."} />
   </${Form}>`;
 }

@@ -95,9 +95,9 @@ function EditTeam({ team, onDone, onClose }) {
     onClose();
   };
   return html`<${Form} title="Change ${team.name}" action="Change it" onSend=${send} onClose=${onClose}>
-    <${Text} label="Name" value=${name} onInput=${setName} />
-    <${Text} label="Time zone" value=${zone} onInput=${setZone} note="Its days and months begin at midnight there. What is used in the present ones stays counted." />
-    <${Text} label="Share when fal is busy" value=${weight} onInput=${setWeight} note="1 to 100: a team with 2 gets twice as many turns as a team with 1, while both wait." />
+    <${Text} member="/name" label="Name" value=${name} onInput=${setName} />
+    <${Text} member="/time_zone" label="Time zone" value=${zone} onInput=${setZone} note="Its days and months begin at midnight there. What is used in the present ones stays counted." />
+    <${Text} member="/weight" label="Share when fal is busy" value=${weight} onInput=${setWeight} note="1 to 100: a team with 2 gets twice as many turns as a team with 1, while both wait." />
   </${Form}>`;
 }
 

@@ -40,7 +40,7 @@ export function WallDialog({ onMade, onClose }) {
   }
   return html`<${Form} title="Make a wall of clips" action="Make the wall" onSend=${send} onClose=${onClose}>
     <p class="note">A page with every clip that the team asked for in these days. While the last day is not over, new ones appear on it.</p>
-    <${Text} label="Heading (optional)" value=${title} onInput=${setTitle} placeholder="Spring campaign" />
+    <${Text} member="/title" label="Heading (optional)" value=${title} onInput=${setTitle} placeholder="Spring campaign" />
     <div class="wall-days"><${Day} label="First day" value=${from} onInput=${setFrom} /><${Day} label="Last day" value=${to} onInput=${setTo} /></div>
     <${Segments} label="The link works for" options=${LASTS} value=${lasts} onChange=${setLasts} />
     <${Switch} label="Show the prompts as well" value=${prompt} onChange=${setPrompt} />

@@ -40,8 +40,8 @@ export function Change({ where, endpoint, onDone, onClose }) {
   }
   const choices = [...new Set([...only, ...(models.value ?? []).map(({ id }) => id)])];
   return html`<${Form} title=${endpoint ? "Change the endpoint" : "Add an endpoint"} action=${endpoint ? "Save" : "Add the endpoint"} onSend=${send} onClose=${onClose}>
-    <${Text} label="Address" value=${url} onInput=${setUrl} note="An https address on the public internet." />
-    <${Text} label="What it is for (optional)" value=${description} onInput=${setDescription} placeholder="the shop" />
+    <${Text} member="/url" label="Address" value=${url} onInput=${setUrl} note="An https address on the public internet." />
+    <${Text} member="/description" label="What it is for (optional)" value=${description} onInput=${setDescription} placeholder="the shop" />
     <${Choice} legend="Events" chosen=${events} onChange=${setEvents} options=${EVENTS.map(({ name, means }) => ({ value: name, label: name, means }))} />
     ${choices.length > 0 && html`<details class="hook-more" open=${only.length > 0}><summary>Only jobs of certain models</summary>
       <${Choice} legend="Models" chosen=${only} onChange=${setOnly} options=${choices.map((id) => ({ value: id, label: modelName(id), means: "" }))} /></details>`}
