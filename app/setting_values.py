@@ -23,6 +23,7 @@ PRIVATE_ENDINGS = (
 LAST_PORT = 65_535
 DURATION = re.compile(r"([0-9]{1,6})([mhd])", re.ASCII)
 SECONDS_OF = {"m": 60, "h": 3600, "d": 86_400}
+LEAST_BACKUP_S, MOST_BACKUP_S = 600, 30 * 86_400
 VISIBLE = re.compile(r"[!-~]+", re.ASCII)
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 # Callers send these, or Filmgate reads them in another meaning.
@@ -79,12 +80,15 @@ def _flag(value: str) -> bool:
     return value == "1"
 
 
-def _duration(value: str) -> int:
+def _backup_interval(value: str) -> int:
     """`90m`, `6h` or `1d` as seconds."""
     found = DURATION.fullmatch(value)
     if found is None:
         raise ValueError("must be a duration such as 90m, 6h or 1d")
-    return int(found[1]) * SECONDS_OF[found[2]]
+    seconds = int(found[1]) * SECONDS_OF[found[2]]
+    if not LEAST_BACKUP_S <= seconds <= MOST_BACKUP_S:
+        raise ValueError("must be from 10m to 30d, such as 6h")
+    return seconds
 
 
 def refuse_guessable(secret: str) -> None:
@@ -173,7 +177,7 @@ def _alert_secret(value: str) -> SecretStr:
 
 Networks = Annotated[tuple[str, ...], BeforeValidator(read_networks)]
 FalUrl = Annotated[str, BeforeValidator(_fal_url)]
-Duration = Annotated[int, BeforeValidator(_duration)]
+BackupInterval = Annotated[int, BeforeValidator(_backup_interval)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names)]
 NoProxyHosts = Annotated[tuple[str, ...], BeforeValidator(_no_proxy_hosts)]

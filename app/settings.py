@@ -24,7 +24,7 @@ from app.setting_values import (
     VISIBLE,
     AlertSecret,
     AlertUrl,
-    Duration,
+    BackupInterval,
     FalUrl,
     Flag,
     GroupRules,
@@ -104,7 +104,7 @@ class Settings(BaseModel):
     data_dir: Path = Field(Path(".filmgate"), alias="FILMGATE_DATA_DIR")
     storage: StoragePlace = Field(None, alias="FILMGATE_STORAGE")
     storage_key_id: SecretStr | None = Field(None, alias="FILMGATE_STORAGE_KEY_ID")
-    backup_every: Duration | None = Field(None, alias="FILMGATE_BACKUP_EVERY", ge=600, le=2_592_000)
+    backup_every: BackupInterval | None = Field(None, alias="FILMGATE_BACKUP_EVERY")
     backup_keep: int = Field(14, alias="FILMGATE_BACKUP_KEEP", ge=1, le=10_000)
     storage_secret: SecretStr | None = Field(None, alias="FILMGATE_STORAGE_SECRET")
     storage_wait: Flag = Field(False, alias="FILMGATE_STORAGE_WAIT")

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Mapping
 from functools import partial
 
 import structlog
@@ -58,6 +59,7 @@ class Keeper:
         self._migrated = False
         self._backups = BackupSchedule(settings, stores)
         self._ready: set[str] = set()  # workers that have reported
+        self._known: dict[str, str] | None = None  # the workers of the last beat, by name to role
         self._ready_file = ReadyFile(settings.data_dir)
         self._stop = asyncio.Event()
         self._away = False
@@ -147,6 +149,7 @@ class Keeper:
         await self._stores.heartbeats.beat(self._host, role="supervisor")
         await self._agree_on_concurrency()
         alive = {process_name(pid): queue for pid, queue in self._pids.running().items()}
+        await self._forget_ended(alive)
         reported = await self._stores.heartbeats.keep_beating(alive)
         self._ready = (self._ready | reported) & alive.keys()
         for name in self._ready - reported:
@@ -156,6 +159,18 @@ class Keeper:
             self._ready_file.write(queues)
         else:
             self._ready_file.remove()
+
+    async def _forget_ended(self, alive: Mapping[str, str]) -> None:
+        """Remove the heartbeats of workers that have ended: they would be counted beside those in their place.
+
+        Of a keeper before this one, whose supervisor was killed, once: where another machine has the same name,
+        its own keeper writes them again.
+        """
+        if self._known is None:
+            found = await self._stores.heartbeats.workers()
+            self._known = {name: role for name, role in found.items() if _has_ended(name)}
+        await self._stores.heartbeats.forget({n: role for n, role in self._known.items() if n not in alive})
+        self._known = dict(alive)
 
     async def _migrate(self) -> None:
         """Bring the store's data to this version's format; nothing is left to do after it has it."""
@@ -177,3 +192,17 @@ class Keeper:
                 remedy="give every host the same FILMGATE_UPSTREAM_CONCURRENCY",
             )
         self._concurrency_differs = differs
+
+
+def _has_ended(name: str) -> bool:
+    """True for a process of this machine that is no more."""
+    pid = int(name.rpartition(":")[2])
+    if process_name(pid) != name:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # it is somebody else's now
+    return False

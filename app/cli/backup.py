@@ -107,7 +107,8 @@ def restore(source: Source, *, replace: Replace = False, drill: Drill = False, a
         from app.cli.drill import rehearse  # noqa: PLC0415  loads the gateway, which takes a second
 
         say = _say_nothing if as_json else _say
-        print_view(rehearse(source.absolute(), settings, say), as_json=as_json)
+        found = rehearse(source.absolute(), settings, say)
+        print_view(found if as_json else {**found, "differences": len(found["differences"])}, as_json=as_json)
         return
     if settings.redis_url is not None:
         raise Failure(

@@ -56,12 +56,12 @@ def _lines(view: Mapping[str, Any]) -> dict[str, Any]:
     state = "open" if breaker["open"] else "half open" if breaker["half_open"] else "closed"
     until = f" until {breaker['until']}" if breaker["until"] else ""
     failures = f"{breaker['failures']} failure{'' if breaker['failures'] == 1 else 's'} in a row"
-    pauses = [f"{pause['name'] or pause['team'] or 'everybody'}: {pause['reason']}" for pause in view["pauses"]]
+    pauses = [f"{pause['name'] or pause['team'] or 'everybody'}: {_paused(pause)}" for pause in view["pauses"]]
     workers = [f"{count} {role}" for role, count in view["workers"].items()]
     if breaker["last_failure"]:
         failures += f"; the last: {breaker['last_failure']}"
     return {
-        "buying": view["upstream_paused"] or "goes on",
+        "buying": _buying(view),
         "slots": f"{slots['used']} of {slots['allowed']} used ({slots['configured']} configured)",
         "breaker": f"{state}{until}, {failures}",
         "paused": pauses or "nobody",
@@ -70,6 +70,19 @@ def _lines(view: Mapping[str, Any]) -> dict[str, Any]:
         "set aside": f"{aside['count']}, the oldest since {aside['oldest_at']}" if aside["count"] else "nothing",
         "alarms": f"{len(view['active_alarms'])} active, {sent}",
     }
+
+
+def _buying(view: Mapping[str, Any]) -> str:
+    """Why nothing is bought; a pause of everybody with who paused."""
+    why: str | None = view["upstream_paused"]
+    own = [pause for pause in view["pauses"] if pause["team"] is None and pause["reason"] == why]
+    return _paused(own[0]) if own else why or "goes on"
+
+
+def _paused(pause: Mapping[str, Any]) -> str:
+    """`paused by cli:olga since 2026-11-30T09:00:00.000Z: the reason`."""
+    by, at = pause.get("paused_by"), pause.get("paused_at")  # a gateway of an older version says neither
+    return f"paused by {by} since {at}: {pause['reason']}" if by and at else str(pause["reason"])
 
 
 def _print_buying(view: Mapping[str, Any], *, as_json: bool) -> None:

@@ -77,6 +77,13 @@ StorageBytes = Annotated[
 ]
 
 
+def _print_team(view: View, *, as_json: bool) -> None:
+    """A limit that a team does not have is said in words."""
+    words = {"retention_days": "as FILMGATE_RETENTION_DAYS", "storage_bytes": "no limit"}
+    said = {name: word for name, word in words.items() if view[name] is None}
+    print_view(view if as_json else {**view, **said}, as_json=as_json)
+
+
 @group.command("list")
 @admin_command(partial(print_views, columns=COLUMNS, spare=("weight", "time zone", "created")))
 async def list_teams(calls: AdminCalls) -> Sequence[View]:
@@ -85,14 +92,14 @@ async def list_teams(calls: AdminCalls) -> Sequence[View]:
 
 
 @group.command("show")
-@admin_command(print_view)
+@admin_command(_print_team)
 async def show(calls: AdminCalls, team_id: TeamId) -> View:
     """Show one team with its limits."""
     return await calls.team(team_id)
 
 
 @group.command("create")
-@admin_command(print_view)
+@admin_command(_print_team)
 async def create(
     calls: AdminCalls,
     name: Name,
@@ -120,7 +127,7 @@ def _check_update(*, team_id: str, **given: object) -> None:  # noqa: ARG001  th
 
 
 @group.command("update")
-@admin_command(print_view, check=_check_update)
+@admin_command(_print_team, check=_check_update)
 async def update(
     calls: AdminCalls,
     team_id: TeamId,

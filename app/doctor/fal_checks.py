@@ -78,6 +78,9 @@ async def check_admin_key(settings: Settings) -> AsyncIterator[CheckResult]:
 
 async def check_webhooks(settings: Settings) -> AsyncIterator[CheckResult]:
     """As far as it can be known here: is fal asked for webhooks, and does the public address lead here?"""
+    if settings.fal_key is None and not settings.emulated:
+        yield skipped("fal webhooks", "FAL_KEY is not set: the emulator of `filmgate up` sends its own.")
+        return
     if not settings.receives_fal_webhooks:
         message = "fal is not asked for webhooks; polling finds every end, and held jobs are decided later."
         if settings.real_money:

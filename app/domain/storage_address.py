@@ -27,7 +27,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 FLAGS = {"1": True, "0": False}
 FORMS = "local:DIR, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, or none"
 PARTS = re.compile(r"(s3|gs|az)://([^/?#]*)(/[^?#]*)?(?:\?([^#]*))?")
-BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}", re.ASCII)  # S3's older and Google's longest names
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,221}", re.ASCII)  # S3's older and Google's longest names
 PREFIX = re.compile(r"[A-Za-z0-9!_.*'()=-]+(?:/[A-Za-z0-9!_.*'()=-]+)*", re.ASCII)  # S3's safe characters
 WORD = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 
@@ -72,7 +72,8 @@ def read_storage_address(text: str) -> StorageAddress | None:
     kind, bucket, path, query = cast("Kind", parts[1]), parts[2], unquote(parts[3] or "").strip("/"), parts[4] or ""
     if not BUCKET.fullmatch(bucket):
         raise ValueError(
-            f"must name a bucket, as in {kind}://clips/prefix; its keys are settings or files of their own"
+            f"must name a bucket by 3 to 63 letters, digits, points and hyphens, as in {kind}://clips/prefix; "
+            "its keys are settings or files of their own"
         )
     if path and (not PREFIX.fullmatch(path) or ".." in path.split("/") or "." in path.split("/")):
         raise ValueError("must have a prefix of plain names with / between them")

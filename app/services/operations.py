@@ -27,6 +27,7 @@ from app.store.line import LineStore
 from app.store.quarantine import QuarantineStore
 
 ALARMS_SHOWN = 20
+AUDIT_SEARCHED = 200  # newest lines, for who paused: an older pause is shown without
 
 HeldAction = Literal["adopt", "resubmit", "fail"]
 
@@ -35,11 +36,13 @@ HeldAction = Literal["adopt", "resubmit", "fail"]
 class Overview:
     """Snapshot for operators: buying, queue by team, workers, held jobs, quarantine, active alarms and past ones.
 
+    `paused` is since when (ms) and by whom the pauses of `buying` are, as far as the newest audit lines say it.
     `shares` are the teams with jobs in line or at fal, `workers` the live processes by role, `oldest_held` the ref
     and the time (ms) of the job held longest, `oldest_quarantined_ms` when the first step was quarantined.
     """
 
     buying: Buying
+    paused: dict[str, tuple[int, str]]
     names: dict[str, str]
     shares: list[tuple[Team, TeamLoad]]
     workers: dict[str, int]
@@ -81,8 +84,10 @@ class Operations:
         held, oldest = await self.line.held()
         workers = await self.heartbeats.workers()
         quarantined = await self.quarantine.steps()
+        buying = await self.buying.state()
         return Overview(
-            buying=await self.buying.state(),
+            buying=buying,
+            paused=await self._paused_by(buying) if buying.pauses else {},
             names={team.id: team.name for team in teams},
             shares=[(team, shares[team.id]) for team in teams if shares[team.id] != TeamLoad(0, 0, 0)],
             workers=dict(sorted(Counter(workers.values()).items())),
@@ -94,6 +99,15 @@ class Operations:
             alarms=await self.alarms.newest(ALARMS_SHOWN),
             alerts=await self.alerts.status(),
         )
+
+    async def _paused_by(self, buying: Buying) -> dict[str, tuple[int, str]]:
+        """Since when (ms) and by whom each pause is, from its newest audit line."""
+        found: dict[str, tuple[int, str]] = {}
+        for line in await self.audit.page(before=None, count=AUDIT_SEARCHED):
+            entry = line.entry
+            if entry["action"] == "buying.pause" and entry["target"] in buying.pauses:
+                found.setdefault(entry["target"], (entry["at_ms"], entry["actor"]))
+        return found
 
     async def job(self, job_id: str) -> Job:
         """The job with this id in any team; NotFound when there is none."""

@@ -24,6 +24,12 @@ class HeartbeatStore:
         """Record that these processes are still alive, of those that have beaten before; the names of these."""
         return await self._beat(roles, known=True)
 
+    async def forget(self, workers: Mapping[str, str]) -> None:
+        """Remove the heartbeats of these processes, by name to role, which have ended."""
+        with store_errors():
+            if workers:
+                await self._redis.zrem(keys.WORKERS, *(f"{role} {name}" for name, role in workers.items()))
+
     async def workers(self) -> dict[str, str]:
         """The worker processes that are alive, `host:pid` to role."""
         with store_errors():

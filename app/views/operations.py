@@ -118,11 +118,17 @@ class BreakerView(TypedDict):
 
 
 class PauseView(TypedDict):
-    """A pause; `team` is null for a pause of all teams."""
+    """A pause; `team` is null for a pause of all teams.
+
+    `paused_at` and `paused_by` are those of its newest line in the audit log; null where that is long ago, or where
+    no administrator paused.
+    """
 
     team: str | None
     name: str | None
     reason: str
+    paused_at: Time | None
+    paused_by: str | None
 
 
 class LineView(TypedDict):
@@ -291,7 +297,13 @@ def overview_view(overview: Overview) -> OverviewView:
             "last_failure": buying.last_failure,
         },
         "pauses": [
-            {"team": None if who in {ALL_TEAMS, EPOCH} else who, "name": overview.names.get(who), "reason": reason}
+            {
+                "team": None if who in {ALL_TEAMS, EPOCH} else who,
+                "name": overview.names.get(who),
+                "reason": reason,
+                "paused_at": iso(overview.paused[who][0]) if who in overview.paused else None,
+                "paused_by": overview.paused[who][1] if who in overview.paused else None,
+            }
             for who, reason in sorted(buying.pauses.items())
         ],
         "line": [

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -156,8 +157,11 @@ async def test_a_store_on_another_machine_sends_a_snapshot(store: RedisServer, t
     assert json.loads(ended.stdout)["way"] == "snapshot"
     modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in [copy, *copy.rglob("*")]}
     assert modes == {(True, 0o700), (False, 0o600)}
-    rehearsed = await filmgate("restore", str(copy), "--drill", "--json", data=data)
+    rehearsed, said = await asyncio.gather(
+        *(filmgate("restore", str(copy), "--drill", *more, data=data) for more in (["--json"], []))
+    )
     assert rehearsed.returncode == 0, rehearsed.stderr
+    assert re.search(r"^differences +0$", said.stdout, re.MULTILINE), said.stdout + said.stderr
     found = json.loads(rehearsed.stdout)
     assert (found["store"], found["differences"], found["audit_intact"]) == ("the-store", [], True)
     assert names_in(data) == []

@@ -197,7 +197,7 @@ def test_tables_hold_what_is_copied(store: RedisServer, command: On) -> None:
     key = call("keys", "create", "a", "--json").json
     tables = {
         ("teams", "list"): (team, "[red]Łódź", "usd/day=5.00"),
-        ("teams", "show", team): (team, "UTC"),
+        ("teams", "show", team): (team, "UTC", "no limit", "as FILMGATE_RETENTION_DAYS"),
         ("users", "list"): (key["user"],),
         ("keys", "list"): (key["id"], key["shown_as"]),
         ("keys", "show", key["id"]): (key["shown_as"],),

@@ -205,6 +205,7 @@ async def test_the_command_prints_a_line_for_each_and_its_code(store: RedisServe
     )
     assert (table.returncode, table.stderr, as_json.returncode, as_json.stderr) == (1, "", 1, "")
     read = json.loads(as_json.stdout)
+    assert "FAL_KEY is not set: the emulator of `filmgate up` sends its own." in table.stdout
     assert read["ok"] is False
     assert {one["check"] for one in read["checks"]} >= CHECKS - {"fal clock", "replicas"}
     for one in read["checks"]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.alerting import AGREED, agreed_values
+from app.machine import process_name
 from app.services.alarm_watch import AlarmWatch
 from app.services.checks.hosts import CLOCK_MS, GIVEN_UP_MS, GONE_MS, HostCheck
 from app.services.host_report import HostReport
@@ -129,8 +130,15 @@ async def test_workers_whose_supervisor_is_killed_are_missed(stack: Stack, watch
         assert role == "worker"
         await silent(stack, name, GONE_MS + 5000)
         assert [kind for kind, _ in await active(stack, watch)] == ["host_gone"]
+        ended = process_name(workers.pid)
+        await stores.heartbeats.beat(ended, role="supervisor")  # just before it was killed
         workers.start()
         await wait_until(watched, "the new keeper watches", timeout=40)
+
+        async def none_is_counted_twice() -> bool:
+            return ended not in await stores.heartbeats.workers()
+
+        await wait_until(none_is_counted_twice, "the killed one is forgotten", timeout=4)
         assert await active(stack, watch) == {}
     assert [one.name for one in (await stores.hosts.all())[1]] == [name]  # the new one stopped in order
 

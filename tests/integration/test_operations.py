@@ -1,6 +1,7 @@
 """Operations at run time: status, all teams' jobs, pause, resume, resolve; over HTTP and as commands."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -242,9 +243,10 @@ async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: St
         other = (await theirs.post("/v1/jobs", json=stack.body())).json()
         assert other["upstream_paused"] is None
     assert len(await pipeline.gateway.stores.slots.grant()) == 1
-    assert (await acted(admin, "GET", "status"))["pauses"] == [
-        {"team": pipeline.team, "name": "test", "reason": WHY}
-    ]
+    (pause,) = (await acted(admin, "GET", "status"))["pauses"]
+    assert pause.pop("paused_at") is not None
+    by = pause.pop("paused_by")
+    assert (bool(by), pause) == (True, {"team": pipeline.team, "name": "test", "reason": WHY})
     assert (await acted(admin, "POST", "resume", {"team": pipeline.team}))["upstream_paused"] is None
     assert (await stack.job(waiting))["upstream_paused"] is None
     assert len(await pipeline.gateway.stores.slots.grant()) == 2
@@ -350,6 +352,7 @@ async def test_the_commands_do_the_same(admin: Administrator, pipeline: Pipeline
         pipeline.team,
     ):
         assert words in table
+    assert re.search(r"^buying +paused by cli:olga since [-0-9T:.]+Z: all of it$", table, re.MULTILINE)
     assert "goes on" in (await run("resume")).out
     assert WHY in (await run("status")).out
     assert (await run("resume", "--team", pipeline.team, "--json")).json["upstream_paused"] is None

@@ -65,7 +65,10 @@ REFUSED = {
         {"FILMGATE_STORAGE": "local:/x", "FILMGATE_BACKUP_EVERY": "6"},
         "FILMGATE_BACKUP_EVERY",
     ),
-    "backup too often": ({"FILMGATE_STORAGE": "local:/x", "FILMGATE_BACKUP_EVERY": "1m"}, "FILMGATE_BACKUP_EVERY"),
+    "backup too often": (
+        {"FILMGATE_STORAGE": "local:/x", "FILMGATE_BACKUP_EVERY": "5m"},
+        "must be from 10m to 30d",
+    ),
     "backup keeps none": ({"FILMGATE_BACKUP_KEEP": "0"}, "FILMGATE_BACKUP_KEEP"),
     "storage key alone": ({"FILMGATE_STORAGE": "s3://clips", "FILMGATE_STORAGE_KEY_ID": "k"}, "STORAGE_KEY_ID"),
     "storage secret alone": ({"FILMGATE_STORAGE": "s3://clips", "FILMGATE_STORAGE_SECRET": "s"}, "STORAGE_SECRET"),

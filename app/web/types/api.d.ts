@@ -3876,6 +3876,9 @@ export interface components {
         /**
          * PauseView
          * @description A pause; `team` is null for a pause of all teams.
+         *
+         *     `paused_at` and `paused_by` are those of its newest line in the audit log; null where that is long ago, or where
+         *     no administrator paused.
          */
         PauseView: {
             /** Team */
@@ -3884,6 +3887,10 @@ export interface components {
             name: string | null;
             /** Reason */
             reason: string;
+            /** Paused At */
+            paused_at: string | null;
+            /** Paused By */
+            paused_by: string | null;
         };
         /**
          * PausedView
