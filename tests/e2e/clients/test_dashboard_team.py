@@ -137,6 +137,7 @@ async def test_a_webhook_is_set_up_tried_repaired_and_sent_again(customers: Cust
         await page.locator("label", has_text="Given up").click()
         await page.wait_for_url("**?status=dead")
         await expect(page.locator(".sent")).to_have_count(1)
+        await expect(page.locator(".sent summary")).to_contain_text(job[:12])
         await page.locator(".sent summary").click()
         await expect(page.locator(".sent .answer")).to_have_text(MARKUP)
         await assert_accessible(page, "the log")
@@ -152,12 +153,13 @@ async def test_a_webhook_is_set_up_tried_repaired_and_sent_again(customers: Cust
         await page.get_by_text("2 are sent again.").wait_for()
         await receiver.wait_for(5)
 
-        await another_secret_a_pause_and_an_end(page, receiver, secret)
+        await another_secret_a_pause_and_an_end(she, receiver, secret)
         await as_administrator(she, receiver, job)
 
 
-async def another_secret_a_pause_and_an_end(page: Page, receiver: Receiver, secret: str) -> None:
+async def another_secret_a_pause_and_an_end(she: Chief, receiver: Receiver, secret: str) -> None:
     """The old secret signs for an hour; paused and resumed; disabled by a 410, which the page explains, and on."""
+    page = she.page
     await page.get_by_role("button", name="New secret").click()
     await page.get_by_label("The old secret also signs for").select_option("3600")
     await page.get_by_role("button", name="Make the new secret").click()
@@ -166,7 +168,12 @@ async def another_secret_a_pause_and_an_end(page: Page, receiver: Receiver, secr
     await page.get_by_role("button", name="Pause", exact=True).click()
     await page.get_by_text("What is to be sent waits, and goes").wait_for()
     await assert_accessible(page, "a paused endpoint")
+    job = await she.job()
+    waiting = page.locator(".sent summary", has_text=job[:12])
+    await expect(waiting).to_contain_text("until it is resumed", timeout=30_000)
+    await expect(waiting.locator(".badge")).to_have_text("Waiting")
     await page.get_by_role("button", name="Resume").click()
+    await expect(waiting).to_contain_text("Delivered", timeout=30_000)
 
     receiver.answers([410])
     await page.locator(".button:not([aria-disabled])", has_text="Send a test").click()

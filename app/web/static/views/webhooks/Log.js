@@ -45,7 +45,7 @@ export function Log({ where, endpoint, query }) {
     ${!value && html`<${Unread} fault=${fault} again=${again} label="Reading the deliveries" />`}
     ${value && fault && html`<${Notice} tone="bad" actions=${html`<${Button} onPress=${again}>Try again</${Button}>`}>${fault}</${Notice}>`}
     ${value && !value.found.length && html`<p class="note">${NOTHING[status]}</p>`}
-    ${value && value.found.length > 0 && html`<ol class="sent-list">${value.found.map((one) => html`<li key=${one.id}><${Delivery} where=${where} delivery=${one} onChange=${again} /></li>`)}</ol>`}
+    ${value && value.found.length > 0 && html`<ol class="sent-list">${value.found.map((one) => html`<li key=${one.id}><${Delivery} where=${where} endpoint=${endpoint} delivery=${one} onChange=${again} /></li>`)}</ol>`}
     ${value?.more && html`<div class="row"><${Button} onPress=${() => setPages(pages + 1)}>Show older ones</${Button}></div>`}
     ${replaying && html`<${Replay} where=${where} id=${endpoint.id} onDone=${again} onClose=${() => setReplaying(false)} />`}
   </section>`;

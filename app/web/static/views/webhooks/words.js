@@ -1,4 +1,9 @@
-// What is sent, and how an endpoint stands, in words.
+// What is sent, and how an endpoint and a message stand, in words.
+
+import { serverNow } from "../../core/api.js";
+import { DELIVERIES } from "../jobs/words.js";
+
+const SOON_MS = 60_000; // what was not tried by then waits for something
 
 /** What each type of event tells; those that an endpoint gets unless one chooses are marked. @type {{name: string, means: string, usual?: boolean}[]} */
 export const EVENTS = [
@@ -22,4 +27,24 @@ export function standing({ status, failures_in_a_row: failures }) {
   if (status === "disabled") return ["Disabled", "bad"];
   if (status === "paused") return ["Paused", "hold"];
   return failures ? ["Failing", "hold"] : ["Active", "good"];
+}
+
+/** @typedef {import("../../core/shapes.js").Delivery} Delivery */
+
+/**
+ * Why a message that is to be sent was not tried yet, or "": by its endpoint, or by its age where that is not known.
+ * @param {Delivery} delivery @param {Endpoint} [endpoint]
+ */
+export function waitsFor({ status, attempts, created_at: created }, endpoint) {
+  if (status !== "due" || attempts.length) return "";
+  if (endpoint?.status === "paused") return "until it is resumed";
+  if (endpoint) return endpoint.next_probe_at ? "behind failures" : "";
+  return serverNow() - Date.parse(created) > SOON_MS ? "Its receiver is paused, or earlier messages to it fail." : "";
+}
+
+/** How a message stands, and the tone of its badge. @param {Delivery} delivery @param {Endpoint} [endpoint] @returns {[string, string]} */
+export function standingOf(delivery, endpoint) {
+  const { status } = delivery;
+  const waits = waitsFor(delivery, endpoint) || (status === "due" && endpoint?.status === "paused");
+  return waits ? ["Waiting", "hold"] : (DELIVERIES[status] ?? [status, ""]);
 }
