@@ -232,7 +232,7 @@ class Operations:
         """Conflict when another job has this request: one clip would be lost, and the other charged twice."""
         if not REQUEST_ID.fullmatch(request_id):
             raise Unprocessable("That is not a request id of fal's.")
-        ref = await self.jobs.find_by_request(request_id)
+        ref = (await self.jobs.find_by_requests([request_id])).get(request_id)
         other = None if ref is None else await self.jobs.get(ref)
         if other is not None:
             raise Conflict(

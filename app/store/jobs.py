@@ -1,6 +1,6 @@
 """Jobs in the store: reading, and every change of state."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -333,21 +333,26 @@ class JobStore:
             scores = await self._redis.zmscore(keys.HELD, list(refs))
         return {ref: int(at_ms) for ref, at_ms in zip(refs, scores, strict=True) if at_ms is not None}
 
-    async def find_by_request(self, upstream_request_id: str) -> str | None:
-        """Ref of the job of any team, ended ones too, that has this request of fal's, or None.
+    async def find_by_requests(self, upstream_request_ids: Iterable[str]) -> dict[str, str]:
+        """Refs of the jobs of any team, ended ones too, that have these requests of fal's, by request.
 
-        There is no index of fal's ids: every stored record is read.
+        There is no index of fal's ids: every stored record is read, until all are found.
         """
+        wanted, found = set(upstream_request_ids), dict[str, str]()
         with store_errors():
             for team in sorted(await self._redis.smembers(keys.TEAMS)):
                 ids = await self._redis.zrange(keys.team_jobs(team), 0, -1, desc=True)
                 refs = [join_ref(team, job_id) for job_id in ids]
                 for page in (refs[start : start + PAGE] for start in range(0, len(refs), PAGE)):
+                    if not wanted:
+                        return found
                     records = await read_hashes(self._redis, map(keys.job, page))
                     for ref, record in zip(page, records, strict=True):
-                        if unpacked(record).get("upstream_request_id") == upstream_request_id:
-                            return ref
-        return None
+                        request = unpacked(record).get("upstream_request_id")
+                        if request in wanted:
+                            wanted.discard(request)
+                            found[request] = ref
+        return found
 
     async def claim_request(self, job: Job, upstream_request_id: str) -> str | None:
         """Remember for two days that this job has this request; the ref of the job that had it before, or None."""

@@ -17,7 +17,7 @@ CLIENTS = re.compile(r"(redis|pipe|client|store)$")
 MAY_WALK = {
     "app/store/ledger.py expiring_sums scan_iter": "`filmgate ledger verify` compares every sum there is",
     "app/store/ledger.py snapshot xrange": "`filmgate ledger verify`: what came since the pages that it has read",
-    "app/store/jobs.py find_by_request zrange": "an administrator names fal's request id",
+    "app/store/jobs.py find_by_requests zrange": "an administrator names fal's request id; after a restore",
     "app/store/epoch.py may_be_queued zrange": "after a step back in time every queued job is looked at, once",
 }
 # Reads of a whole key, and what limits its size.
@@ -67,8 +67,8 @@ MAY_READ_WHOLE = {
     "app/store/limits.py of hgetall": "one owner's limits",
     "app/store/limits.py of_each hgetall": "one owner's limits each",
     "app/store/line.py shares zrange": "slots, which have a cap, and held jobs, which administrators end",
-    "app/store/jobs.py find_by_request hgetall": "an administrator names fal's request id",
-    "app/store/jobs.py find_by_request smembers": "teams, which administrators make",
+    "app/store/jobs.py find_by_requests hgetall": "an administrator names fal's request id; after a restore",
+    "app/store/jobs.py find_by_requests smembers": "teams, which administrators make",
     "app/store/invitations.py get hgetall": "one invitation",
     "app/store/invitations.py all hgetall": "invitations of 60 days at most, which administrators make",
     "app/store/invitations.py all zrange": "likewise",

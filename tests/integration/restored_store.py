@@ -56,9 +56,11 @@ def restore_data(server: RedisServer, folder: Path) -> None:
 
 @asynccontextmanager
 async def restored_store(
-    server: RedisServer, tmp_path: Path, *, bought: int, lost: int = 0
+    server: RedisServer, tmp_path: Path, *, bought: int, lost: int = 0, elsewhere: int = 0
 ) -> AsyncIterator[tuple[Pipeline, list[str], list[str]]]:
     """Jobs in line when a copy is made, some bought after it, jobs lost with it; the copy is restored.
+
+    Of the lost ones `elsewhere` more have pictures that are not uploaded here, so that fal's history has no marker.
 
     Returns the pipeline, the jobs that were bought, and the upstream ids of all purchases.
     """
@@ -73,6 +75,7 @@ async def restored_store(
             ids = []
             await reconnect(stack)
             jobs += [await pipeline.admit(**with_image(image, 100 + n)) for n in range(lost)]
+            jobs += [await pipeline.admit() for _ in range(elsewhere)]
             await pipeline.gateway.stores.slots.grant()
             for job_id in jobs:
                 job = await pipeline.submit(job_id)

@@ -114,7 +114,8 @@ async def test_a_record_that_an_older_version_packed_is_read(pipeline: Pipeline)
     await rewrite_record(pipeline, job.id)
     assert (await pipeline.stack.api.get(f"/v1/jobs/{job.id}")).json() == before
     assert await pipeline.job(job.id) == job
-    assert await pipeline.store.find_by_request(job.upstream_request_id or "") == pipeline.ref(job.id)
+    request = job.upstream_request_id or ""
+    assert await pipeline.store.find_by_requests([request]) == {request: pipeline.ref(job.id)}
     await pipeline.gateway.ledger.correct_job("test", pipeline.team, job.id, actual=0, reason="x")
     assert (await pipeline.stack.api.delete(f"/v1/jobs/{job.id}")).status_code == 204
     assert (await pipeline.job(job.id)).erased

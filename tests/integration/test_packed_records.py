@@ -73,7 +73,8 @@ async def test_what_is_packed_is_found(pipeline: Pipeline) -> None:
     for model, found in ((job.model, [job.id]), ("fal-ai/kling-video/v1.6/pro/image-to-video", [])):
         listed = (await pipeline.stack.api.get("/v1/jobs", params={"model": model})).json()["data"]
         assert [one["id"] for one in listed] == found
-    assert await pipeline.store.find_by_request(job.upstream_request_id or "") == pipeline.ref(job.id)
+    request = job.upstream_request_id or ""
+    assert await pipeline.store.find_by_requests([request]) == {request: pipeline.ref(job.id)}
     await pipeline.gateway.ledger.correct_job("test", pipeline.team, job.id, actual=1, reason="x")
     corrected = await pipeline.job(job.id)
     assert (corrected, corrected.starts) == (replace(job, charged_micro=1), job.starts)
