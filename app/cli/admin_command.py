@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from app.cli.admin_calls import AdminCalls, only_id
+from app.cli.admin_calls import AdminCalls, only_id, owner_named
 from app.cli.exits import Failure
+from app.cli.parse import is_owner_id
 from app.cli.store_command import Printer, set_parameters, with_gateway
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _run(url: str | None, act: Callable[[AdminCalls], Awaitable[Result]]) -> Res
 
 
 async def _with_whole_ids(calls: AdminCalls, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with ids that were given by their beginning made whole; Failure for that of several ids."""
+    """The arguments, with ids in place of their beginnings and of owners' names; Failure for what several have."""
     listed: dict[str, list[Mapping[str, Any]]] = {}  # by kind: a list for any number of short ids
 
     async def whole(text: str) -> str:
@@ -119,7 +120,9 @@ async def _with_whole_ids(calls: AdminCalls, arguments: Mapping[str, Any]) -> di
 
     found = dict(arguments)
     for name, value in arguments.items():
-        if name in ID_PARAMETERS and isinstance(value, str):
+        if name == "owner" and isinstance(value, str) and not is_owner_id(value):
+            found[name] = await owner_named(calls, value)
+        elif name in ID_PARAMETERS and isinstance(value, str):
             found[name] = await whole(value)
         elif name in ID_PARAMETERS and isinstance(value, list | tuple):
             found[name] = [await whole(text) for text in value]

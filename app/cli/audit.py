@@ -42,7 +42,8 @@ async def list_acts(calls: AdminCalls, *, limit: Rows = 50) -> Named:
 
 
 def _print_verdict(verdict: Mapping[str, Any], *, as_json: bool) -> None:
-    print_view(verdict, as_json=as_json)
+    known = {name: value for name, value in verdict.items() if as_json or value is not None}
+    print_view(known, as_json=as_json)
     if not verdict["intact"]:
         raise Failure(f"The audit log is not as it was written, from line {verdict['broken_at']} on.")
 

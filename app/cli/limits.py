@@ -31,7 +31,7 @@ PRESENT: Columns = {
     "resets": partial(_now, "resets_at"),
     "raised until": COLUMNS["until"],
 }
-OWNER_HELP = "A team's or a user's id, or `gateway` for everybody together."
+OWNER_HELP = "A team's or a user's id or name, or `gateway` for everybody together."
 
 group = typer.Typer(no_args_is_help=True)
 

@@ -141,13 +141,13 @@ def parse_id(text: str) -> str:
 
 
 def parse_owner(text: str) -> str:
-    """`gateway`, or the id of a team or a user, which may be its beginning; else ValueError."""
-    if text == GATEWAY or text.startswith(("team_", "user_")):
-        return parse_id(text)
-    raise ValueError(
-        f"{_quoted(text)} has no limits: give a team's id (`filmgate teams list`), a user's (`users list`), "
-        f"or {GATEWAY}."
-    )
+    """`gateway`, the id of a team or a user, which may be its beginning, or a name; else ValueError."""
+    return parse_id(text) if is_owner_id(text) else parse_name(text)
+
+
+def is_owner_id(text: str) -> bool:
+    """True for `gateway` and what begins as ids of teams and users do; the rest are names."""
+    return text == GATEWAY or text.startswith(("team_", "user_"))
 
 
 def parse_request_id(text: str) -> str:

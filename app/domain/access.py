@@ -27,7 +27,8 @@ def allows(caller: Caller, scope: Scope) -> bool:
 def require_scope(caller: Caller, scope: Scope) -> None:
     """Forbidden when the key lacks the scope."""
     if not allows(caller, scope):
-        raise Forbidden(f"The key lacks the scope {scope.value}; use a key that was made with it.")
+        command = f"filmgate keys create NAME --scope {scope.value}"
+        raise Forbidden(f"The key lacks the scope {scope.value}; `{command}` makes one that has it.")
 
 
 def require_key(caller: Caller) -> None:

@@ -177,13 +177,18 @@ def test_names_and_limits_are_changed(store: RedisServer, command: On) -> None:
     assert (changed["name"], changed["weight"], changed["time_zone"]) == ("one", 2, "Asia/Kolkata")
     assert (made["reposts"], changed["reposts"]) == ("strict", "never")
     assert call("teams", "show", team, "--json").json == freed
-    for owner in (user["id"], "gateway"):
+    for owner in (user["id"], "BOB", "gateway"):
         (limit,) = call("limits", "set", owner, "video_seconds/month=600", "--json").json
         assert limit == {"unit": "video_seconds", "window": "month", "amount": 600}
         (shown,) = call("limits", "show", owner, "--json").json
         assert shown["state"].pop("resets_at") is not None
         assert shown == {**limit, "state": {"amount": 600, "used": 0, "held": 0, "left": 600}}
     assert call("limits", "show", "--json").json[0]["amount"] == 600
+    assert call("limits", "show", "Nemo").refused(1).startswith("Nobody is called Nemo: `filmgate teams list`")
+    twin = call("teams", "create", "Bob", "--json").json["id"]
+    several = f"2 teams and users are called Bob; give an id: {twin}, {user['id']}."
+    assert call("limits", "show", "Bob").refused(1) == several
+    call("teams", "delete", twin, "--yes")
     assert call("limits", "set", "gateway", "--none", "--json").json == []
     assert call("users", "delete", user["id"], "--json").json == {"id": user["id"], "deleted": True}
     assert call("users", "list", "--team", team, "--json").json == []
@@ -203,13 +208,14 @@ def test_tables_hold_what_is_copied(store: RedisServer, command: On) -> None:
         ("keys", "show", key["id"]): (key["shown_as"],),
         ("limits", "show", team): ("usd", "5.00"),
         ("audit", "list"): ("key.add", "cli:olga"),
-        ("audit", "verify"): ("3",),
+        ("audit", "verify"): ("3", "intact"),
         ("ledger", "verify"): ("differences: 0",),
     }
     for words, shown in tables.items():
         ended = call(*words)
         assert (ended.code, ended.err) == (0, ""), words
         assert all(text in ended.out for text in shown), (words, ended.out)
+    assert "broken" not in call("audit", "verify").out
 
 
 @pytest.mark.anyio

@@ -91,7 +91,6 @@ USAGE = [
     ("keys create a --expires-in -5", "is no duration"),
     ("keys list --team TEAM --user USER", "give one of them."),
     ("keys rotate KEY --overlap 8d", "is no duration between 0 and 7d"),
-    ("limits show Films", "'Films' has no limits: give a team's id (`filmgate teams list`)"),
     ("limits set TEAM", "name the limits, or say --none and no limit."),
     ("limits set TEAM usd/day=5 --none", "name the limits, or say --none and no limit."),
     ("limits set TEAM usd/day=-5", SPECS),
