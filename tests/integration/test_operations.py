@@ -1,7 +1,6 @@
 """Operations at run time: status, all teams' jobs, pause, resume, resolve; over HTTP and as commands."""
 
 import asyncio
-import re
 from typing import Any
 
 import pytest
@@ -244,9 +243,8 @@ async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: St
         assert other["upstream_paused"] is None
     assert len(await pipeline.gateway.stores.slots.grant()) == 1
     (pause,) = (await acted(admin, "GET", "status"))["pauses"]
-    assert pause.pop("paused_at") is not None
-    by = pause.pop("paused_by")
-    assert (bool(by), pause) == (True, {"team": pipeline.team, "name": "test", "reason": WHY})
+    assert None not in (pause.pop("paused_at"), pause.pop("paused_by"))
+    assert pause == {"team": pipeline.team, "name": "test", "reason": WHY}
     assert (await acted(admin, "POST", "resume", {"team": pipeline.team}))["upstream_paused"] is None
     assert (await stack.job(waiting))["upstream_paused"] is None
     assert len(await pipeline.gateway.stores.slots.grant()) == 2
@@ -344,7 +342,7 @@ async def test_the_commands_do_the_same(admin: Administrator, pipeline: Pipeline
     assert (await run("status", "--json")).json == await acted(admin, "GET", "status")
     table = (await run("status")).out
     for words in (
-        "all of it",
+        "buying     paused by cli:olga since ",
         WHY,
         "1 of 10 used (10 configured)",
         "closed, 1 failure in a row",
@@ -352,7 +350,6 @@ async def test_the_commands_do_the_same(admin: Administrator, pipeline: Pipeline
         pipeline.team,
     ):
         assert words in table
-    assert re.search(r"^buying +paused by cli:olga since [-0-9T:.]+Z: all of it$", table, re.MULTILINE)
     assert "goes on" in (await run("resume")).out
     assert WHY in (await run("status")).out
     assert (await run("resume", "--team", pipeline.team, "--json")).json["upstream_paused"] is None
