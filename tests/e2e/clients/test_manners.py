@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Page, Route, expect
 
 from app.domain.accounts import USER_SCOPES, Scope
 from app.domain.ids import new_id
@@ -35,6 +35,7 @@ SHIFT = """() => new Promise(done => {
     requestAnimationFrame(() => setTimeout(() => done(sum)));
 })"""
 WIDER = "document.documentElement.scrollWidth > innerWidth"
+FEED = "retry: 300\n\n"  # it ends at once
 DOWN = {"code": "store_unavailable", "detail": "The store does not answer."}
 
 
@@ -102,6 +103,19 @@ async def test_every_state_can_be_used_by_everybody(customers: Customers) -> Non
         await expect(page.locator(".outage")).to_contain_text("device is offline")  # nothing was asked for
         await page.context.set_offline(False)
         await expect(page.locator(".outage")).to_have_count(0)
+        await lose_the_feed(page, url)
+
+
+async def lose_the_feed(page: Page, url: str) -> None:
+    """In a playground that asks for nothing: the gateway's absence is told when the feed breaks, and its return."""
+    await page.route("**/v1/events", lambda route: route.fulfill(content_type="text/event-stream", body=FEED))
+    await page.goto(url)
+    await page.get_by_role("heading", name="Make your first clip").wait_for()
+    await expect(page.locator(".outage")).to_have_count(0)
+    await page.route("**/v1/**", lambda route: route.abort())
+    await expect(page.locator(".outage")).to_contain_text("The gateway cannot be reached.")
+    await page.unroute_all()
+    await expect(page.locator(".outage")).to_have_count(0)
 
 
 async def test_the_keyboard_alone_goes_everywhere_and_nothing_jumps(customers: Customers) -> None:

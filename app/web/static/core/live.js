@@ -4,13 +4,14 @@
 // and `{type: "missed"}` when events may have been missed (after a break, or when the tab was hidden): read again then.
 // Events are a team's, so an administrator gets none.
 
-import { Refused, stream } from "./api.js";
+import { Refused, get, stream } from "./api.js";
 import { frames } from "./frames.js";
-import { sleep } from "./retry.js";
+import { persist, sleep } from "./retry.js";
 import { isAdministrator, session } from "./session.js";
 
 const RETRY_MS = 3000; // until the server says otherwise
 const LONGEST_MS = 30_000;
+const BREAK_MS = 1000; // within it the tabs whose connections broke together ask whether the gateway is there
 const HIDDEN_MS = 20_000; // a hidden tab gives its connection back
 
 /** @typedef {{type: string, timestamp?: string, sequence?: number, data?: any}} LiveEvent */
@@ -81,6 +82,7 @@ function tell(event) {
 async function run(ended) {
   let pause = RETRY_MS;
   while (!ended.aborted) {
+    let broken = true;
     const connection = new AbortController();
     const close = () => connection.abort();
     ended.addEventListener("abort", close);
@@ -101,12 +103,20 @@ async function run(ended) {
       const status = error instanceof Refused ? error.status : 0;
       if (status === 401 || status === 403) return;
       if (status === 400) cursor = null; // an id that this gateway does not know
+      broken = !(error instanceof Refused) || (error.temporary && status !== 429);
       pause = error instanceof Refused && error.retryAfter ? error.retryAfter * 1000 : Math.min(pause * 2, LONGEST_MS);
     } finally {
       ended.removeEventListener("abort", close);
       close();
     }
+    if (broken) await findGateway(ended);
     if (ended.aborted) return;
     await sleep(pause * (0.75 + Math.random() / 2), ended);
   }
+}
+
+/** After a break: waits until the gateway answers, and says so above the page if it is away. @param {AbortSignal} ended */
+async function findGateway(ended) {
+  await sleep(Math.random() * BREAK_MS, ended);
+  await persist(() => get("me", { signal: ended }), ended).catch(() => {}); // a refusal is an answer
 }
