@@ -1,5 +1,5 @@
 import { focusContent } from "../core/focus.js";
-import { html, useEffect, useId, useRef } from "../core/html.js";
+import { html, useId, useLayoutEffect, useRef } from "../core/html.js";
 import { Button } from "./Button.js";
 
 /**
@@ -9,7 +9,8 @@ import { Button } from "./Button.js";
 export function Dialog({ title, onClose, wide = false, children, actions }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const id = useId();
-  useEffect(() => {
+  // Not after the next frame: Escape pressed before then would close nothing.
+  useLayoutEffect(() => {
     const before = document.activeElement;
     dialog.current?.showModal();
     return () => {
@@ -21,8 +22,10 @@ export function Dialog({ title, onClose, wide = false, children, actions }) {
       });
     };
   }, []);
+  // The cancel of a file input bubbles to here. Without a press since the last window, a browser closes without asking.
+  const asked = (/** @type {Event} */ event) => event.target === dialog.current && (event.preventDefault(), onClose());
   return html`<dialog ref=${dialog} class=${wide ? "wide" : ""} aria-labelledby=${id}
-    onCancel=${(/** @type {Event} */ event) => (event.preventDefault(), onClose())}
+    onCancel=${asked} onClose=${() => onClose()}
     onClick=${(/** @type {Event} */ event) => event.target === dialog.current && onClose()}>
     <div class="dialog">
       <header><h2 id=${id}>${title}</h2><${Button} kind="quiet" icon="close" label="Close" onPress=${onClose} /></header>
