@@ -119,7 +119,7 @@ async def sign_in(page: Page, gateway: Gateway, key: str, steps: Steps) -> None:
     """With a key."""
     await page.goto(f"{gateway.printed.address}/")
     await steps.type(page.locator("#key"), key)
-    await steps.press(page.get_by_role("button", name="Open", exact=True))
+    await steps.press(page.get_by_role("button", name="Sign in", exact=True))
     await page.get_by_role("button", name=SIGN_OUT).wait_for()
 
 
