@@ -1,5 +1,6 @@
-import { get, remove } from "../../core/api.js";
+import { remove } from "../../core/api.js";
 import { html, useState } from "../../core/html.js";
+import { readPages } from "../../core/pages.js";
 import { may, me } from "../../core/session.js";
 import { fileSize } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
@@ -15,18 +16,11 @@ const PAGE = 20;
 
 /** @typedef {import("../../core/shapes.js").UploadedFile} UploadedFile */
 
-/** So many pages of the uploaded files, those that stay longest first. @param {number} pages @param {AbortSignal} signal */
-async function readUploads(pages, signal) {
-  /** @type {UploadedFile[]} */
-  const found = [];
-  let next = "";
-  for (let page = 0; page < pages && (page === 0 || next); page += 1) {
-    const one = await get(`files?limit=${PAGE}${next && `&cursor=${encodeURIComponent(next)}`}`, { signal });
-    found.push(...one.data);
-    next = one.next_cursor ?? "";
-  }
-  return { found, more: Boolean(next) };
-}
+/**
+ * So many pages of the uploaded files, those that stay longest first.
+ * @param {number} pages @param {AbortSignal} signal @returns {Promise<{found: UploadedFile[], more: boolean}>}
+ */
+const readUploads = (pages, signal) => readPages(`files?limit=${PAGE}`, signal, pages);
 
 /** The files that were uploaded as inputs: one's own, with `team:read` the team's. `onDelete` follows an end. @param {{onDelete: () => any}} props */
 export function Uploads({ onDelete }) {

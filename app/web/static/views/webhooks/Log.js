@@ -1,5 +1,5 @@
-import { get } from "../../core/api.js";
 import { html, useState } from "../../core/html.js";
+import { readPages } from "../../core/pages.js";
 import { setQuery } from "../../core/router.js";
 import { may } from "../../core/session.js";
 import { Button } from "../../ui/Button.js";
@@ -17,19 +17,9 @@ const NOTHING = { "": "Nothing was sent yet. Send a test to try it.", delivered:
 
 /**
  * So many pages of what went to an endpoint, the newest first.
- * @param {string} path @param {number} pages @param {AbortSignal} signal
+ * @param {string} path @param {number} pages @param {AbortSignal} signal @returns {Promise<{found: import("../../core/shapes.js").Delivery[], more: boolean}>}
  */
-async function readLog(path, pages, signal) {
-  /** @type {import("../../core/shapes.js").Delivery[]} */
-  const found = [];
-  let next = "";
-  for (let page = 0; page < pages && (page === 0 || next); page += 1) {
-    const one = await get(`${path}&limit=${PAGE}${next && `&cursor=${encodeURIComponent(next)}`}`, { signal });
-    found.push(...one.data);
-    next = one.next_cursor ?? "";
-  }
-  return { found, more: Boolean(next) };
-}
+const readLog = (path, pages, signal) => readPages(`${path}&limit=${PAGE}`, signal, pages);
 
 /** The delivery log of an endpoint. @param {{where: import("./where.js").Where, endpoint: import("../../core/shapes.js").Endpoint, query: URLSearchParams}} props */
 export function Log({ where, endpoint, query }) {
