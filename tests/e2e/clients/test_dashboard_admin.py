@@ -90,6 +90,7 @@ async def look_for(page: Page) -> None:
     people, hugo = page.locator(".team > .user"), OTHERS[7]
     await expect(people).to_have_count(len(OTHERS) + 1)
     await page.keyboard.press("/")
+    await expect(page.get_by_label("Name, or a user's id")).to_be_focused()
     await page.keyboard.type(hugo[:3].upper())
     await expect(people).to_have_count(1)
     await expect(people).to_contain_text(hugo)

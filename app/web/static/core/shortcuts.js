@@ -1,6 +1,6 @@
 // Keys that do something while no field has the focus. `?` shows those of the present view.
 
-import { signal, useEffect } from "./html.js";
+import { signal, useLayoutEffect } from "./html.js";
 
 /** @typedef {{keys: string, label: string, run: () => void}} Shortcut `keys`: `n`, `g j` (one after the other), `mod+Enter` */
 
@@ -12,9 +12,9 @@ let before = "";
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let forgetting;
 
-/** Has these shortcuts while the component is shown. @param {Shortcut[]} given */
+/** Has these shortcuts while the component is shown, from its first frame on. @param {Shortcut[]} given */
 export function useShortcuts(given) {
-  useEffect(() => {
+  useLayoutEffect(() => {
     shortcuts.value = [...shortcuts.value, ...given];
     return () => {
       shortcuts.value = shortcuts.value.filter((one) => !given.includes(one));
