@@ -144,6 +144,7 @@ class EmbeddedStore:
                 stdout=output,
                 stderr=output,
                 cwd="/",
+                env=engine.environment,
                 start_new_session=True,
                 umask=0o077,
                 pass_fds=(lock,),

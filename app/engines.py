@@ -1,11 +1,14 @@
 """Finds the Redis servers on this machine that `filmgate up` can run, with their versions."""
 
 import contextlib
+import ctypes.util
 import importlib.metadata
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,16 +28,33 @@ class EmbeddedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A server binary: path, kind and version."""
+    """A server binary: path, kind, version, and whether it was built with libc's malloc."""
 
     path: Path
     kind: Literal["valkey", "redis"]
     version: tuple[int, int, int]
+    libc_malloc: bool = False
 
     @property
     def name(self) -> str:
         """`Valkey 9.1.2`."""
         return f"{self.kind.capitalize()} {'.'.join(map(str, self.version))}"
+
+    @property
+    def jemalloc(self) -> str | None:
+        """The library that is to stand in for libc's malloc; None where the server has its own or there is none.
+
+        With libc's, what a script allocates is scattered over the whole heap: the more jobs are stored, the more
+        of it is outside the processor's caches (measured in docs/decisions/0061).
+        """
+        wanted = self.libc_malloc and sys.platform == "linux" and "LD_PRELOAD" not in os.environ
+        return ctypes.util.find_library("jemalloc") if wanted else None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the server is started with: this process's variables, and jemalloc where it helps."""
+        jemalloc = self.jemalloc
+        return {**os.environ, "LD_PRELOAD": jemalloc} if jemalloc else dict(os.environ)
 
 
 def find_engine(among: Iterable[Path] | None = None) -> Engine:
@@ -74,7 +94,8 @@ def _inspect(path: Path) -> Engine | None:
     if match is None:
         return None
     kind: Literal["valkey", "redis"] = "redis" if match[1] else "valkey"
-    return Engine(path, kind, (int(match[2]), int(match[3]), int(match[4])))
+    version = (int(match[2]), int(match[3]), int(match[4]))
+    return Engine(path, kind, version, libc_malloc="malloc=libc" in output)
 
 
 def require_readable_data(data_dir: Path, engine: Engine) -> None:

@@ -19,9 +19,14 @@ def machine_facts(engine: Engine) -> dict[str, str]:
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}; load average before: {load:.1f}",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-        "store": f"{engine.name}, appendonly yes, appendfsync always",
+        "store": f"{engine.name}, {_malloc(engine)}, appendonly yes, appendfsync always",
         "packages": packages,
     }
+
+
+def _malloc(engine: Engine) -> str:
+    """Who gives the store its memory."""
+    return f"with {engine.jemalloc}" if engine.jemalloc else "libc's malloc" if engine.libc_malloc else "its own malloc"
 
 
 def _processor() -> str:

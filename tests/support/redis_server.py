@@ -88,8 +88,10 @@ class RedisServer(OwnServer):
             **self._options,
         }
         words = (word for name, value in flags.items() for word in (f"--{name}", value))
+        engine = engine_under_test()
         self._process = subprocess.Popen(  # noqa: S603 - the engine under test
-            [engine_under_test().path, *words],
+            [engine.path, *words],
+            env=engine.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
