@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from types import ModuleType
 
+from app.telemetry import log_warnings_only
 from benchmarks.charts import write_charts
 from benchmarks.figures import Figure, Options
 from benchmarks.machine import machine_facts
@@ -56,6 +57,7 @@ SHORTEST_S, LONGEST_S = 5, 600
 def main(arguments: list[str] | None = None) -> int:
     """Measures and prints; 0 after a measurement, 1 without one, 2 for wrong usage, 130 on Ctrl-C."""
     args = _read(arguments)
+    log_warnings_only()  # the stores are filled by the product's own code, in this process
     try:
         report = read_reports(args.read) if args.read else _measured(args)
     except NotMeasured as stop:

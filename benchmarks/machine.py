@@ -26,7 +26,9 @@ def machine_facts(engine: Engine) -> dict[str, str]:
 
 def _malloc(engine: Engine) -> str:
     """Who gives the store its memory."""
-    return f"with {engine.jemalloc}" if engine.jemalloc else "libc's malloc" if engine.libc_malloc else "its own malloc"
+    if engine.jemalloc:
+        return f"with {engine.jemalloc}"
+    return "libc's malloc" if engine.libc_malloc else "its own malloc"
 
 
 def _processor() -> str:
