@@ -1,6 +1,7 @@
 """The embedded store: nothing acknowledged is lost, nothing is started twice, no process is left behind."""
 
 import contextlib
+import ctypes.util
 import os
 import signal
 import stat
@@ -340,6 +341,21 @@ def test_a_machine_without_a_server_is_told_the_remedies(tmp_path: Path) -> None
         assert remedy in str(caught.value)
     new = program("new", "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64 build=1")
     assert find_engine([old, new]) == Engine(new, "redis", (7, 0, 15))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems are left as they are")
+def test_a_server_with_libcs_malloc_gets_jemalloc_where_there_is_one(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server itself has it in its memory; what somebody preloads stays, and nothing else is replaced."""
+    found = ctypes.util.find_library("jemalloc")
+    libc, own = (Engine(Path("server"), "valkey", (9, 1, 2), libc_malloc=libc) for libc in (True, False))
+    assert (libc.jemalloc, own.jemalloc) == (found, None)
+    store.start()
+    libraries = Path(f"/proc/{store.pid}/maps").read_text()
+    assert ("libjemalloc" in libraries) == (engine_under_test().jemalloc is not None)
+    monkeypatch.setenv("LD_PRELOAD", "/somebody/s.so")
+    assert (libc.jemalloc, libc.environment["LD_PRELOAD"]) == (None, "/somebody/s.so")
 
 
 def test_a_server_that_cannot_start_is_quoted_and_left_dead(store: EmbeddedStore) -> None:
