@@ -4,13 +4,10 @@ The results have the members of `/v1/admin`'s views, so that a command prints th
 store a job has its content too, which no route shows an administrator: input, output, metadata, its caller's URLs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from app.cli.exits import Failure
 from app.domain.limits import Limit
-
-MOST_NAMED = 5  # ids in one sentence
 
 View: TypeAlias = Mapping[str, Any]
 
@@ -127,26 +124,6 @@ class AdminCalls(Protocol):
 
     async def usage_csv(self, query: Mapping[str, str | None]) -> str:
         """The same as CSV."""
-
-
-def only_id(text: str, views: Iterable[View]) -> str:
-    """The only id of a view that begins so; the text itself when there is none. Failure for several."""
-    found = {str(view["id"]) for view in views if view["id"].startswith(text)}
-    if len(found) > 1:
-        raise Failure(f"{text} is the beginning of {len(found)} ids; give more of it.")
-    return found.pop() if found else text
-
-
-async def owner_named(calls: AdminCalls, name: str) -> str:
-    """The id of the only team or user of this name, in any case; Failure for none, and for several."""
-    owners = [*await calls.teams(), *await calls.users()]
-    found = [view for view in owners if str(view["name"]).casefold() == name.casefold()]
-    if not found:
-        raise Failure(f"Nobody is called {name}: `filmgate teams list` and `filmgate users list` show names.")
-    if len(found) > 1:
-        ids = ", ".join(str(view["id"]) for view in found[:MOST_NAMED])
-        raise Failure(f"{len(found)} teams and users are called {name}; give an id: {ids}.")
-    return str(found[0]["id"])
 
 
 async def names_of_owners(calls: AdminCalls) -> dict[str, str]:

@@ -5,7 +5,6 @@ not; otherwise the store is opened, as in `store_command`.
 """
 
 import os
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from app.cli.admin_calls import AdminCalls, only_id, owner_named
+from app.cli.admin_calls import AdminCalls
 from app.cli.exits import Failure
-from app.cli.parse import is_owner_id
 from app.cli.store_command import Printer, set_parameters, with_gateway
+from app.cli.whole_ids import with_whole_ids
 
 if TYPE_CHECKING:
     from app.cli.generate.access import Access  # with httpx, which the store's commands do not need
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 ADMIN_KEY = "FILMGATE_ADMIN_KEY"
-ID_PARAMETERS = frozenset({"team", "team_id", "user", "user_id", "key_id", "owner", "job", "job_id", "job_ids"})
-SHORT_ID = re.compile(r"(team|user|key|job)_[0-9a-f]{4,31}")
-SEARCHED_JOBS = 500  # newest ones, in which a job is found by the beginning of its id
 
 AdminUrl = Annotated[
     str | None,
@@ -45,7 +41,8 @@ def admin_command(
     """Make a command of an async function on AdminCalls: `show` prints its result.
 
     The command has the function's parameters except the first, `--url` and `--json`. `check` gets the same
-    arguments and refuses wrong usage before anything is opened. Ids may be given by their unique beginning.
+    arguments and refuses wrong usage before anything is opened. Teams, users, keys and jobs may be
+    given by the unique beginning of their id, teams and users by their name (`whole_ids`).
     """
 
     def decorate(function: Callable[..., Awaitable[Result]]) -> Callable[..., None]:
@@ -55,7 +52,7 @@ def admin_command(
                 check(**arguments)
 
             async def act(calls: AdminCalls) -> Result:
-                return await function(calls, **await _with_whole_ids(calls, arguments))
+                return await function(calls, **await with_whole_ids(calls, arguments))
 
             show(_run(url, act), as_json=as_json)
 
@@ -104,38 +101,3 @@ def _run(url: str | None, act: Callable[[AdminCalls], Awaitable[Result]]) -> Res
         return await act(AdminOverHttp(client))
 
     return with_client(access, ask)
-
-
-async def _with_whole_ids(calls: AdminCalls, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with ids in place of their beginnings and of owners' names; Failure for what several have."""
-    listed: dict[str, list[Mapping[str, Any]]] = {}  # by kind: a list for any number of short ids
-
-    async def whole(text: str) -> str:
-        kind = SHORT_ID.fullmatch(text)
-        if kind is None:
-            return text
-        if kind[1] not in listed:
-            listed[kind[1]] = await _listed(calls, kind[1])
-        return only_id(text, listed[kind[1]])
-
-    found = dict(arguments)
-    for name, value in arguments.items():
-        if name == "owner" and isinstance(value, str) and not is_owner_id(value):
-            found[name] = await owner_named(calls, value)
-        elif name in ID_PARAMETERS and isinstance(value, str):
-            found[name] = await whole(value)
-        elif name in ID_PARAMETERS and isinstance(value, list | tuple):
-            found[name] = [await whole(text) for text in value]
-    return found
-
-
-async def _listed(calls: AdminCalls, kind: str) -> list[Mapping[str, Any]]:
-    match kind:
-        case "team":
-            return [*await calls.teams()]
-        case "user":
-            return [*await calls.users()]
-        case "key":
-            return [*await calls.keys()]
-    held = await calls.jobs(status="held", team=None, count=SEARCHED_JOBS)
-    return [*held, *await calls.jobs(status=None, team=None, count=SEARCHED_JOBS)]

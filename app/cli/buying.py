@@ -7,8 +7,8 @@ import typer
 
 from app.cli.admin_calls import AdminCalls, View
 from app.cli.admin_command import admin_command
-from app.cli.options import Reason
-from app.cli.parse import argument, parse_id
+from app.cli.options import OWNER_HELP, Reason
+from app.cli.parse import argument, parse_name
 from app.cli.tables import Columns, print_json, print_lines, print_view, print_views
 
 LINE = {
@@ -24,7 +24,12 @@ ALARMS = {"past alarm": "kind", "state": "state", "at": "at", "message": "messag
 
 SomeTeam = Annotated[
     str | None,
-    typer.Option("--team", parser=argument(parse_id), metavar="ID", help="Only this team; by default all."),
+    typer.Option(
+        "--team",
+        parser=argument(parse_name),
+        metavar="TEAM",
+        help=f"Only this team, by its {OWNER_HELP}; by default all.",
+    ),
 ]
 
 

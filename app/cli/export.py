@@ -15,6 +15,7 @@ from app.cli.exits import Failure, leave_stdout
 from app.cli.options import OfTeam
 from app.cli.store_command import with_gateway
 from app.cli.usage import DAY_HELP
+from app.cli.whole_ids import with_whole_ids
 from app.domain.accounts import NO_TEAM
 from app.domain.counting import counted
 from app.domain.errors import FilmgateError, NotFound
@@ -68,9 +69,12 @@ def export_ledger(
     span = _span(start, end, after)
 
     async def rows(gateway: "Gateway") -> AsyncIterator[dict[str, Any]]:
-        if team is not None and await gateway.accounts.team(team) is None:
+        from app.cli.admin_at_store import AdminAtStore  # noqa: PLC0415  slow to load: see store_command
+
+        whole = (await with_whole_ids(AdminAtStore(gateway), {"team": team}))["team"]
+        if whole is not None and await gateway.accounts.team(whole) is None:
             raise NotFound(NO_TEAM)
-        async for owner, entry in gateway.ledger.export(span, team=team):
+        async for owner, entry in gateway.ledger.export(span, team=whole):
             yield exported_entry(owner, entry)
 
     _write(rows, LEDGER_COLUMNS, form, output, after)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.admin_calls import AdminCalls, View
-from app.cli.admin_command import SEARCHED_JOBS, admin_command
+from app.cli.admin_command import admin_command
 from app.cli.exits import Failure
 from app.cli.options import JobId, JobIds, OfTeam, OfUser, Rows
 from app.cli.parse import actor, argument, parse_request_id
 from app.cli.store_command import store_command
 from app.cli.tables import Columns, print_json, print_lines, print_views
+from app.cli.whole_ids import SEARCHED_JOBS
 from app.domain.ids import split_ref
 from app.domain.jobs import Status
 from app.domain.times import iso

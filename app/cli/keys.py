@@ -12,8 +12,8 @@ import typer
 from app.api.admin_bodies import DAY_S, MAX_OVERLAP_S, TEN_YEARS_S
 from app.cli.admin_calls import AdminCalls, View, names_of_owners
 from app.cli.admin_command import admin_command
-from app.cli.options import SCOPES_HELP, KeyId, OfTeam, OfUser, Rule
-from app.cli.parse import argument, duration, parse_id, parse_name
+from app.cli.options import OWNER_HELP, SCOPES_HELP, KeyId, OfTeam, OfUser, Rule
+from app.cli.parse import argument, duration, parse_name
 from app.cli.tables import Columns, Named, print_json, print_view, print_views
 from app.domain.accounts import Scope
 from app.domain.addresses import read_origin
@@ -54,7 +54,12 @@ Title = Annotated[
 ]
 Holder = Annotated[
     str | None,
-    typer.Option("--user", parser=argument(parse_id), metavar="ID", help="A further key of this user."),
+    typer.Option(
+        "--user",
+        parser=argument(parse_name),
+        metavar="USER",
+        help=f"A further key of this user: their {OWNER_HELP}.",
+    ),
 ]
 Models = Annotated[
     list[str] | None, typer.Option("--model", metavar="MODEL", help="The only model it may use. May be repeated.")
@@ -108,7 +113,7 @@ async def create(
 ) -> View:
     """Make a user with a key, in the oldest team. The key is shown this once; Filmgate keeps only its SHA-256.
 
-    Example: `filmgate keys create laptop --user user_5f0c1a2b --expires-in 90d`
+    Example: `filmgate keys create laptop --user Ada --expires-in 90d`
     """
     await calls.require_models(models or ())  # before the user is made
     holder, key_name = (user, name) if user is not None else (await _new_user(calls, name), None)

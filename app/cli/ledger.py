@@ -9,8 +9,8 @@ import typer
 from app.cli.admin_calls import AdminCalls
 from app.cli.admin_command import admin_command
 from app.cli.exits import Failure
-from app.cli.options import Reason, Rows, TeamId
-from app.cli.parse import argument, parse_credit, parse_id, parse_signed_usd
+from app.cli.options import OWNER_HELP, Reason, Rows, TeamId
+from app.cli.parse import argument, parse_credit, parse_id, parse_name, parse_signed_usd
 from app.cli.store_command import store_command
 from app.cli.tables import Named, print_json, print_view, print_views
 from app.domain.counting import counted
@@ -40,7 +40,10 @@ group = typer.Typer(no_args_is_help=True)
 
 
 Ledger = Annotated[
-    str, typer.Option("--team", parser=argument(parse_id), metavar="TEAM", help="Whose ledger: the team's id.")
+    str,
+    typer.Option(
+        "--team", parser=argument(parse_name), metavar="TEAM", help=f"Whose ledger: the team's {OWNER_HELP}."
+    ),
 ]
 Credit = Annotated[
     int, typer.Argument(parser=argument(parse_credit), metavar="AMOUNT", help="US dollars, such as 25.00.")

@@ -9,8 +9,8 @@ import typer
 from app.api.admin_bodies import LONGEST_RAISE_S
 from app.cli.admin_calls import AdminCalls, View
 from app.cli.admin_command import admin_command
-from app.cli.options import check_distinct
-from app.cli.parse import SPEC_HELP, argument, duration, parse_limit, parse_owner
+from app.cli.options import OWNER_HELP, check_distinct
+from app.cli.parse import SPEC_HELP, argument, duration, parse_limit, parse_name
 from app.cli.tables import Columns, print_views
 from app.domain.limits import GATEWAY, Limit
 
@@ -31,11 +31,11 @@ PRESENT: Columns = {
     "resets": partial(_now, "resets_at"),
     "raised until": COLUMNS["until"],
 }
-OWNER_HELP = "A team's or a user's id or name, or `gateway` for everybody together."
+OWNERS_HELP = f"A team's or a user's {OWNER_HELP}, or `gateway` for everybody together."
 
 group = typer.Typer(no_args_is_help=True)
 
-Owner = Annotated[str, typer.Argument(parser=argument(parse_owner), metavar="OWNER", help=OWNER_HELP)]
+Owner = Annotated[str, typer.Argument(parser=argument(parse_name), metavar="OWNER", help=OWNERS_HELP)]
 Specs = Annotated[
     list[Limit] | None,
     typer.Argument(

@@ -21,6 +21,7 @@ def check_distinct(limits: list[Limit] | None) -> list[Limit] | None:
 
 
 ID_HELP = "id, or the beginning of it"
+OWNER_HELP = "name or id, which may be cut"
 SCOPES_HELP = (
     f"What the key may do: {', '.join(Scope)}. May be repeated; by default {Scope.JOBS_WRITE}, {Scope.JOBS_READ}."
 )
@@ -33,12 +34,16 @@ JobIds = Annotated[
     list[str],
     typer.Argument(parser=_id, metavar="JOB", help="The jobs' ids, each whole or the beginning of it."),
 ]
-TeamId = Annotated[str, typer.Argument(parser=_id, metavar="TEAM", help=f"The team's {ID_HELP}.")]
-UserId = Annotated[str, typer.Argument(parser=_id, metavar="USER", help=f"The user's {ID_HELP}.")]
+TeamId = Annotated[str, typer.Argument(parser=_name, metavar="TEAM", help=f"The team's {OWNER_HELP}.")]
+UserId = Annotated[str, typer.Argument(parser=_name, metavar="USER", help=f"The user's {OWNER_HELP}.")]
 KeyId = Annotated[str, typer.Argument(parser=_id, metavar="KEY", help="The key's id (key_…), not the key.")]
-OfTeam = Annotated[str | None, typer.Option("--team", parser=_id, metavar="ID", help="Of this team only: its id.")]
+OfTeam = Annotated[
+    str | None,
+    typer.Option("--team", parser=_name, metavar="TEAM", help=f"Of this team only: its {OWNER_HELP}."),
+]
 OfUser = Annotated[
-    str | None, typer.Option("--user", parser=_id, metavar="ID", help="Of this user only: their id.")
+    str | None,
+    typer.Option("--user", parser=_name, metavar="USER", help=f"Of this user only: their {OWNER_HELP}."),
 ]
 Name = Annotated[str, typer.Argument(parser=_name, metavar="NAME", help="Its name, for people.")]
 NewName = Annotated[str | None, typer.Option("--name", parser=_name, metavar="NAME", help="The new name.")]

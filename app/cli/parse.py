@@ -9,7 +9,7 @@ import typer
 
 from app.domain.errors import FilmgateError
 from app.domain.events import EVENT_TYPES
-from app.domain.limits import GATEWAY, UNITS, Limit, Unit, Window
+from app.domain.limits import UNITS, Limit, Unit, Window
 from app.domain.moments import read_moment
 from app.domain.money import parse_usd
 
@@ -134,20 +134,8 @@ def parse_event_types(given: Sequence[str] | None) -> list[str] | None:
 def parse_id(text: str) -> str:
     """An id of Filmgate's form, else ValueError."""
     if not ID.fullmatch(text):
-        raise ValueError(
-            f"{_quoted(text)} is no id, such as team_5f0c…: lists show them, as `filmgate teams list`."
-        )
+        raise ValueError(f"{_quoted(text)} is no id, such as key_5f0c…: lists show them, as `filmgate keys list`.")
     return text
-
-
-def parse_owner(text: str) -> str:
-    """`gateway`, the id of a team or a user, which may be its beginning, or a name; else ValueError."""
-    return parse_id(text) if is_owner_id(text) else parse_name(text)
-
-
-def is_owner_id(text: str) -> bool:
-    """True for `gateway` and what begins as ids of teams and users do; the rest are names."""
-    return text == GATEWAY or text.startswith(("team_", "user_"))
 
 
 def parse_request_id(text: str) -> str:

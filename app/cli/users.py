@@ -10,8 +10,8 @@ from app.cli.admin_calls import AdminCalls, View
 from app.cli.admin_command import admin_command
 from app.cli.exits import Failure
 from app.cli.invitations import invite
-from app.cli.options import Name, OfTeam, Specs, UserId
-from app.cli.parse import argument, parse_id, parse_name
+from app.cli.options import OWNER_HELP, Name, OfTeam, Specs, UserId
+from app.cli.parse import argument, parse_name
 from app.cli.tables import Named, print_json, print_lines, print_view, print_views
 
 COLUMNS = {"name": "name", "team": "team.name", "user": "id", "limits": "limits", "created": "created_at"}
@@ -22,7 +22,11 @@ group.command("invite")(invite)
 
 Team = Annotated[
     str | None,
-    typer.Option(parser=argument(parse_id), metavar="ID", help="Their team; needed when there are several."),
+    typer.Option(
+        parser=argument(parse_name),
+        metavar="TEAM",
+        help=f"Their team's {OWNER_HELP}; needed when there are several.",
+    ),
 ]
 NewName = Annotated[str, typer.Option("--name", parser=argument(parse_name), metavar="NAME", help="The new name.")]
 WithKey = Annotated[bool, typer.Option("--key", help="Make a key too; it is shown this once.")]
@@ -92,7 +96,7 @@ async def _only_team(calls: AdminCalls) -> str:
     if not teams:
         raise Failure("There is no team yet: make one with `filmgate teams create NAME`.")
     if len(teams) > 1:
-        named = ", ".join(team["id"] for team in teams[:MAX_TEAMS_NAMED])
+        named = ", ".join(f"{team['name']} ({team['id']})" for team in teams[:MAX_TEAMS_NAMED])
         more = f" and {len(teams) - MAX_TEAMS_NAMED} more" if len(teams) > MAX_TEAMS_NAMED else ""
         raise Failure(f"There are several teams: say --team with one of {named}{more}.")
     return str(teams[0]["id"])

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.admin_calls import only_id
 from app.cli.cells import ID
 from app.cli.exits import Failure
 from app.cli.generate.access import find_access
@@ -17,6 +16,7 @@ from app.cli.options import GatewayKey, GatewayUrl
 from app.cli.parse import argument, duration, parse_event_types, parse_id
 from app.cli.remote import with_client
 from app.cli.tables import AsJson, Columns, print_json, print_view, print_views
+from app.cli.whole_ids import only_id
 from app.domain.endpoints import MAX_OVERLAP_S
 
 ROUTE = "/v1/webhook-endpoints"

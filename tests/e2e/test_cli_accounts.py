@@ -194,6 +194,57 @@ def test_names_and_limits_are_changed(store: RedisServer, command: On) -> None:
     assert call("users", "list", "--team", team, "--json").json == []
 
 
+NAMED = (
+    "teams show FILM",
+    "teams update Film --weight 2",
+    "users list --team film",
+    "users create Bo --team film",
+    "users show ada",
+    "users update Ada --name Ada",
+    "users invite Ada",
+    "keys create laptop --user Ada",
+    "keys list --user Ada",
+    "keys list --team Film",
+    "jobs list --team Film --user Ada",
+    "usage --team Film",
+    "limits show Ada",
+    "limits set Ada usd/day=5",
+    "ledger credit Film 5 --reason gift",
+    "ledger correct Film 1 --reason bill",
+    "ledger list --team Film",
+    "pause --team Film --reason bill",
+    "resume --team Film",
+    "export ledger --team Film",
+    "users delete Ada",
+    "teams delete team_a --yes",
+)
+NOBODY = {
+    "teams show Nemo": "No team is called Nemo: `filmgate teams list` shows names and ids.",
+    "keys list --user team_a": "No user is called team_a: `filmgate users list` shows names and ids.",
+    "pause --team team_abc --reason a": "There is no team with this id.",
+    "limits show Nemo": "Nobody is called Nemo: `filmgate teams list` and `filmgate users list` show "
+    "names and ids.",
+}
+
+
+def test_every_command_takes_a_team_and_a_user_by_name(store: RedisServer, command: On) -> None:
+    """In any case, also a name that looks like an id; where several have it, it counts as it is written."""
+    call = command(store)
+    teams = {name: call("teams", "create", name, "--json").json["id"] for name in ("Film", "team_a")}
+    ada = call("users", "create", "Ada", "--team", "Film", "--json").json["id"]
+    for words, says in NOBODY.items():
+        assert call(*words.split()).refused(1) == says
+    twin = call("users", "create", "ADA", "--team", "team_a", "--json").json["id"]
+    several = f"2 users are called ada; give an id: {ada}, {twin}."
+    assert call("users", "delete", "ada").refused(1) == several
+    assert call("users", "delete", "ADA", "--json").json["id"] == twin
+    for words in NAMED:
+        assert call(*words.split()).code == 0, words
+    (team,) = call("teams", "list", "--json").json
+    assert (team["id"], team["weight"]) == (teams["Film"], 2)
+    assert [one["name"] for one in call("users", "list", "--team", "Film", "--json").json] == ["Bo"]
+
+
 def test_tables_hold_what_is_copied(store: RedisServer, command: On) -> None:
     """Without `--json` each thing is one row, with its full id; an empty list says so."""
     call = command(store)

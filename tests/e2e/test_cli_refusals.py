@@ -76,7 +76,7 @@ USAGE = [
     ("teams update TEAM --retention-days 7", "this is a whole number from 8 to 3650, or gateway"),
     ("teams update TEAM --storage-bytes -1", "this is a whole number from 0 to 1000000000000000, or unlimited"),
     ("teams update TEAM --name", "--name"),
-    ("teams show ../x", "'../x' is no id, such as team_5f0c…: lists show them, as `filmgate teams list`."),
+    ("keys show ../x", "'../x' is no id, such as key_5f0c…: lists show them, as `filmgate keys list`."),
     ("teams delete TWO", "nobody can be asked here: say --yes."),
     ("teams paint", "No such command 'paint'. `filmgate teams --help` lists them."),
     ("team list", "No such command 'team'. Did you mean 'teams'?"),
@@ -112,10 +112,11 @@ USAGE = [
 ]
 
 FAILURES = [
+    ("teams show ../x", "No team is called ../x: `filmgate teams list` shows names and ids."),
     ("teams show GONE", "There is no team with this id."),
     ("teams update GONE --name a", "There is no team with this id."),
     ("teams delete GONE --yes", "There is no team with this id."),
-    ("users create a", "There are several teams: say --team with one of TEAM, TWO."),
+    ("users create a", "There are several teams: say --team with one of one (TEAM), two (TWO)."),
     ("users create a --team GONE", "There is no team with this id."),
     ("users list --team GONE", "There is no team with this id."),
     ("users delete user_0", "There is no user with this id."),
