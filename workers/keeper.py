@@ -49,9 +49,8 @@ class Keeper:
         has_admin_key = settings.fal_admin_key is not None
         recovery = partial(open_gateway, settings, process="epoch", warned=True) if has_admin_key else None
         self._epoch = EpochWatch(epoch_service(settings, stores), open_gateway=recovery)
-        self._task_queue = TaskQueue(
-            connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
-        )
+        rq = connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT)
+        self._task_queue = TaskQueue(rq, stores.redis, lanes=settings.lanes)
         self._alarm_watch = alarm_watch(settings, stores)
         self._report = host_report(settings, stores, "worker")
         self._alerts = alerts_service(settings, stores, egress_policy(settings))

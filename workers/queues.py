@@ -15,6 +15,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.domain.ids import new_id
+from app.store.client import Client
 from app.store.connection import store_errors
 from workers.task import Task
 
@@ -45,10 +46,14 @@ def announce_queues(connection: Redis) -> None:
 
 
 class TaskQueue:
-    """Enqueues RQ tasks from async code, in a thread because RQ blocks. `lanes`: the number of lanes."""
+    """Enqueues RQ tasks from async code, in a thread because RQ blocks; `store` counts them without one.
 
-    def __init__(self, connection: Redis, *, lanes: int) -> None:
+    `lanes`: the number of lanes.
+    """
+
+    def __init__(self, connection: Redis, store: Client, *, lanes: int) -> None:
         self._lanes = lanes
+        self._store = store
         self._connection = connection
         self._queues = {name: open_queue(name, connection) for name in QUEUES}
 
@@ -58,8 +63,8 @@ class TaskQueue:
 
     async def room(self, step: str) -> int:
         """How many more tasks of this step may wait."""
-        queue = self._queues[QUEUE_OF[step]]
-        waiting: int = await self._call(lambda: queue.count)
+        with store_errors():
+            waiting = await self._store.llen(self._queues[QUEUE_OF[step]].key)
         return max(0, MAX_WAITING_TASKS - waiting)
 
     async def enqueue(self, step: str, refs: Sequence[str]) -> None:

@@ -59,9 +59,8 @@ class Runtime:
         self.poll_plans = PollPlans(self.gateway.stores.end_ages, first_s=settings.poll_interval)
         self.bill = billing_task(self.gateway)
         self.history = history_task(self.gateway)
-        self.task_queue = TaskQueue(
-            connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT), lanes=settings.lanes
-        )
+        rq = connect_rq(required_url(settings), timeout=REQUEST_TIMEOUT)
+        self.task_queue = TaskQueue(rq, self.gateway.stores.redis, lanes=settings.lanes)
         self.next_care = 0.0  # when the storage is looked after next, in monotonic seconds
         self.stopping = False  # read between steps
 
