@@ -8,9 +8,11 @@ from typing import Literal
 
 from app.domain.errors import StoreUnavailable
 from app.machine import process_name
+from app.services.host_places import replacements, without_place
 from app.store.hosts import HostStore
 
 EVERY_S = 3.0
+LATE_MS = 6_000  # two reports missed: a process that began since may have come in this one's place
 
 
 class HostReport:
@@ -39,6 +41,10 @@ class HostReport:
         self._next = time.monotonic() + EVERY_S
 
     async def close(self) -> None:
-        """Stop in order: nobody will miss this host."""
+        """Stop in order: nobody will miss this host, nor again the one in whose place it came."""
         with suppress(StoreUnavailable):
-            await self._hosts.forget([self._name])
+            now_ms, records = await self._hosts.all()
+            late = without_place(records, now_ms, after_ms=LATE_MS)
+            replaced = replacements(late, records)
+            ours = (one for one in late if one.name in replaced and replaced[one.name].name == self._name)
+            await self._hosts.stop(self._name, in_place_of=next(ours, None))

@@ -18,7 +18,7 @@ class HostRecord:
 
     `role` is `api` or `worker`, and `process` its id there; `began_ms` and `at_ms` are its first and last report,
     `clock_ms` how far its clock was ahead of the store's then; `settings` are those on which all must agree, by
-    name, secrets as digests.
+    name, secrets as digests. `replaced_by` is who came in its place and has stopped in order since, or "".
     """
 
     name: str
@@ -29,10 +29,11 @@ class HostRecord:
     at_ms: int
     clock_ms: int
     settings: Mapping[str, str]
+    replaced_by: str
 
 
 class HostStore:
-    """Reports of all hosts, in one key. A host that stops in order removes its own."""
+    """Reports of all hosts, in one key. Who stops in order removes its own, and says so at the one it replaced."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
@@ -43,8 +44,14 @@ class HostStore:
         with store_errors():
             await scripts.record_host(self._redis, name=name, wall_ms=wall_ms, settings=text, kept_ms=KEPT_MS)
 
+    async def stop(self, name: str, *, in_place_of: HostRecord | None) -> None:
+        """Remove the report of `role host:pid`, which stops in order; who went before it stays replaced."""
+        gone, at_ms = (in_place_of.name, in_place_of.at_ms) if in_place_of else ("", 0)
+        with store_errors():
+            await scripts.stop_host(self._redis, name=name, gone=gone, at_ms=at_ms)
+
     async def forget(self, names: Sequence[str]) -> None:
-        """Remove reports: of a host that stops, or has been gone for long."""
+        """Remove reports of hosts that have been gone for long."""
         with store_errors():
             if names:
                 await self._redis.hdel(keys.HOSTS, *names)
@@ -61,4 +68,5 @@ def _record(name: str, row: Mapping[str, str | int]) -> HostRecord:
     role, _, where = name.partition(" ")
     host, _, process = where.rpartition(":")
     began, at, clock = (int(row[field]) for field in ("began_ms", "at_ms", "clock_ms"))
-    return HostRecord(name, role, host, process, began, at, clock, json.loads(str(row["settings"])))
+    settings, replaced_by = json.loads(str(row["settings"])), str(row.get("replaced_by", ""))
+    return HostRecord(name, role, host, process, began, at, clock, settings, replaced_by)

@@ -422,6 +422,9 @@ async def scan_jobs(
 ) -> tuple[int, list[str], list[str], list[list[str]]]:
     """Reads the jobs of an index whose records have the wanted fields, newest first."""
 
+async def stop_host(redis: Client, *, name: str, gone: str, at_ms: int) -> bool:
+    """Forgets a process that stops in order; the one that it replaced, if still gone, stays replaced."""
+
 async def sweep_slots(redis: Client, *, give_up_ms: int, far_ms: int) -> tuple[list[str], list[str], list[str]]:
     """Compares the slots with the jobs' states, and repairs what does not fit."""
 

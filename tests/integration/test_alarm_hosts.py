@@ -104,6 +104,33 @@ async def test_one_of_two_processes_of_a_host_is_missed_until_another_began(
     assert await active(stack, watch) == {}
 
 
+async def test_who_was_replaced_is_not_missed_when_the_replacement_stops_in_order(
+    stack: Stack, watch: AlarmWatch
+) -> None:
+    """Also when it stops before the alarm could have been raised; who comes back and vanishes is missed again."""
+    gone, back = ("host_gone", "worker a"), ("host_gone", "worker b")
+    for name in ("a:1", "b:2"):
+        await host(stack, "worker", name).report()
+        await silent(stack, f"worker {name}", GONE_MS + 5000)
+    first, second = host(stack, "worker", "c:3"), host(stack, "worker", "b:4")
+    await first.report()
+    assert list(await active(stack, watch)) == [gone]
+    await second.report()
+    assert await active(stack, watch) == {}
+    for one in (first, second):
+        await one.close()
+        assert await active(stack, watch) == {}
+    await host(stack, "worker", "b:2").report()
+    await silent(stack, "worker b:2", GONE_MS + 5000)
+    assert list(await active(stack, watch)) == [back]
+    await silent(stack, "worker b:2", GONE_MS - 20_000)
+    short = host(stack, "worker", "d:5")
+    await short.report()
+    await short.close()
+    await silent(stack, "worker b:2", GONE_MS + 5000)
+    assert await active(stack, watch) == {}
+
+
 async def test_after_an_outage_of_the_store_no_host_is_missed_at_once(stack: Stack) -> None:
     """All reports are old then; the hosts have ten seconds to write new ones."""
     stores = stack.gateway.stores

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from app.domain.counting import counted
 from app.domain.times import iso
 from app.services.checks.finding import Finding
+from app.services.host_places import replacements, without_place
 from app.store.hosts import HostRecord, HostStore
 
 ALIVE_MS = 10_000
@@ -36,7 +37,7 @@ class HostCheck:
     async def findings(self) -> list[Finding]:
         """All that holds now; reports of hosts that have been gone for a day are forgotten."""
         now_ms, records = await self._hosts.all()
-        await self._hosts.forget([one.name for one in records if now_ms - one.at_ms > GIVEN_UP_MS])
+        await self._hosts.forget([one.name for one in records if _given_up(one, now_ms)])
         alive = [one for one in records if now_ms - one.at_ms <= ALIVE_MS]
         return [*self._gone(now_ms, records, alive), *self._settings(alive), *_clocks(alive)]
 
@@ -48,10 +49,12 @@ class HostCheck:
         self._looked_at = now
         if now - self._looking_since < self._report_s:
             return []
-        silent = [one for one in records if GONE_MS < now_ms - one.at_ms <= GIVEN_UP_MS]
+        silent = [one for one in without_place(records, now_ms, after_ms=GONE_MS) if not _given_up(one, now_ms)]
+        replaced = replacements(silent, records)
         missing: dict[str, list[HostRecord]] = defaultdict(list)
-        for one in _unreplaced(silent, records):
-            missing[f"{one.role} {one.host}"].append(one)
+        for one in sorted(silent, key=lambda one: -one.at_ms):
+            if one.name not in replaced:
+                missing[f"{one.role} {one.host}"].append(one)
         working = {f"{one.role} {one.host}" for one in alive}
         return [
             Finding("host_gone", _absence(gone, beside=about in working), about=about)
@@ -74,24 +77,8 @@ class HostCheck:
         ]
 
 
-def _unreplaced(silent: Sequence[HostRecord], records: Sequence[HostRecord]) -> list[HostRecord]:
-    """Those in whose place nobody came: one of this role that began after they went, one for each.
-
-    Who was there before replaces nobody, also on the same host: of two API processes, one may stay away. Who began
-    on the same host is taken for the restarted one; the rest replace those of other hosts. The last to go has the
-    fewest to choose from, so it chooses first. A later one that is silent itself is missed in its turn.
-    """
-    later = list(records)
-    missing = sorted(silent, key=lambda one: -one.at_ms)
-    for same_host in (True, False):
-        for gone in tuple(missing):
-            for other in later:
-                same = other.role == gone.role and (other.host == gone.host or not same_host)
-                if same and other.began_ms > gone.at_ms:
-                    later.remove(other)
-                    missing.remove(gone)
-                    break
-    return missing
+def _given_up(one: HostRecord, now_ms: int) -> bool:
+    return now_ms - one.at_ms > GIVEN_UP_MS
 
 
 def _absence(gone: Sequence[HostRecord], *, beside: bool) -> str:

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Records that a process of a host is alive, its settings, and how far its clock is from the store's.
+-- Records that a process of a host is alive, its settings, and how far its clock is from the store's. Whoever
+-- reports is not gone: that another replaced it is forgotten.
 --
 -- USES clock
 -- KEYS
