@@ -9,7 +9,6 @@ from typing import Any, Self, cast
 import hiredis
 from redis.exceptions import ResponseError
 
-from app.domain.ids import join_ref
 from app.domain.jobs import Charge, Job, JobError, Status, Submission
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted
@@ -167,9 +166,7 @@ class Filler:
         moved = nonce is not None
         moved &= await self._jobs.adopt(job, nonce=nonce or "", upstream_request_id=request_id, poll_ms=1000)
         moved &= await self._jobs.complete_upstream(job, upstream_status="COMPLETED", logs=LOGS)
-        read = await self._jobs.get_visible(
-            join_ref(job.team, job.id), None
-        )  # as the step that reads the result does
+        read = await self._jobs.get_visible(job.ref, None)  # as the step that reads the result does
         job = read or job
         if number % FAIL_EVERY == FAIL_EVERY - 1:
             error = JobError("upstream_error", "fal could not make the clip.", retryable=True)

@@ -16,7 +16,7 @@ from app.domain.jobs import Charge, Job, JobError, Status
 from app.fal.protocol import Result, names_output, read_output
 from app.gateway import Gateway
 from app.store.buying import FAR_MS
-from app.store.jobs import UNTIL, ref_of
+from app.store.jobs import UNTIL
 from app.store.records import Made
 from app.telemetry import note
 from workers.ceilings import charge_of, settle_ceiling
@@ -114,7 +114,7 @@ async def _waits_for_copies(gateway: Gateway, job: Job, result: Result, verdict:
     left_ms = last_moment_ms(job) - await gateway.stores.clock.now_ms() - GIVE_UP_MARGIN_MS
     if left_ms <= 0:
         return False
-    await gateway.stores.due.add("keep", [ref_of(job)])
+    await gateway.stores.due.add("keep", [job.ref])
     return await gateway.stores.jobs.update(
         job,
         (Status.FINALIZING,),

@@ -10,7 +10,6 @@ import structlog
 
 from app.domain.clips import KeptFile, files_of, is_kept, storage_key, storage_keys
 from app.domain.errors import StorageAway, StoreUnavailable
-from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.gateway import Gateway
 from app.metrics.table import COPIED_BYTES, COPIES
@@ -176,7 +175,7 @@ async def _keep_files(
         await _try_again(gateway, job, error)
         return
     if await _record(gateway, job, copied) and clip is not None:
-        await add_poster(gateway, join_ref(job.team, job.id), clip, copied["video"])
+        await add_poster(gateway, job.ref, clip, copied["video"])
 
 
 async def _copied(
@@ -225,7 +224,7 @@ async def _try_again(gateway: Gateway, job: Job, error: NotCopied) -> None:
     if job.status is Status.FINALIZING:
         await gateway.stores.jobs.update(job, (Status.FINALIZING,), due_step="finalize", delay_ms=0)
     with suppress(StoreUnavailable):
-        await alarm_uncopied(gateway, join_ref(job.team, job.id), str(error).rstrip("."))
+        await alarm_uncopied(gateway, job.ref, str(error).rstrip("."))
 
 
 async def _lost(gateway: Gateway, job: Job, ref: str) -> None:

@@ -14,7 +14,7 @@ from app.domain.poll_plan import MAX_INTERVAL_MS, interval_ms
 from app.fal.protocol import StatusReport
 from app.gateway import Gateway
 from app.metrics.table import DETECTION_LAG, GENERATION
-from app.store.jobs import NOW, ref_of
+from app.store.jobs import NOW
 from workers.poll_plans import PollPlans
 
 MISSING_GRACE_MS = 120_000  # fal may not find a request for a moment after its submit
@@ -65,7 +65,7 @@ async def poll(gateway: Gateway, job: Job, now_ms: int, plans: PollPlans) -> int
 async def _record_generation(gateway: Gateway, job: Job, polls: int, *, outcome: str) -> None:
     """The span of the generation, with the number of polls that this process made; a poll reads no trace id."""
     with suppress(StoreUnavailable):
-        whole = await gateway.stores.jobs.get(ref_of(job))
+        whole = await gateway.stores.jobs.get(job.ref)
         if whole is not None and whole.submitted_ms is not None:
             began_ns = whole.submitted_ms * tracing.MS_NS
             ended_ns = (whole.upstream_done_ms or whole.submitted_ms) * tracing.MS_NS

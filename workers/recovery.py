@@ -15,7 +15,6 @@ from app.fal.errors import UnusableAnswer
 from app.fal.history import HistoryRequest
 from app.gateway import Gateway
 from app.store.epoch import Epoch
-from app.store.jobs import ref_of
 from workers.reconcile import with_markers
 
 MARGIN_MS = 900_000
@@ -116,4 +115,4 @@ async def _undecided(gateway: Gateway, stop: Epoch) -> list[str]:
     """The refs of jobs in line that were admitted before the stop."""
     jobs = await gateway.stores.jobs.get_many(await gateway.epoch.may_be_queued())
     since_ms = stop.since_ms or 0
-    return [ref_of(job) for job in jobs if job and job.status is Status.QUEUED and job.created_ms <= since_ms]
+    return [job.ref for job in jobs if job and job.status is Status.QUEUED and job.created_ms <= since_ms]

@@ -21,7 +21,7 @@ from app.fal.client import SUBMIT_SECONDS
 from app.fal.protocol import SubmitAccepted, SubmitRefused, SubmitReply, SubmitUnknown
 from app.gateway import Gateway
 from app.metrics.table import PURCHASED, QUEUE_WAIT, SUBMISSION
-from app.store.jobs import SUBMIT_LEASE_MS, ref_of
+from app.store.jobs import SUBMIT_LEASE_MS
 from app.telemetry import note
 from workers.runtime import Runtime
 
@@ -281,7 +281,7 @@ async def _adopt(gateway: Gateway, job: Job, nonce: str, request_id: str) -> Non
         names = {**job.names, "upstream_request_id": request_id}
         log.error("job.unsaved", **names, remedy="adopt it by hand")  # noqa: TRY400  no traceback needed
         return
-    now = await gateway.stores.jobs.get(ref_of(job))
+    now = await gateway.stores.jobs.get(job.ref)
     if now is None or now.upstream_request_id != request_id:
         await gateway.adoption.orphan(job, request_id)
 

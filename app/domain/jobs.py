@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from app.domain.ids import join_ref
 from app.domain.record import record
 from app.domain.traces import TraceParent, span_of, standard_id, write_traceparent
 
@@ -200,6 +201,11 @@ class Job(Order):
     # `periods` has four of them in the form of older versions.
     starts: str = field(default="", compare=False)
     periods: str = field(default="", compare=False)
+
+    @property
+    def ref(self) -> str:
+        """The job's name in the store and in tasks: `team/job`."""
+        return join_ref(self.team, self.id)
 
     @property
     def trace(self) -> TraceParent | None:

@@ -12,7 +12,7 @@ from app.domain.ids import split_ref
 from app.domain.jobs import Job, Status
 from app.fal.client import FalClient
 from app.store.alarms import AlarmStore
-from app.store.jobs import JobStore, ref_of
+from app.store.jobs import JobStore
 
 MAX_TRIES = 5  # the job's state may change during an adoption
 
@@ -54,7 +54,7 @@ class Adoption:
                 log.info("job.adopted", **_names(job, request_id), was=job.status.value)
                 await self.alarm_if_shared(job, request_id)
                 return True
-            now = await self.jobs.get(ref_of(job))
+            now = await self.jobs.get(job.ref)
             if now is None:
                 break
             job = now

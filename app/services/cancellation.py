@@ -3,7 +3,7 @@
 from app.domain.errors import Code, Conflict
 from app.domain.jobs import LIVE, Job, Status
 from app.store.admission import AdmissionStore
-from app.store.jobs import NOW, JobStore, ref_of
+from app.store.jobs import NOW, JobStore
 
 
 def already_ended() -> Conflict:
@@ -27,7 +27,7 @@ async def cancel_job(job: Job, *, jobs: JobStore, admission: AdmissionStore) -> 
             return job
         else:
             await jobs.update(job, LIVE, due_step="poll", delay_ms=0, cancel_requested_ms=NOW)
-        now = await jobs.get(ref_of(job))
+        now = await jobs.get(job.ref)
         if now is None:
             break
         was_queued, job = job.status is Status.QUEUED, now

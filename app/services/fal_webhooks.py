@@ -15,7 +15,7 @@ from app.domain.jobs import Status
 from app.domain.marker import Marker, is_ours
 from app.fal.signature import MIN_INTERVAL_S, KeysUnavailable, NotGenuine, Verifier
 from app.services.adoption import Adoption
-from app.store.jobs import JobStore, ref_of
+from app.store.jobs import JobStore
 from app.store.secrets import SecretStore
 from app.telemetry import note
 
@@ -63,7 +63,7 @@ class FalWebhooks:
         log.info("fal_webhook.received", **names, status=job.status.value)
         adopted = await self.adoption.adopt(job, marker.nonce, request_id)
         if adopted and delivery.failed:
-            await self._note_failure(ref_of(job))
+            await self._note_failure(job.ref)
         crash_point("hook.adopted")
 
     async def _note_failure(self, ref: str) -> None:

@@ -22,7 +22,7 @@ from app.store.alarms import AlarmStore
 from app.store.audit import AuditStore
 from app.store.buying import BuyingStore
 from app.store.heartbeats import HeartbeatStore
-from app.store.jobs import JobStore, ref_of
+from app.store.jobs import JobStore
 from app.store.line import LineStore
 from app.store.quarantine import QuarantineStore
 
@@ -118,7 +118,7 @@ class Operations:
 
     async def held_since(self, jobs: Sequence[Job]) -> dict[str, int]:
         """Since when (ms) those of these jobs that are held are so, by job id."""
-        since = await self.jobs.held_since([ref_of(job) for job in jobs if job.status is Status.HELD])
+        since = await self.jobs.held_since([job.ref for job in jobs if job.status is Status.HELD])
         return {split_ref(ref)[1]: at_ms for ref, at_ms in since.items()}
 
     async def quarantined(self) -> list[tuple[str, str, int]]:
@@ -179,7 +179,7 @@ class Operations:
             Unprocessable: the action has other arguments, or the request id has another form.
         """
         job = await self.job(job_id)
-        steps = [step for step, ref, _ in await self.quarantined() if ref == ref_of(job)]
+        steps = [step for step, ref, _ in await self.quarantined() if ref == job.ref]
         if job.status is not Status.HELD and (action != "fail" or not steps):
             remedy = "it is set aside: fail it here, or release it" if steps else "there is nothing to decide"
             raise Conflict(f"The job is {job.status.value}, not held; {remedy}.", code=Code.NOT_HELD)

@@ -56,7 +56,7 @@ class Shares:
     async def of_job(self, caller: Caller, job: Job) -> list[Share]:
         """The shares of a job."""
         require_key(caller)
-        return await self.store.of(join_ref(job.team, job.id), now_ms=await self.clock.now_ms(), most=MOST_OF_JOB)
+        return await self.store.of(job.ref, now_ms=await self.clock.now_ms(), most=MOST_OF_JOB)
 
     async def listed(self, caller: Caller, *, limit: int, cursor: str | None) -> tuple[list[Share], str | None]:
         """Shares that have not ended, those that end last first, and the next cursor.

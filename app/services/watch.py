@@ -5,7 +5,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from app.domain.events import END_EVENTS, Event, Notice
-from app.domain.ids import join_ref
 from app.domain.jobs import Job
 from app.services.live import Following, Frame, Frames, Live
 from app.store.events import EventStore, event_order
@@ -36,7 +35,7 @@ class Watch:
         """
         with self.events.live(job.team, follower, job=job.id):
             newest = await self.events.newest_id(job.team)
-            present = await self.jobs.get(join_ref(job.team, job.id)) or job
+            present = await self.jobs.get(job.ref) or job
             start = after if after is not None and await self._is_complete(job.team, after, newest) else None
             cursor, last = (newest, present.sequence) if start is None else (start, 0)
             is_shown = start is None or (present.status.ended and not await self._has_more(job, start))
@@ -71,7 +70,7 @@ class Watch:
             await asyncio.wait({watching}, timeout=seconds)
         finally:  # also when the caller was cancelled
             await cancel_and_wait(watching)
-        return await self.jobs.get(join_ref(job.team, job.id)) or job
+        return await self.jobs.get(job.ref) or job
 
     async def _watch_to_end(self, job: Job) -> None:
         async with aclosing(self.follow(job, after=None).frames) as frames:

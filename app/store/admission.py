@@ -178,7 +178,7 @@ class AdmissionStore:
         with store_errors():
             await scripts.acknowledge(
                 self._redis,
-                job=keys.job(join_ref(job.team, job.id)),
+                job=keys.job(job.ref),
                 idempotency=keys.idempotency(job.team, job.token or job.user, digest),
                 idempotency_before=keys.idempotency_before(job.team, job.token or job.user, digest),
                 id=job.id,
@@ -209,7 +209,7 @@ class AdmissionStore:
     async def stop_deduplicating(self, job: Job) -> None:
         """The job's id was used outside the fal-compatible API: the same submission is a new job, not a retry."""
         with store_errors():
-            digest = await self._redis.hget(keys.job(join_ref(job.team, job.id)), "repost")
+            digest = await self._redis.hget(keys.job(job.ref), "repost")
         if digest:
             await self.acknowledge(job, digest=digest, polled=True)
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from app.domain.ids import join_ref
 from app.domain.jobs import Job, Money, Status
 from app.store import keys, scripts
 from app.store.client import Client
@@ -26,14 +25,13 @@ class CopyStore:
 
         False when the job is gone or erased: what was copied must be deleted.
         """
-        ref = join_ref(job.team, job.id)
         closed = job.money in {Money.SPENT, Money.RELEASED}  # scripts read the facts of a dispute
         packed = packed_fields(job, {"output": output}, facts=closed)
         with store_errors():
             return await scripts.record_copies(
                 self._redis,
-                job=keys.job(ref),
-                ref=ref,
+                job=keys.job(job.ref),
+                ref=job.ref,
                 output=to_json(output),
                 expires_ms=expires_ms,
                 packed=packed.content,
@@ -48,7 +46,7 @@ class CopyStore:
         there = await self._jobs.update(job, STATES, due_step="keep", delay_ms=delay_ms, copy_failures=failures)
         if there and failed and failures >= UNCOPIED_AFTER:
             with store_errors():
-                await self._redis.zadd(keys.UNCOPIED, {join_ref(job.team, job.id): failures})
+                await self._redis.zadd(keys.UNCOPIED, {job.ref: failures})
         return failures
 
     async def drop(self, ref: str) -> None:

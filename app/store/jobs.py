@@ -230,18 +230,17 @@ class JobStore:
     ) -> str | None:
         if any(status not in TRANSITIONS[before] for before in from_states):
             raise ValueError(f"no way leads from {', '.join(from_states)} to {status}")
-        ref = join_ref(job.team, job.id)
         closes = charge in {Charge.SPEND, Charge.RELEASE}  # disputes are decided by scripts, which read facts
         packed = packed_fields(job, fields or {}, facts=closes) if status.ended else Packed(b"", [], [])
         with store_errors():
             reached = await scripts.advance(
                 self._redis,
-                job=keys.job(ref),
+                job=keys.job(job.ref),
                 reservations=keys.reservations(job.team),
                 ledger=keys.ledger(job.team),
                 events=keys.events(job.team),
                 durations=keys.durations(job.model),
-                ref=ref,
+                ref=job.ref,
                 from_states=",".join(from_states),
                 nonce=nonce,
                 status=status.value,
@@ -279,13 +278,12 @@ class JobStore:
 
         With 0 it is due at once, before all that is due already, and a lane wakes.
         """
-        ref = join_ref(job.team, job.id)
         with store_errors():
             return await scripts.update_job(
                 self._redis,
-                job=keys.job(ref),
+                job=keys.job(job.ref),
                 due=keys.due(due_step),
-                ref=ref,
+                ref=job.ref,
                 from_states=",".join(states),
                 delay_ms=delay_ms,
                 rest=write_fields(fields),
@@ -293,7 +291,7 @@ class JobStore:
 
     async def record_absence(self, job: Job, at_ms: int) -> list[int]:
         """Record that fal's complete history did not contain this attempt; all times (ms) of that so far."""
-        name = keys.absences(join_ref(job.team, job.id), job.nonce or "")
+        name = keys.absences(job.ref, job.nonce or "")
         with store_errors():
             pipe = self._redis.pipeline(transaction=True)
             pipe.rpush(name, at_ms)
@@ -307,14 +305,13 @@ class JobStore:
 
         Its error keeps its code and sentence and fal's status and type: fal's text may repeat the prompt.
         """
-        ref = join_ref(job.team, job.id)
         await forget_copies(self._redis, job)
         error = write_fields({"error": None if job.error is None else job.error.without_upstream_text()})
         with store_errors():
             erased = await scripts.erase_job(
                 self._redis,
-                job=keys.job(ref),
-                deliveries=keys.deliveries(ref),
+                job=keys.job(job.ref),
+                deliveries=keys.deliveries(job.ref),
                 team=job.team,
                 personal_fields=" ".join(name for name in FIELDS if name != "error"),
                 error=error[1] if error else "",
@@ -356,10 +353,10 @@ class JobStore:
 
     async def claim_request(self, job: Job, upstream_request_id: str) -> str | None:
         """Remember for two days that this job has this request; the ref of the job that had it before, or None."""
-        ref, name = ref_of(job), keys.request(upstream_request_id)
+        name = keys.request(upstream_request_id)
         with store_errors():
-            before = await self._redis.set(name, ref, nx=True, get=True, px=REQUEST_REMEMBERED_MS)
-        return None if before == ref else before
+            before = await self._redis.set(name, job.ref, nx=True, get=True, px=REQUEST_REMEMBERED_MS)
+        return None if before == job.ref else before
 
     async def held(self) -> list[str]:
         """Refs of all held jobs, the oldest first."""
@@ -374,11 +371,6 @@ class JobStore:
             if job is not None:
                 return job
         return None
-
-
-def ref_of(job: Job) -> str:
-    """The job's ref."""
-    return join_ref(job.team, job.id)
 
 
 def _note(job: Job, status: Status, charge: Charge, fields: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from math import isinf
 
-from app.domain.ids import join_ref, split_ref
+from app.domain.ids import split_ref
 from app.domain.jobs import Job
 from app.domain.line import LinePosition, QueueState, TeamLoad, TeamWaiting, UserWaiting, position
 from app.store import keys, scripts
@@ -41,7 +41,7 @@ class LineStore:
         with store_errors():
             pipe = self._redis.together()
             for job in jobs:
-                pipe.zrank(keys.user_line(job.user), join_ref(job.team, job.id))
+                pipe.zrank(keys.user_line(job.user), job.ref)
             ranks: list[int | None] = await pipe.execute()
         return [
             await self.position_at(job.team, job.user, rank, micro=job.quoted_micro)

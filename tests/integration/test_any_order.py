@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from app.domain.ids import join_ref
 from app.domain.jobs import TERMINAL_STATES, Money
 from app.domain.ledger import Correction
 from app.domain.limits import CALENDAR, GATEWAY, Limit, Unit, Window
@@ -56,7 +55,7 @@ class AnyOrder(JobSteps):
         """A day passes."""
         job = self.job(number, lambda bill: bill.money is Money.DISPUTED)
         self.step(
-            lambda gateway: gateway.stores.ledger.decide_dispute(join_ref(job.team, job.id), spend=spend),
+            lambda gateway: gateway.stores.ledger.decide_dispute(job.ref, spend=spend),
             loss,
             (lambda model: model.bills[job.id].close(spend=spend)) if job.money is Money.DISPUTED else None,
         )

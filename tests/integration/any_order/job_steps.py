@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
 from app.domain.accounts import Caller
-from app.domain.ids import join_ref
 from app.domain.jobs import LIVE, TERMINAL_STATES, TRANSITIONS, Charge, Job, JobError, Priority, Status, Submission
 from app.store import keys
 from app.store.jobs import NOW
@@ -162,7 +161,7 @@ class JobSteps(StateMachine):
         for turn in turns:
             job = self._view(0, None)
             match job.status, turn:
-                case Status.QUEUED, _ if join_ref(job.team, job.id) not in self.snapshot.get(keys.SLOTS):
+                case Status.QUEUED, _ if job.ref not in self.snapshot.get(keys.SLOTS):
                     self.grant(None)
                 case Status.QUEUED, _:
                     self.claim(0, None, None)
@@ -225,7 +224,7 @@ class JobSteps(StateMachine):
     def requeue(self, number: int, stale: int | None, wait_ms: int, loss: Loss | None) -> None:
         """Fal refuses it temporarily, or an operator resubmits it; a job with a requested cancellation ends."""
         job, nonce = self._attempt(number, stale, Status.SUBMITTING, Status.HELD)
-        wanted = self.snapshot.jobs()[join_ref(job.team, job.id)].cancel_requested_ms is not None
+        wanted = self.snapshot.jobs()[job.ref].cancel_requested_ms is not None
         way = ((Status.SUBMITTING, Status.HELD), Status.CANCELED if wanted else Status.QUEUED)
         self.advance(
             job,
@@ -275,7 +274,7 @@ class JobSteps(StateMachine):
     def expire(self, number: int, loss: Loss | None) -> None:
         """One job's start deadline passes; the others' are far away."""
         job = self.job(number)
-        ref = join_ref(job.team, job.id)
+        ref = job.ref
         for other in self.snapshot.get(keys.due("expire")):
             due_ms = 1 if other == ref else self.snapshot.now_ms + HOUR_MS
             self.faulty_store.command("ZADD", keys.due("expire"), due_ms, other)

@@ -258,7 +258,7 @@ class StateMachine(RuleBasedStateMachine):
     ) -> None:
         """A step between states: succeeds exactly when the job is in a source state and the nonce matches."""
         sources, target = way
-        ref = join_ref(job.team, job.id)
+        ref = job.ref
         bill = self.model.bills[job.id]
         may = bill.status in sources and nonce in {"", bill.nonce}
         may = may and (target is not Status.SUBMITTING or ref in self.snapshot.get(keys.SLOTS))
