@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.domain.endpoints import Secret
+from app.domain.ids import new_id
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 KEY_PREFIX = "fg_live_"
@@ -159,6 +160,10 @@ class Key:
     replaced_by: str | None = None
     reposts: Reposts | None = None
 
+    def has_ended(self, now_ms: int) -> bool:
+        """True when it opens nothing any more: it was revoked, or has expired."""
+        return self.revoked_ms is not None or (self.expires_ms is not None and self.expires_ms <= now_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -190,6 +195,12 @@ def new_key(prefix: str = KEY_PREFIX) -> str:
     """
     body = prefix + _base62(secrets.randbits(256), SECRET_LENGTH)
     return body + _checksum(body)
+
+
+def key_of_user(*, team: str, user: str, name: str, scopes: frozenset[Scope], created_ms: int) -> tuple[str, Key]:
+    """A new key of a user, and its record, which restricts it no further."""
+    key = new_key()
+    return key, Key(new_id("key"), team, user, name, scopes, shown_as=mask_key(key), created_ms=created_ms)
 
 
 def well_formed(key: str) -> bool:

@@ -15,6 +15,7 @@ from app.domain.accounts import (
     Team,
     User,
     digest,
+    key_of_user,
     mask_key,
     new_key,
 )
@@ -194,15 +195,9 @@ class Administration:
         for model in models or ():
             self.catalog.get(model)
         now_ms = await self.clock.now_ms()
-        key = new_key()
-        record = Key(
-            id=new_id("key"),
-            team=holder.team,
-            user=user,
-            name=name,
-            scopes=scopes,
-            shown_as=mask_key(key),
-            created_ms=now_ms,
+        key, plain = key_of_user(team=holder.team, user=user, name=name, scopes=scopes, created_ms=now_ms)
+        record = replace(
+            plain,
             models=None if models is None else tuple(models),
             origins=None if origins is None else tuple(origins),
             expires_ms=None if expires_in_s is None else now_ms + expires_in_s * 1000,
@@ -215,7 +210,7 @@ class Administration:
         """Add a key with the same rights; the old one, if valid, ends in `overlap_s` seconds. Conflict."""
         old_digest, old = await self._key(key_id)
         now_ms = await self.clock.now_ms()
-        if old.revoked_ms is not None or (old.expires_ms is not None and old.expires_ms <= now_ms):
+        if old.has_ended(now_ms):
             raise Conflict("The key opens nothing any more; make a new one.", code=Code.KEY_ENDED)
         if old.replaced_by is not None:
             raise Conflict(f"The key was rotated already; {old.replaced_by} took its place.", code=Code.KEY_ENDED)
@@ -234,19 +229,19 @@ class Administration:
 
     # --- the first start ---------------------------------------------------------------------------------------
 
-    async def add_account(self, user_name: str, *, actor: str = SYSTEM) -> NewAccount:
+    async def add_account(self, user_name: str) -> NewAccount:
         """Add a user with a key to the oldest team, which is made with its first user."""
         teams = await self.teams()
-        team = teams[0] if teams else await self.add_team(actor, name="default")
-        return await self._add_account(actor, team, user_name)
+        team = teams[0] if teams else await self.add_team(SYSTEM, name="default")
+        return await self._add_account(team, user_name)
 
-    async def first_account(self, *, team_name: str, user_name: str, actor: str = SYSTEM) -> NewAccount:
+    async def first_account(self, *, team_name: str, user_name: str) -> NewAccount:
         """Add a team with one user and one key."""
-        return await self._add_account(actor, await self.add_team(actor, name=team_name), user_name)
+        return await self._add_account(await self.add_team(SYSTEM, name=team_name), user_name)
 
-    async def _add_account(self, actor: str, team: Team, user_name: str) -> NewAccount:
-        user = await self.add_user(actor, team=team.id, name=user_name)
-        return NewAccount(team, user, (await self.add_key(actor, user=user.id)).key)
+    async def _add_account(self, team: Team, user_name: str) -> NewAccount:
+        user = await self.add_user(SYSTEM, team=team.id, name=user_name)
+        return NewAccount(team, user, (await self.add_key(SYSTEM, user=user.id)).key)
 
     async def _key(self, key_id: str) -> tuple[str, Key]:
         found = await self.accounts.key(key_id)

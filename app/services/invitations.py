@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from app.domain.accounts import USER_SCOPES, Key, Scope, Team, User, digest, has_form, id_of, mask_key, new_key
+from app.domain.accounts import USER_SCOPES, Scope, Team, User, digest, has_form, id_of, key_of_user, new_key
 from app.domain.errors import LinkEnded
-from app.domain.ids import new_id
 from app.domain.sessions import DEFAULT_INVITATION_S, INVITATION_PREFIX, Invitation
 from app.services.administration import NewKey
 from app.store.accounts import AccountStore
@@ -86,14 +85,11 @@ class Invitations:
     async def accept(self, code: str) -> NewKey:
         """The user's new key, shown this once; LinkEnded for all but the first."""
         invitation = (await self.read(code)).invitation
-        key = new_key()
-        record = Key(
-            id=new_id("key"),
+        key, record = key_of_user(
             team=invitation.team,
             user=invitation.user,
             name=invitation.key_name,
             scopes=invitation.scopes,
-            shown_as=mask_key(key),
             created_ms=await self.clock.now_ms(),
         )
         await self.store.accept(invitation, digest(key), record)

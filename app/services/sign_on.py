@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from app.domain.accounts import Caller, Key, Team, User, digest, mask_key, new_key
+from app.domain.accounts import Caller, Key, Team, User, digest, key_of_user
 from app.domain.errors import (
     Conflict,
     Forbidden,
@@ -151,18 +151,10 @@ class SignOn:
         scopes, now_ms = SCOPES_OF[rule.role], await self._clock.now_ms()
         if old is not None and _serves(old[1], user, scopes, now_ms):
             return await self._accounts.holder(old[0])
-        secret = new_key()  # nobody gets it: only sessions stand on this key
-        record = Key(
-            id=new_id("key"),
-            team=team.id,
-            user=user.id,
-            name=KEY_NAME,
-            scopes=scopes,
-            shown_as=mask_key(secret),
-            created_ms=now_ms,
-        )
-        await self._store.change_key(identity, person, (digest(secret), record), old, now_ms=now_ms)
-        return await self._accounts.holder(digest(secret))
+        # Nobody gets the key: only sessions stand on it.
+        key, record = key_of_user(team=team.id, user=user.id, name=KEY_NAME, scopes=scopes, created_ms=now_ms)
+        await self._store.change_key(identity, person, (digest(key), record), old, now_ms=now_ms)
+        return await self._accounts.holder(digest(key))
 
     async def _team(self, rule: GroupRule) -> Team | None:
         """The team of a rule, by id or by its name; None when there is none, or several have the name."""
@@ -188,8 +180,7 @@ class SignOn:
 
 def _serves(key: Key, user: User, scopes: frozenset[str], now_ms: int) -> bool:
     """True when the key can be used again: nothing about the person has changed since."""
-    ended = key.revoked_ms is not None or (key.expires_ms is not None and key.expires_ms <= now_ms)
-    return not ended and (key.team, key.user, key.scopes) == (user.team, user.id, scopes)
+    return not key.has_ended(now_ms) and (key.team, key.user, key.scopes) == (user.team, user.id, scopes)
 
 
 def _refusal(identity: Identity) -> str:
