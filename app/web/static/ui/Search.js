@@ -1,4 +1,5 @@
 import { html, useEffect, useState } from "../core/html.js";
+import { setQuery } from "../core/router.js";
 import { useShortcuts } from "../core/shortcuts.js";
 import { Icon } from "./Icon.js";
 
@@ -21,3 +22,13 @@ export function Search({ id, label, text, shortcut, onSearch }) {
     <input type="search" id=${id} aria-label=${label} placeholder=${label} maxlength="200" autocomplete="off" spellcheck=${false} value=${typed}
       onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} /></div>`;
 }
+
+/** So many people are found without a search. */
+export const FEW_PEOPLE = 8;
+
+/** Looks for people by a name or an id; everybody without one. The address keeps the words. @param {string} text */
+export const findPeople = (text) => setQuery({ text });
+
+/** A field that finds people of a team. @param {{text: string, shortcut: string}} props */
+export const PeopleSearch = ({ text, shortcut }) =>
+  html`<${Search} id="search-people" label="Name, or a user's id" text=${text} shortcut=${shortcut} onSearch=${findPeople} />`;

@@ -1,14 +1,14 @@
 import { get, patch, remove } from "../../core/api.js";
 import { html, useState } from "../../core/html.js";
 import { readPages } from "../../core/pages.js";
-import { go, setQuery } from "../../core/router.js";
+import { go } from "../../core/router.js";
 import { plural } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
 import { Confirm } from "../../ui/Confirm.js";
 import { Empty } from "../../ui/Empty.js";
 import { Menu } from "../../ui/Menu.js";
 import { Notice } from "../../ui/Notice.js";
-import { Search } from "../../ui/Search.js";
+import { FEW_PEOPLE, PeopleSearch, findPeople } from "../../ui/Search.js";
 import { toast } from "../../ui/Toast.js";
 import { AddUsers } from "./AddUsers.js";
 import { Form, Text } from "./Form.js";
@@ -19,12 +19,8 @@ import { presentOf, withRules } from "./kinds.js";
 import { Unread, useReading } from "./reading.js";
 
 const PAGE = 50;
-const FEW = 8; // so many are found without a search
 
 /** @typedef {import("../../core/shapes.js").Team} TeamFacts */
-
-/** Looks for people by a name or an id; everybody without one. @param {string} text */
-const look = (text) => setQuery({ text });
 
 /**
  * Everything about a team: its limits, its users with theirs, its keys and invitations. `pages` of users are read, or of those whom `text` names.
@@ -69,9 +65,9 @@ export function Team({ team, text, onTeams }) {
         <${Menu} label="More about the team ${team.name}" items=${further} /></span></div>
       <${LimitList} limits=${limits} none="The team has no limit of its own." />
     </section>
-    ${(text || count > FEW) && html`<div class="row"><${Search} id="search-people" label="Name, or a user's id" text=${text} shortcut="Search the people" onSearch=${look} />
+    ${(text || count > FEW_PEOPLE) && html`<div class="row"><${PeopleSearch} text=${text} shortcut="Search the people" />
       <p class="note numbers" role="status">${text && `${users.length}${more ? " and more" : ""} of ${plural(count, "user")}`}</p></div>`}
-    ${text && !users.length && html`<${Empty} icon="search" title="Nobody fits" text="Nobody in ${team.name} has such a name or id."><${Button} onPress=${() => look("")}>Show everybody</${Button}></${Empty}>`}
+    ${text && !users.length && html`<${Empty} icon="search" title="Nobody fits" text="Nobody in ${team.name} has such a name or id."><${Button} onPress=${() => findPeople("")}>Show everybody</${Button}></${Empty}>`}
     ${!text && !users.length && html`<${Empty} icon="plus" title="Nobody is in this team yet" text="Add users, one or many at once: each gets a limit, and a link by which they fetch a key." />`}
     ${users.map((user) => html`<${User} key=${user.id} team=${team.id} user=${user} keys=${keys.filter((/** @type {any} */ key) => key.user === user.id)}
       invitations=${invitations.filter((/** @type {any} */ one) => one.user === user.id && one.status === "open")} onChange=${again} />`)}

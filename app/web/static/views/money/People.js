@@ -1,20 +1,15 @@
 import { get } from "../../core/api.js";
 import { html, useEffect, useRef, useState } from "../../core/html.js";
 import { persist } from "../../core/retry.js";
-import { setQuery } from "../../core/router.js";
 import { amountWords, limitWords, windowWords } from "../../core/words.js";
 import { Button } from "../../ui/Button.js";
 import { Notice } from "../../ui/Notice.js";
-import { Search } from "../../ui/Search.js";
+import { FEW_PEOPLE, PeopleSearch } from "../../ui/Search.js";
 import { Spinner } from "../../ui/Spinner.js";
 import { LimitBar } from "./Budgets.js";
 import { byTightness } from "./report.js";
 
 const PAGE = 20;
-const FEW = 8; // so many are found without a search
-
-/** Looks for people by a name or an id; everybody without one. @param {string} text */
-const look = (text) => setQuery({ text });
 
 /** @typedef {import("../../core/shapes.js").UserLimits} UserLimits */
 /** `text` is what these people were looked for by. @type {{people: UserLimits[], text: string, cursor: string | null, whole: boolean, busy: boolean, fault: string}} */
@@ -28,7 +23,7 @@ export function People({ path: root = "team/users", text }) {
   const [found, setFound] = useState(NOTHING);
   const shown = useRef(/** @type {AbortController | null} */ (null));
   const searchable = useRef(false); // it stays while few are found
-  searchable.current ||= Boolean(text) || found.people.length > FEW;
+  searchable.current ||= Boolean(text) || found.people.length > FEW_PEOPLE;
   /** Reads who follows on `now`. @param {typeof NOTHING} now */
   const read = async (now) => {
     const { signal } = shown.current ?? new AbortController();
@@ -51,7 +46,7 @@ export function People({ path: root = "team/users", text }) {
   const { people, whole, busy, fault } = found;
   return html`<section aria-label="The team's users" class="stack">
     <div class="row people-head"><h2>The team's users</h2>
-      ${searchable.current && html`<${Search} id="search-people" label="Name, or a user's id" text=${text} shortcut="Search the team's users" onSearch=${look} />`}</div>
+      ${searchable.current && html`<${PeopleSearch} text=${text} shortcut="Search the team's users" />`}</div>
     ${people.length > 0 && html`<ul class="panel people numbers">${people.map((user) => html`<${Person} key=${user.id} user=${user} />`)}</ul>`}
     ${fault && html`<${Notice} tone="bad" actions=${html`<${Button} onPress=${more}>Try again</${Button}>`}>${fault}</${Notice}>`}
     ${whole && !people.length && html`<p class="note" role="status">${text ? "Nobody of the team has such a name or id." : "Nobody is in the team."}</p>`}
