@@ -63,8 +63,8 @@ MUTATIONS = (
     Mutation(
         "the nonce fence",
         "app/store/lua/advance.lua",
-        "if arg.nonce ~= '' and before[2] ~= arg.nonce then",
-        "if arg.nonce ~= '' and not before[1] then",
+        "if (arg.nonce ~= '' and before[2] ~= arg.nonce) or",
+        "if (arg.nonce ~= '' and not before[1]) or",
         (f"{MOVES}::test_a_stale_nonce_changes_nothing",),
     ),
     Mutation(
