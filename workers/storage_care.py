@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from app.domain.counting import counted
 from app.domain.errors import StorageAway, StoreUnavailable
 from app.domain.ids import split_ref
 from app.gateway import Gateway
@@ -61,7 +62,7 @@ async def resolve_uncopied(gateway: Gateway) -> None:
 async def alarm_uncopied(gateway: Gateway, ref: str, why: str) -> None:
     """Raise the alarm, or renew its sentence: how many jobs' clips fail, and why that of this one."""
     count = await gateway.stores.copies.uncopied()
-    clips = "The clip of 1 job" if count == 1 else f"The clips of {count} jobs"
+    clips = counted(count, "job's clip", "jobs' clips")
     team, job = split_ref(ref)
     sentence = f"{clips} cannot be copied to the storage; of {job} of {team}: {why}. fal has them for a week."
     await gateway.stores.alarms.raise_alarm("clips_uncopied", sentence, job=job, level=len(str(count)))

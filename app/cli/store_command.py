@@ -35,12 +35,11 @@ class Printer(Protocol[Result_contra]):
 
 
 def store_command(
-    show: Printer[Result], *, check: Callable[..., None] | None = None
+    show: Printer[Result],
 ) -> Callable[[Callable[..., Awaitable[Result]]], Callable[..., None]]:
     """Make a command of an async function on a gateway: `show` prints its result. It works at the store only.
 
-    The command has the function's parameters except the gateway, and `--json`. `check` gets the same arguments and
-    refuses wrong usage before the store is opened.
+    The command has the function's parameters except the gateway, and `--json`.
     """
 
     def decorate(function: Callable[..., Awaitable[Result]]) -> Callable[..., None]:
@@ -48,8 +47,6 @@ def store_command(
         def command(*, as_json: bool, url: str | None, **arguments: Any) -> None:
             if url is not None:
                 raise Failure(AT_STORE_ONLY)
-            if check is not None:
-                check(**arguments)
             show(with_gateway(lambda gateway: function(gateway, **arguments)), as_json=as_json)
 
         set_parameters(command, function, url=NoUrl)

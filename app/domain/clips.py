@@ -86,12 +86,6 @@ def storage_keys(job: Job, output: dict[str, Any] | None) -> list[str]:
     return [storage_key(job, name) for name in names + posters]
 
 
-def poster_of(file: dict[str, Any]) -> KeptFile | None:
-    """The poster of this file of an output, or None."""
-    kept = file.get(KEPT_POSTER)
-    return KeptFile(**kept) if isinstance(kept, dict) else None
-
-
 def file_title(name: FileName, file: dict[str, Any]) -> str:
     """`video.mp4`: the last part of a file's address, from what fal said of it; it never changes."""
     ending = urlsplit(str(file.get("url"))).path.rpartition(".")[2].lower()

@@ -4,9 +4,7 @@ Names are `KIND/TEAM/…`: `clips/TEAM/JOB/FILE`, `files/TEAM/FILE`, `parts/TEAM
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
-HoldOutcome = Literal["held", "over"]
 UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 

@@ -9,7 +9,6 @@ import re
 import secrets
 from dataclasses import dataclass
 
-HEADER = "traceparent"
 SPAN_DIGITS = 16
 SAMPLED = 1  # a flag: the caller records this trace
 FIRST_VERSION = "00"

@@ -8,7 +8,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -79,12 +79,10 @@ class OpenIdProvider:
         policy: EgressPolicy,
         *,
         tls: ssl.SSLContext | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._policy = policy.allowing(urlsplit(settings.issuer).hostname or "")
         self._tls = tls
-        self._clock = clock
         self._published: Published | None = None
         self._tried_at = float("-inf")
         self._reading = asyncio.Lock()
@@ -144,7 +142,7 @@ class OpenIdProvider:
         keys = read_key_set(await self._read_json("GET", metadata["jwks_uri"]))
         if keys is None:
             raise ProviderFault("The provider publishes no key that signs.")
-        return Published(metadata, keys, self._clock())
+        return Published(metadata, keys, time.monotonic())
 
     # --- what it publishes -------------------------------------------------------------------------------------
 
@@ -155,13 +153,13 @@ class OpenIdProvider:
                 if not self._is_settled(age_s):
                     await self._renew()
         published = self._published
-        if published is None or self._clock() - published.read_at > MAX_AGE_S:
+        if published is None or time.monotonic() - published.read_at > MAX_AGE_S:
             raise Unavailable(f"{self.label} does not answer at the moment; try again, or sign in with a key.")
         return published
 
     def _is_settled(self, age_s: float) -> bool:
         """True when it need not, or may not yet, be read again."""
-        now, published = self._clock(), self._published
+        now, published = time.monotonic(), self._published
         if now - self._tried_at < (AGAIN_S if published is None else MIN_INTERVAL_S):
             return True
         return published is not None and now - published.read_at < age_s
@@ -172,7 +170,7 @@ class OpenIdProvider:
         except ProviderFault as fault:
             log.warning("sign_on.provider", sentence=str(fault), issuer=self._settings.issuer)
         finally:
-            self._tried_at = self._clock()
+            self._tried_at = time.monotonic()
 
     def _require_endpoint(self, name: str, url: Any) -> None:
         """ProviderFault unless it is https, or at an issuer on this machine; a browser opens one of them."""

@@ -81,9 +81,7 @@ SETTING_NAMES = PREFIX + "setting_names"  # hash: version to the names of its se
 DATA_FORMAT = PREFIX + "format"  # hash: the data format's number, and how far a migration to the next one has come
 STORAGE = PREFIX + "storage"  # hash: the id of the storage in use, and whether its mark was written
 BACKUPS = PREFIX + "backups"  # hash: the newest backup in the storage, and the last failure since
-PROGRAMS = (
-    PREFIX + "programs"
-)  # sorted set: `format version role host:pid` of each process by when (ms) it was seen
+PROGRAMS = PREFIX + "programs"  # sorted set: `format version role host:pid` of each process by when (ms) last seen
 USAGE_COUNTED = PREFIX + "usage"  # hash: team to the last ledger entry that is in its usage sums
 ALARMS = PREFIX + "alarms"  # stream: alarms for administrators, as they were raised and resolved
 ACTIVE_ALARMS = PREFIX + "alarms:active"  # hash: alarms with a state that are not over, as JSON by their names

@@ -91,14 +91,14 @@ async def test_a_clip_that_fal_does_not_give_stays_at_fal(keeping: Pipeline) -> 
             assert (after.status, after.copy_failures) == (Status.SUCCEEDED, attempt)
             assert (await anybody(keeping, await address_of(keeping, job.id))).status_code == 307
     (alarm,) = await keeping.gateway.stores.alarms.active()
-    assert (alarm.kind, alarm.message[:22]) == ("clips_uncopied", "The clips of 2 jobs ca")
+    assert (alarm.kind, alarm.message[:22]) == ("clips_uncopied", "2 jobs' clips cannot b")
     assert alarm.job == jobs[1].id
     for job in reversed(jobs):
         await keeping.write(job.id, expires_ms=1)
         await kept(keeping, job.id)
         await care_for_storage(keeping.gateway)  # the sentence is about those that are left
         left = [(alarm.job, alarm.message[:25]) for alarm in await keeping.gateway.stores.alarms.active()]
-        assert left == ([(jobs[0].id, "The clip of 1 job cannot ")] if job is jobs[1] else [])
+        assert left == ([(jobs[0].id, "1 job's clip cannot be co")] if job is jobs[1] else [])
     assert await keeping.due("keep") == []
     assert await keeping.gateway.stores.alarms.active() == []
     newest = await keeping.gateway.stores.alarms.newest(10)

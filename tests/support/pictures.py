@@ -36,13 +36,13 @@ def exif(orientation: int = TURNED) -> bytes:
     return tags.tobytes()
 
 
-def deep_tiff(orientation: int = TURNED) -> bytes:
+def deep_tiff() -> bytes:
     """A grey TIFF with 16 bits a pixel, dark, with the quarter at the upper left light, and an orientation."""
     light, dark = struct.pack("<H", 0xC0FF), struct.pack("<H", 0x20FF)
     rows = (light * 320 + dark * 320) * 240 + dark * 640 * 240
     image = Image.frombytes("I;16", (640, 480), rows)
     tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[ExifTags.Base.Orientation] = orientation
+    tags[ExifTags.Base.Orientation] = TURNED
     return encoded("TIFF", image, tiffinfo=tags)
 
 
