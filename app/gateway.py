@@ -342,7 +342,9 @@ def _gateway(
             deliveries=stores.delivery_log,
             egress=policy,
         ),
-        delivery_log=DeliveryLog(store=stores.delivery_log, endpoints=stores.endpoints, audit=stores.audit),
+        delivery_log=DeliveryLog(
+            store=stores.delivery_log, jobs=stores.jobs, endpoints=stores.endpoints, audit=stores.audit
+        ),
         epoch=epoch_service(settings, stores),
         worker_watch=WorkerWatch(
             alarms=stores.alarms,

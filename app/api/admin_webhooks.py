@@ -34,7 +34,8 @@ router = APIRouter(prefix="/v1/admin/teams/{team_id}", tags=["administration"])
 
 async def _for_team(team: Annotated[str, Depends(existing_team)], actor: Administrator) -> Caller:
     """The administrator in the place of a key of this team; the audit log names the administrator."""
-    return Caller(team=team, user=actor, key=actor, scopes=frozenset({Scope.TEAM_ADMIN}))
+    rights = frozenset({Scope.TEAM_ADMIN})
+    return Caller(team=team, user=actor, key=actor, scopes=rights, reads_prompts=False)
 
 
 ForTeam = Annotated[Caller, Depends(_for_team)]

@@ -15,10 +15,11 @@ from app.cli.cells import printable
 from app.cli.exits import Failure
 from app.cli.generate.client import FIRST_CONTACT_S, ApiClient
 from app.cli.generate.events import LiveEvent, live_events
+from app.domain.deliveries import ATTEMPT_TIMEOUT_S, MAX_BODY_READ_BYTES
 from app.webhooks.signing import headers
 
 STREAM = "/v1/events"
-FORWARD_TIMEOUT_S = 15.0  # as long as a webhook may take
+FORWARD_TIMEOUT_S = ATTEMPT_TIMEOUT_S  # as long as a webhook may take
 Say = Callable[[str], None]
 
 
@@ -39,21 +40,44 @@ class Forwarder:
         return "  ".join(printable(part) for part in parts if part)
 
     async def _post(self, event: LiveEvent) -> tuple[str, str]:
-        """The response's status, or `failed` and why; an event always has the same `webhook-id`."""
+        """The response's status, or `failed` and why; an event always has the same `webhook-id`.
+
+        As for a webhook, the status decides, whatever the rest of the response is.
+        """
         body = event.data.encode()
         message_id = "msg_" + hashlib.sha256(event.id.encode()).hexdigest()[:32]
         now = datetime.fromtimestamp(time.time(), UTC)  # of this machine, where the receiver compares it
         signature = headers([self._secret], message_id, now, body)
         sent = {**signature, "Content-Type": "application/json", "User-Agent": f"Filmgate/{__version__}"}
+        status = ""
         try:
             async with asyncio.timeout(FORWARD_TIMEOUT_S):
-                return str((await self._web.post(self._url, content=body, headers=sent)).status_code), ""
+                async with self._web.stream("POST", self._url, content=body, headers=sent) as response:
+                    status = str(response.status_code)
+                    await _read_some(response)
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            return "failed", f"nobody answers at {self._url}"
+            fault = f"nobody answers at {self._url}"
         except (TimeoutError, httpx.TimeoutException):
-            return "failed", f"no answer within {FORWARD_TIMEOUT_S:.0f} s"
+            fault = f"no answer within {FORWARD_TIMEOUT_S:.0f} s"
         except httpx.HTTPError:
-            return "failed", "the answer cannot be read"
+            fault = "the answer cannot be read"
+        else:
+            fault = ""
+        return (status, "") if status else ("failed", fault)
+
+
+async def forget_location(response: httpx.Response) -> None:
+    """Drop where a redirect leads: it is not followed, but httpx reads it, and may raise anything for it."""
+    response.headers.pop("Location", None)
+
+
+async def _read_some(response: httpx.Response) -> None:
+    """Read the body as far as a webhook's is read, so that the receiver can send it."""
+    size = 0
+    async for chunk in response.aiter_raw():
+        size += len(chunk)
+        if size >= MAX_BODY_READ_BYTES:
+            return
 
 
 async def forward_events(

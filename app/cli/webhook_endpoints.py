@@ -17,6 +17,7 @@ from app.cli.parse import argument, duration, parse_event_types, parse_id
 from app.cli.remote import with_client
 from app.cli.tables import AsJson, Columns, print_json, print_view, print_views
 from app.cli.whole_ids import only_id
+from app.domain.deliveries import ATTEMPT_TIMEOUT_S
 from app.domain.endpoints import MAX_OVERLAP_S
 
 ROUTE = "/v1/webhook-endpoints"
@@ -30,7 +31,7 @@ COLUMNS: Columns = {
 }
 SPARE = ("events", "models")
 LEAST_BEGINNING = len("ep_") + 4  # of an id that is not given whole
-TEST_WAIT_S = 15.0  # for the first answer to a test
+TEST_WAIT_S = ATTEMPT_TIMEOUT_S + 10  # until its first attempt is recorded, also of one that hangs
 POLL_S = 0.3
 
 group = typer.Typer()
@@ -123,7 +124,10 @@ def send_test(
         shown = {"delivery": delivery["id"], "state": delivery["status"]}
         print_view({**shown, "answer": attempts[-1]["status"], "ms": attempts[-1]["duration_ms"]}, as_json=False)
     if not attempts:
-        raise Failure("The test was not sent yet: `filmgate status` shows whether workers send deliveries.")
+        raise Failure(
+            "The test was not answered yet: it hangs, others wait before it, or no worker sends deliveries; "
+            "`filmgate webhooks deliveries` and `filmgate status` show it."
+        )
     if delivery["status"] != "delivered":
         why = attempts[-1]["error"] or f"it answered {attempts[-1]['status']}"
         raise Failure(f"The endpoint did not take the test: {why}.")

@@ -10,7 +10,7 @@ import typer
 from app.cli.admin_calls import given_only
 from app.cli.generate.access import Access, find_access
 from app.cli.generate.client import ApiClient
-from app.cli.listen import Forwarder, forward_events
+from app.cli.listen import Forwarder, forget_location, forward_events
 from app.cli.options import GatewayKey, GatewayUrl
 from app.cli.parse import argument, parse_event_types, parse_id
 from app.cli.remote import notice, run_calls, with_client
@@ -80,7 +80,11 @@ def listen(
     async def run() -> None:
         async with (
             ApiClient(access, lambda _: None) as client,
-            httpx.AsyncClient(trust_env=False, timeout=None) as web,  # noqa: S113  each forward has its own limit
+            httpx.AsyncClient(
+                trust_env=False,
+                timeout=None,  # noqa: S113  each forward has its own limit
+                event_hooks={"response": [forget_location]},
+            ) as web,
         ):
             forwarder = Forwarder(web, target, signs)
             await forward_events(client, forwarder, wanted, typer.echo, notice, ready)

@@ -62,6 +62,7 @@ class Caller:
         expires_ms: when it expires, by the store's clock; None for never.
         reposts: the rule for its equal submissions at fal's routes.
         session: SHA-256 of the secret of the browser session that sent the request; None for a key in a header.
+        reads_prompts: False for an administrator in a team's place, who does not see what its jobs are about.
     """
 
     team: str
@@ -77,6 +78,7 @@ class Caller:
     expires_ms: int | None = None
     reposts: Reposts = Reposts.ANSWERED
     session: str | None = field(default=None, repr=False)
+    reads_prompts: bool = True
 
     @property
     def sees_team(self) -> bool:

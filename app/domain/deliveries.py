@@ -47,6 +47,7 @@ HTTP_GONE = 410
 DEAD_LETTERS_MS = 30 * DAY_MS
 EARLIER_ATTEMPTS_KEPT = 50  # from before the last replay: five whole schedules
 REPLAYS_KEPT = 20
+PROMPT_CHARS = 120  # of the beginning of its job's prompt, by which people know a delivery
 REPLAY_SPACING_MS = 100  # between two to the same destination, where many are replayed at once
 MAX_REPLAYED_PER_REQUEST = 1_000
 REPLAYS_PER_MINUTE = 60  # of one delivery each, by one team
@@ -150,6 +151,7 @@ class LoggedDelivery:
     """A delivery with its history.
 
     `earlier` are the attempts before the last replay; `next_ms` is the time of the next attempt, None for no more.
+    `prompt` is the beginning of its job's prompt; None where there is none any more, or it was not read.
     """
 
     delivery: Delivery
@@ -157,6 +159,7 @@ class LoggedDelivery:
     replays: tuple[Replay, ...]
     died_ms: int | None
     next_ms: int | None = None
+    prompt: str | None = None
 
     @property
     def attempts(self) -> tuple[DeliveryAttempt, ...]:

@@ -21,6 +21,12 @@ def has_words(record: Mapping[str, str], words: Sequence[str]) -> bool:
     return all(word in text for word in words)
 
 
+def beginning_of(text: str, chars: int) -> str:
+    """The text in one line of at most so many characters, the last of which says that there is more."""
+    line = " ".join(text.split())
+    return line if len(line) <= chars else f"{line[: chars - 1].rstrip()}…"
+
+
 def prompts_of(value: Any) -> Iterator[str]:
     """The prompts of an input, of each shot of a storyboard too, and texts to be spoken; no negative prompt."""
     if isinstance(value, list):

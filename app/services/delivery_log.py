@@ -1,20 +1,29 @@
 """The log of webhook deliveries, and their replay."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from app.domain.access import require_control, require_key, require_scope, require_team_sight, sees
 from app.domain.accounts import Caller, Scope
 from app.domain.cursors import read_cursor, write_cursor
-from app.domain.deliveries import BULK_REPLAYS_PER_MINUTE, REPLAYS_PER_MINUTE, LogFilter, LoggedDelivery
+from app.domain.deliveries import (
+    BULK_REPLAYS_PER_MINUTE,
+    PROMPT_CHARS,
+    REPLAYS_PER_MINUTE,
+    LogFilter,
+    LoggedDelivery,
+)
 from app.domain.endpoints import NO_ENDPOINT, Endpoint
 from app.domain.errors import Code, Conflict, NotFound, OverLimit
 from app.domain.events import Event
 from app.domain.jobs import Job
+from app.domain.prompts import beginning_of, prompts_of
 from app.store.audit import AuditStore
 from app.store.delivery_log import DeliveryLogStore
 from app.store.endpoints import EndpointStore
+from app.store.jobs import JobStore
 
 NO_DELIVERY = "There is no delivery with this id."
 
@@ -41,6 +50,7 @@ class DeliveryLog:
     """Reads and replays deliveries: of a job by whoever sees it, of the team with `team:read` and `team:admin`."""
 
     store: DeliveryLogStore
+    jobs: JobStore
     endpoints: EndpointStore
     audit: AuditStore
 
@@ -54,7 +64,7 @@ class DeliveryLog:
         ids = (await self.store.ids_of_job(job.team, job.id))[::-1]
         if after is not None:
             ids = ids[ids.index(after) + 1 :] if after in ids else []
-        deliveries = [_redacted(caller, logged) for logged in await self.store.read(job.team, ids[:limit])]
+        deliveries = [_redacted(caller, logged) for logged in await self._read(caller, ids[:limit])]
         return DeliveryPage(deliveries, write_cursor((0, ids[limit - 1])) if len(ids) > limit else None)
 
     async def newest_of(self, job: Job, *, limit: int) -> list[LoggedDelivery]:
@@ -66,7 +76,7 @@ class DeliveryLog:
         """One delivery; NotFound when there is none that the caller may see."""
         logged = await self._visible(caller, delivery_id)
         require_key(caller)
-        found = await self.store.read(caller.team, [logged.delivery.id])
+        found = await self._read(caller, [logged.delivery.id])
         if not found:
             raise NotFound(NO_DELIVERY)
         return _redacted(caller, found[0])
@@ -78,7 +88,7 @@ class DeliveryLog:
             raise NotFound(NO_ENDPOINT)
         after = None if cursor is None else read_cursor(cursor, kind="msg")
         ids, place = await self.store.find(caller.team, wanted, after=after, count=limit, newest_first=True)
-        found = await self.store.read(caller.team, ids)
+        found = await self._read(caller, ids)
         return DeliveryPage(found, None if place is None else write_cursor(place))
 
     async def replay(self, caller: Caller, delivery_id: str) -> LoggedDelivery:
@@ -104,7 +114,7 @@ class DeliveryLog:
         await self._write_audit(caller, delivery.id, {"deliveries": 1})
         if not await self.store.replay(caller.team, [delivery.id], by=caller.user, spread=False):
             raise Conflict("An attempt is in progress; try again in a few seconds.")
-        again = await self.store.read(caller.team, [delivery.id])
+        again = await self._read(caller, [delivery.id])
         return _redacted(caller, again[0] if again else logged)
 
     async def replay_all(self, caller: Caller, wanted: LogFilter, *, limit: int, cursor: str | None) -> Replayed:
@@ -147,6 +157,18 @@ class DeliveryLog:
             done = await self.store.replay(caller.team, ready, by=caller.user, spread=True)
         return Replayed(len(done), len(ids) - len(done), None if place is None else write_cursor(place))
 
+    async def _read(self, caller: Caller, ids: Sequence[str]) -> list[LoggedDelivery]:
+        """These deliveries with the beginning of their jobs' prompts, which are not in what a message keeps."""
+        found = await self.store.read(caller.team, ids)
+        refs = list(dict.fromkeys(job.ref for job in map(_job_of, found) if job is not None))
+        if not caller.reads_prompts or not refs:
+            return found
+        prompts = {job.id: _prompt_of(job) for job in await self.jobs.get_many(refs) if job is not None}
+        return [
+            logged if job is None else replace(logged, prompt=prompts.get(job.id))
+            for logged, job in zip(found, map(_job_of, found), strict=True)
+        ]
+
     async def _visible(self, caller: Caller, delivery_id: str) -> LoggedDelivery:
         """The delivery, if the caller sees its job, or the team where it is about no job; NotFound otherwise."""
         require_scope(caller, Scope.JOBS_READ)
@@ -167,6 +189,16 @@ async def consume_rate(store: DeliveryLogStore, team: str, action: str, per_minu
     if wait_ms:
         sentence = f"A team may do this {per_minute} times a minute, so that consumers are not flooded."
         raise OverLimit(sentence, retry_after=math.ceil(wait_ms / 1000))
+
+
+def _job_of(logged: LoggedDelivery) -> Job | None:
+    event = logged.delivery.event
+    return event.job if isinstance(event, Event) else None
+
+
+def _prompt_of(job: Job) -> str | None:
+    prompt = next(prompts_of(job.input), None)
+    return None if prompt is None else beginning_of(prompt, PROMPT_CHARS)
 
 
 def _redacted(caller: Caller, logged: LoggedDelivery) -> LoggedDelivery:

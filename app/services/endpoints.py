@@ -109,12 +109,12 @@ class Endpoints:
         now_ms = await self.clock.now_ms()
         if paused is False:
             changes = {**changes, "paused_ms": None, "disabled_ms": None, "disabled_reason": None}
-        elif paused:
-            changes = {**changes, "paused_ms": now_ms}
 
         async def attempt() -> Endpoint:
             stored = await self._get(caller.team, endpoint_id)
             after = replace(stored.endpoint, **changes)
+            if paused:
+                after = replace(after, paused_ms=after.paused_ms or now_ms)
             await self.endpoints.change(caller.user, "endpoint.change", stored, after)
             return after
 

@@ -80,11 +80,16 @@ class ReplayView(TypedDict):
 
 
 class DeliveryView(TypedDict):
-    """A delivery with every attempt, the oldest first; `next_attempt_at` is null when there is no further one."""
+    """A delivery with every attempt, the oldest first; `next_attempt_at` is null when there is no further one.
+
+    `prompt` is the beginning of the job's prompt; null for administrators, and once the job is erased or forgotten.
+    """
 
     id: str
     event: str
     job: str | None
+    model: str | None
+    prompt: str | None
     endpoint: str | None
     url: str | None
     status: DeliveryStatus
@@ -147,10 +152,13 @@ def secret_view(secrets: Sequence[Secret], *, now_ms: int) -> SecretView:
 def delivery_view(listed: LoggedDelivery) -> DeliveryView:
     """A delivery with its attempts and replays."""
     delivery = listed.delivery
+    job = delivery.event.job if isinstance(delivery.event, Event) else None
     return {
         "id": delivery.id,
         "event": delivery.event.type,
-        "job": delivery.event.job.id if isinstance(delivery.event, Event) else None,
+        "job": None if job is None else job.id,
+        "model": None if job is None else job.model,
+        "prompt": listed.prompt,
         "endpoint": delivery.endpoint,
         "url": delivery.url or None,
         "status": delivery.status,

@@ -106,18 +106,18 @@ async def command(server: Server, key: str, *words: str) -> Any:
 
 
 async def test_events_arrive_signed_until_ctrl_c(server: Server, stack: Stack) -> None:
-    """A secret for this run is printed once and verifies; a line for each forward; Ctrl-C exits with 0."""
+    """This run's secret is printed once and verifies; each forward is a line with its status; Ctrl-C exits 0."""
     async with Receiver() as mine:
         address = f"{mine.url}/hook"
         async with listening(server, stack.account.key, "--forward", address, "--events", STEPS) as command:
             secret = (await command.prints(r"whsec_\S+")).removesuffix("(for")
             await command.prints("Ctrl-C ends")
-            mine.answers([200, 500])
+            mine.answers([200, Reply(301, {"Location": "http://xn--a/", "Content-Encoding": "gzip"}, b"no gzip")])
             job = await stack.submit("kan4rie")
             await stack.api.post(f"/v1/jobs/{job['id']}/cancel")
             first, second = await mine.wait_for(2)
             await command.prints(rf"job\.queued  {job['id']}  200  \d+ ms")
-            await command.prints(rf"job\.canceled  {job['id']}  500  \d+ ms")
+            await command.prints(rf"job\.canceled  {job['id']}  301  \d+ ms")
             assert await command.ends(signal.SIGINT) == 0
         assert command.out.count("whsec_") == 1
         assert command.err.strip() == ""

@@ -51,7 +51,7 @@ async def test_the_administrator_runs_a_teams_endpoints(pipeline: Pipeline, rece
 
 
 async def test_the_administrator_sends_webhooks_again(pipeline: Pipeline, receiver: Receiver) -> None:
-    """One of a job, and all of a range; each is in the audit log, and no other team's path finds them."""
+    """One of a job, and all of a range, without prompts; in the audit log, and only at their team's path."""
     async with administrator(pipeline.stack) as admin:
         path = f"teams/{pipeline.team}"
         made = await admin.done("POST", f"{path}/webhook-endpoints", {"url": receiver.url})
@@ -63,7 +63,8 @@ async def test_the_administrator_sends_webhooks_again(pipeline: Pipeline, receiv
             await admin.call("POST", f"teams/{other['id']}/deliveries/{before['id']}/replay"), 404, "not_found"
         )
         reply = await admin.call("POST", f"{path}/deliveries/{before['id']}/replay")
-        assert (reply.status_code, reply.json()["replays"][0]["by"]) == (202, "administrator")
+        reply_of_one = reply.json()
+        assert (reply.status_code, reply_of_one["replays"][0]["by"]) == (202, "administrator")
         assert await sent(pipeline) == 1
         wanted = {"endpoint": made["id"], "from": "2000-01-01T00:00:00Z"}
         reply = await admin.call("POST", f"{path}/deliveries/replay", wanted)
@@ -72,6 +73,8 @@ async def test_the_administrator_sends_webhooks_again(pipeline: Pipeline, receiv
         page = await admin.done("GET", f"{path}/deliveries", endpoint=made["id"])
         lines = [line for line in await admin.audit() if line["action"] == "delivery.replay"]
     assert [len(one["attempts"]) for one in page["data"]] == [3]
+    for one in (before, reply_of_one, *page["data"]):
+        assert (one["model"], one["prompt"]) == (job.model, None)
     assert [line["actor"] for line in lines] == ["administrator", "administrator"]
     assert [line["target"] for line in lines] == [made["id"], before["id"]]
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1

@@ -60,6 +60,27 @@ async def test_a_delivery_is_found_by_its_id(pipeline: Pipeline, receiver: Recei
         assert_problem(await api.get("/v1/deliveries/msg_0"), 404, "not_found")
 
 
+async def test_a_delivery_says_which_job_it_was(pipeline: Pipeline) -> None:
+    """Its model and its prompt's beginning, in one line; of a job whose record is gone its model."""
+    async with team_admin(pipeline.stack) as api:
+        made = await endpoint(api, "https://consumer.example/hook", events=["job.queued"])
+        await api.post(f"/v1/webhook-endpoints/{made['id']}/test")
+        job_id = await pipeline.admit("a lake\nat night, " + "very " * 40)
+        newest, test = (await read(api, "/v1/deliveries"))["data"]
+        assert (test["model"], test["prompt"]) == (None, None)
+        assert newest["model"] == (await pipeline.job(job_id)).model
+        assert newest["prompt"] == "a lake at night, " + "very " * 20 + "ve…"
+        for path in (f"/v1/deliveries/{newest['id']}", f"/v1/webhook-endpoints/{made['id']}/deliveries"):
+            found = await read(api, path)
+            assert found.get("data", [found])[0] == newest
+        own = (await read(pipeline.stack.api, f"/v1/jobs/{job_id}/deliveries"))["data"]
+        assert [one["prompt"] for one in own] == [newest["prompt"]]
+        await pipeline.redis.rename(keys.job(pipeline.ref(job_id)), "aside")
+        gone = await read(api, f"/v1/deliveries/{newest['id']}")
+        await pipeline.redis.rename("aside", keys.job(pipeline.ref(job_id)))
+        assert (gone["model"], gone["prompt"]) == (newest["model"], None)
+
+
 async def test_an_attempt_has_its_url(pipeline: Pipeline, receiver: Receiver) -> None:
     """When the endpoint's URL changes between two attempts, each attempt has its own."""
     receiver.answers([500, 200])

@@ -51,12 +51,13 @@ async def test_an_endpoint_that_wants_v1a_is_shown_our_public_key(stack: Stack) 
 
 
 async def test_what_is_given_changes_and_the_rest_stays(stack: Stack) -> None:
-    """PATCH: url, events, models, description, paused; null restores the default events and all models."""
+    """PATCH: url, events, models, description, paused; null is the defaults; a second pause changes nothing."""
     async with team_admin(stack) as api:
         made = await endpoint(api, URL, events=["job.running"], description="first")
         changed = await change(api, made["id"], url=f"{URL}/2", description="second", paused=True)
         assert (changed["url"], changed["description"], changed["status"]) == (f"{URL}/2", "second", "paused")
         assert changed["events"] == ["job.running"]
+        assert (await change(api, made["id"], paused=True))["paused_at"] == changed["paused_at"]
         changed = await change(api, made["id"], events=None, models=None, paused=False)
         assert (changed["events"], changed["models"], changed["status"]) == (list(DEFAULT_EVENTS), None, "active")
         assert (await api.get(f"/v1/webhook-endpoints/{made['id']}")).json() == changed

@@ -2382,6 +2382,8 @@ export interface components {
         /**
          * DeliveryView
          * @description A delivery with every attempt, the oldest first; `next_attempt_at` is null when there is no further one.
+         *
+         *     `prompt` is the beginning of the job's prompt; null for administrators, and once the job is erased or forgotten.
          */
         DeliveryView: {
             /** Id */
@@ -2390,6 +2392,10 @@ export interface components {
             event: string;
             /** Job */
             job: string | null;
+            /** Model */
+            model: string | null;
+            /** Prompt */
+            prompt: string | null;
             /** Endpoint */
             endpoint: string | null;
             /** Url */

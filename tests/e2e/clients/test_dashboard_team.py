@@ -45,10 +45,15 @@ class Chief:
 
     async def job(self, *scenarios: str) -> str:
         """The id of a new job."""
-        body = {"input": self.customers.input(self.customers.prompt(*scenarios))}
+        return (await self.prompted(*scenarios))[0]
+
+    async def prompted(self, *scenarios: str) -> tuple[str, str]:
+        """The id of a new job, and its prompt."""
+        prompt = self.customers.prompt(*scenarios)
+        body = {"input": self.customers.input(prompt)}
         reply = await self.customers.web.post("/v1/jobs", json=body, headers=self.headers)
         assert reply.status_code == 202, reply.text
-        return str(reply.json()["id"])
+        return str(reply.json()["id"]), prompt
 
     async def open_part(self, name: str) -> None:
         """A part of the team's view."""
@@ -132,13 +137,15 @@ async def test_a_webhook_is_set_up_tried_repaired_and_sent_again(customers: Cust
         assert Webhook(secret).verify(tried.body, dict(tried.headers))["type"] == "endpoint.test"
 
         receiver.answers([Reply(500, ABORT, MARKUP.encode())])
-        job = await she.job()
+        job, prompt = await she.prompted()
         await page.get_by_role("region", name="Deliveries").get_by_text("Given up").nth(1).wait_for(timeout=30_000)
         await page.locator("label", has_text="Given up").click()
         await page.wait_for_url("**?status=dead")
         await expect(page.locator(".sent")).to_have_count(1)
-        await expect(page.locator(".sent summary")).to_contain_text(job[:12])
+        await expect(page.locator(".sent summary")).to_contain_text(prompt)
         await page.locator(".sent summary").click()
+        await expect(page.locator(".sent-more")).to_contain_text(re.compile(f"The job {job} *Kling"))
+        await expect(page.locator(".tries")).to_contain_text("500 the receiver does not want it")
         await expect(page.locator(".sent .answer")).to_have_text(MARKUP)
         await assert_accessible(page, "the log")
         await page.get_by_role("link", name="Jobs", exact=True).click()
@@ -168,8 +175,8 @@ async def another_secret_a_pause_and_an_end(she: Chief, receiver: Receiver, secr
     await page.get_by_role("button", name="Pause", exact=True).click()
     await page.get_by_text("What is to be sent waits, and goes").wait_for()
     await assert_accessible(page, "a paused endpoint")
-    job = await she.job()
-    waiting = page.locator(".sent summary", has_text=job[:12])
+    _, prompt = await she.prompted()
+    waiting = page.locator(".sent summary", has_text=prompt)
     await expect(waiting).to_contain_text("until it is resumed", timeout=30_000)
     await expect(waiting.locator(".badge")).to_have_text("Waiting")
     await page.get_by_role("button", name="Resume").click()
@@ -196,7 +203,8 @@ async def as_administrator(she: Chief, receiver: Receiver, job: str) -> None:
     await webhooks.get_by_role("button", name="Send again").click()
     await receiver.wait_for(before + 1)
     await webhooks.get_by_role("link", name=receiver.url).click()
-    await page.get_by_role("region", name="Deliveries").wait_for()
+    newest = page.get_by_role("region", name="Deliveries").locator("summary", has_text="job.").first
+    await expect(newest).to_contain_text(re.compile("Kling.* job_"))
     await assert_accessible(page, "a team's endpoint")
     await page.get_by_role("button", name="Delete …").click()
     await expect(page.get_by_role("button", name="Delete it")).to_be_disabled()

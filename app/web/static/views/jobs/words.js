@@ -48,7 +48,7 @@ export const DELIVERIES = {
 };
 
 /** @type {Record<string, string>} */
-const AFTER = { retry: "not taken", gone: "the receiver is gone for good", refused: "this address is not allowed" };
+const AFTER = { retry: "not taken", gone: "the receiver does not want it", refused: "this address is not allowed" };
 
 /** Why an attempt of a delivery did not arrive; empty when it did. @param {any} attempt */
 export const outcomeWords = ({ outcome, error }) => (outcome === "delivered" ? "" : error ? error.replaceAll("_", " ") : (AFTER[outcome] ?? outcome));

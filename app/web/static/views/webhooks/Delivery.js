@@ -1,4 +1,5 @@
 import { html } from "../../core/html.js";
+import { modelName } from "../../core/models.js";
 import { may } from "../../core/session.js";
 import { plural } from "../../core/words.js";
 import { Badge } from "../../ui/Badge.js";
@@ -14,17 +15,17 @@ import { standingOf, waitsFor } from "./words.js";
  * @param {{where: import("./where.js").Where, endpoint: import("../../core/shapes.js").Endpoint, delivery: import("../../core/shapes.js").Delivery, onChange: () => any}} props
  */
 export function Delivery({ where, endpoint, delivery, onChange }) {
-  const { id, event, job, status, created_at: created, next_attempt_at: next, attempts, replays } = delivery;
+  const { id, event, job, model, prompt, status, created_at: created, next_attempt_at: next, attempts, replays } = delivery;
   const [words, tone] = standingOf(delivery, endpoint);
   const untried = waitsFor(delivery, endpoint) || (status === "due" ? "not tried yet" : "not tried");
   const last = attempts.at(-1);
   return html`<details class="sent">
-    <summary><span class="sent-what"><${Badge} tone="dot ${tone}">${words}</${Badge}><span class="sent-event"><b>${event}</b>${job && html`<code class="soft" title=${job}>${job}</code>`}</span></span>
+    <summary><span class="sent-what"><${Badge} tone="dot ${tone}">${words}</${Badge}><span class="sent-event"><b>${event}</b>${job && html`<span class="soft" title=${prompt ?? job}>${prompt ?? html`${model && modelName(model)} <code>${job}</code>`}</span>`}</span></span>
       <span class="note">${last ? `${last.status ?? "no answer"}${attempts.length > 1 ? `, ${plural(attempts.length, "attempt")}` : ""}` : untried}</span>
       <span class="note sent-when"><${Time} at=${created} /></span><${Icon} name="chevron" size=${16} /></summary>
     <div class="stack sent-more">
       <div class="row">
-        ${job && html`<a href="/jobs/${job}">The job <code>${job}</code></a>`}
+        ${job && html`<span class="sent-id"><a href="/jobs/${job}">The job <code>${job}</code></a>${model && html`<span class="note">${modelName(model)}</span>`}</span>`}
         <span class="sent-id note"><code>${id}</code><${Copy} text=${id} label="Copy the webhook-id" /></span>
         ${may("team:admin") && html`<span class="push"><${SendAgain} where=${where} id=${id} onChange=${onChange} /></span>`}
       </div>
