@@ -40,7 +40,7 @@ class EpochWatch:
         try:
             confirmed = await self._epoch.confirm()
         except StoreUnavailable:
-            return  # the supervisor logs it
+            return  # the outage has its own line
         idle = self._recovering is None or self._recovering.done()
         if not confirmed and idle and self._open_gateway is not None and now - self._recovered > RECOVER_EVERY_S:
             self._recovered = now

@@ -10,6 +10,7 @@ from app.cli.admin_command import admin_command
 from app.cli.options import OWNER_HELP, Reason
 from app.cli.parse import argument, parse_name
 from app.cli.tables import Columns, print_json, print_lines, print_view, print_views
+from app.domain.counting import counted
 
 LINE = {
     "team": "name",
@@ -60,7 +61,7 @@ def _lines(view: Mapping[str, Any]) -> dict[str, Any]:
         sent = f"the receiver fails since {alerts['failing_since']}: {alerts['error']}"
     state = "open" if breaker["open"] else "half open" if breaker["half_open"] else "closed"
     until = f" until {breaker['until']}" if breaker["until"] else ""
-    failures = f"{breaker['failures']} failure{'' if breaker['failures'] == 1 else 's'} in a row"
+    failures = f"{counted(breaker['failures'], 'failure')} in a row"
     pauses = [f"{pause['name'] or pause['team'] or 'everybody'}: {_paused(pause)}" for pause in view["pauses"]]
     workers = [f"{count} {role}" for role, count in view["workers"].items()]
     if breaker["last_failure"]:

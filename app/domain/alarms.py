@@ -54,11 +54,12 @@ KINDS: dict[str, AlarmKind] = {
             "store_not_durable", "page", "The store may lose what it has acknowledged", "it is durable again"
         ),
         AlarmKind("store_memory", "page", "The store's memory is nearly full", "it uses less than three quarters"),
+        AlarmKind("backup_failed", "ticket", "The store is not backed up as planned", "a backup is written"),
+        AlarmKind("disk_low", "page", "The disk of the store is nearly full", "it has room again"),
+        # The storage
         AlarmKind("clips_uncopied", "ticket", "Clips cannot be copied to the storage", "every clip is copied"),
         AlarmKind("clip_lost", "ticket", "A clip was not copied before fal's copy expired"),
         AlarmKind("storage_away", "page", "The storage of clips and files cannot be used", "a trial goes well"),
-        AlarmKind("backup_failed", "ticket", "The store is not backed up as planned", "a backup is written"),
-        AlarmKind("disk_low", "page", "The disk of the store is nearly full", "it has room again"),
         # The API
         AlarmKind(
             "certificate_expires", "ticket", "The API's certificate ends soon", "a certificate that lasts is shown"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from app.domain.buying import ALL_TEAMS, EPOCH, Buying, breaker_sentence
+from app.domain.counting import counted
 from app.domain.ids import split_ref
 from app.domain.times import iso
 from app.services.checks.finding import Finding
@@ -43,7 +44,7 @@ class BuyingCheck:
         if oldest is None:
             return []
         job = split_ref(oldest[0])[1]
-        are = "1 job is" if count == 1 else f"{count} jobs are"
+        are = counted(count, "job is", "jobs are")
         sentence = f"{are} held: the submission's outcome is unknown. The oldest is {job}, since {iso(oldest[1])}."
         return [Finding("held", sentence, job=job, level=count)]
 
@@ -53,7 +54,7 @@ class BuyingCheck:
             return []
         step, ref, at_ms = steps[-1]
         name = split_ref(ref)[1]
-        are = "1 step is" if len(steps) == 1 else f"{len(steps)} steps are"
+        are = counted(len(steps), "step is", "steps are")
         sentence = f"{are} set aside after failures. The newest is {step} of {name}, since {iso(at_ms)}."
         return [Finding("quarantined", sentence, job=name if step != "deliver" else "", level=len(steps))]
 
