@@ -16,6 +16,7 @@ from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
 from benchmarks.load import bodies
 from benchmarks.processes import NotMeasured, cpu_of, environment, free_port, listening, running, tree
+from tests.support.accounts import new_account
 from tests.support.redis_server import RedisServer
 
 MODEL = "fal-ai/kling-video/v2/master/image-to-video"
@@ -96,7 +97,7 @@ async def serving(folder: Path, **settings: str) -> AsyncIterator[Served]:
         settings["FILMGATE_DATA_DIR"] = str(folder / "data")  # not that of the checkout's gateway
         env = environment(FILMGATE_REDIS_URL=store.url, FILMGATE_PORT=str(port), **settings)
         inside = await stack.enter_async_context(open_gateway(load_settings(env), process="benchmark"))
-        account = await inside.administration.first_account(team_name="benchmark", user_name="load")
+        account = await new_account(inside.administration, team_name="benchmark", user_name="load")
         await inside.limits.replace("benchmark", account.team.id, [TEAM_LIMIT])
         await inside.limits.replace("benchmark", account.user.id, [USER_LIMIT])
         log = folder / "api.log"

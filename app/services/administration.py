@@ -233,13 +233,6 @@ class Administration:
         """Add a user with a key to the oldest team, which is made with its first user."""
         teams = await self.teams()
         team = teams[0] if teams else await self.add_team(SYSTEM, name="default")
-        return await self._add_account(team, user_name)
-
-    async def first_account(self, *, team_name: str, user_name: str) -> NewAccount:
-        """Add a team with one user and one key."""
-        return await self._add_account(await self.add_team(SYSTEM, name=team_name), user_name)
-
-    async def _add_account(self, team: Team, user_name: str) -> NewAccount:
         user = await self.add_user(SYSTEM, team=team.id, name=user_name)
         return NewAccount(team, user, (await self.add_key(SYSTEM, user=user.id)).key)
 

@@ -11,6 +11,7 @@ from benchmarks.gateway import Served, serving
 from benchmarks.load import bodies
 from benchmarks.processes import NotMeasured, cpu_seconds, pss_bytes, say
 from benchmarks.watchers import Order, Watched, watching
+from tests.support.accounts import new_account
 
 ROW = "streams"
 STREAMS, QUICK_STREAMS = 5000, 500
@@ -62,7 +63,7 @@ async def measure(folder: Path, options: Options) -> list[Figure]:
 async def _busy(served: Served, jobs: list[str], seconds: float) -> list[float]:
     """Submissions of another team, and cancellations of these jobs; p50 and p99 of a submission in ms."""
     (body,) = bodies("streams", 1)
-    account = await served.inside.administration.first_account(team_name="another", user_name="submits")
+    account = await new_account(served.inside.administration, team_name="another", user_name="submits")
     submission = served.request("POST", "/v1/jobs", json.dumps(body), key=account.key)
     cancels = [served.request("POST", f"/v1/jobs/{job}/cancel") for job in jobs]
     streams = [Stream("submit", [submission], 20, SUBMISSIONS), Stream("cancel", cancels, 10, CANCELS)]

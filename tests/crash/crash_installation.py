@@ -27,6 +27,7 @@ from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
 from app.store import keys
 from tests.crash.crash_tally import Tally
+from tests.support.accounts import new_account
 from tests.support.emulator import running_emulator
 from tests.support.installation import ENDS, Installation, Job, running
 from tests.support.processes import children, free_port
@@ -357,7 +358,7 @@ async def open_crash_installation(*emulator_options: str, **settings: str) -> As
         )
         armed = {**env, "FILMGATE_CRASH": str(tickets)}
         operator = await stack.enter_async_context(open_gateway(load_settings(env), process="operator"))
-        account = await operator.administration.first_account(team_name="test", user_name="tester")
+        account = await new_account(operator.administration, team_name="test", user_name="tester")
         logs = [folder / "api.log", folder / "workers.log"]
         for log in logs:
             log.touch()

@@ -10,6 +10,7 @@ from pathlib import Path
 from app.gateway import open_gateway
 from app.settings import load_settings
 from tests.crash.netns import Network
+from tests.support.accounts import new_account
 from tests.support.emulator import Emulator
 from tests.support.processes import COMMAND, clean_environment
 from tests.support.repo import ROOT
@@ -45,7 +46,7 @@ class Lab:
         """A team with a user and its key, which is `account`; `patience` is for the store, in seconds."""
         own = load_settings(own_settings(self.environment("x")))
         async with open_gateway(own, process="lab", patience=patience) as gateway:
-            made = await gateway.administration.first_account(team_name="films", user_name="caller")
+            made = await new_account(gateway.administration, team_name="films", user_name="caller")
         self.account = made.key
 
     def environment(self, host: str) -> dict[str, str]:

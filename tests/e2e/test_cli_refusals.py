@@ -11,6 +11,7 @@ from redis import Redis
 from app.domain.limits import Limit, Unit, Window
 from app.gateway import open_gateway
 from app.settings import load_settings
+from tests.support.accounts import new_account
 from tests.support.command import On, command_on
 from tests.support.redis_server import RedisServer
 
@@ -43,7 +44,7 @@ class Known:
 async def _account(server: RedisServer) -> dict[str, str]:
     async with open_gateway(load_settings({"FILMGATE_REDIS_URL": server.url}), process="test") as gateway:
         administration = gateway.administration
-        ada = await administration.first_account(team_name="one", user_name="ada")
+        ada = await new_account(administration, team_name="one", user_name="ada")
         two = await administration.add_team("test", name="two")
         old = await administration.add_key("test", user=ada.user.id)
         new = await administration.add_key("test", user=ada.user.id)

@@ -11,6 +11,7 @@ import pytest
 
 from app.gateway import open_gateway
 from app.settings import load_settings
+from tests.support.accounts import new_account
 from tests.support.installation import ENDS, KEEPING, Installation, Job, open_installation
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -31,7 +32,7 @@ async def quiet_clients(installation: Installation) -> list[httpx.AsyncClient]:
     """A client of each quiet team."""
     async with open_gateway(load_settings(installation.settings), process="test") as gateway:
         accounts = [
-            await gateway.administration.first_account(team_name=f"quiet {number}", user_name="one")
+            await new_account(gateway.administration, team_name=f"quiet {number}", user_name="one")
             for number in range(QUIET_TEAMS)
         ]
     return [

@@ -9,6 +9,7 @@ import pytest
 
 from app.gateway import open_gateway
 from app.settings import load_settings
+from tests.support.accounts import new_account
 from tests.support.emulator import running_emulator
 from tests.support.processes import free_port
 from tests.support.prometheus import DEPLOYED, Prometheus, dashboard, program, promtool, running_prometheus
@@ -43,7 +44,7 @@ async def test_what_is_scraped_is_right_over_hosts_and_restarts(tmp_path: Path) 
         async with running_emulator("--plain-clips", "--run-seconds", "0.2") as emulator, Receiver() as receiver:
             env = environment(redis, emulator)
             async with open_gateway(load_settings(env), process="test") as gateway:
-                account = await gateway.administration.first_account(team_name='A "team"', user_name="tester")
+                account = await new_account(gateway.administration, team_name='A "team"', user_name="tester")
             apis = [Server({**env, "FILMGATE_METRICS_PORT": str(port)}) for port in ports[:2]]
             workers = Workers({**env, "FILMGATE_METRICS_PORT": str(ports[2])})
             processes = [*apis, workers]

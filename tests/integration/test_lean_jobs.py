@@ -10,6 +10,7 @@ from app.gateway import open_gateway
 from app.settings import load_settings
 from benchmarks.filling import Asker, Filler, Wire, digest
 from benchmarks.processes import NotMeasured, environment
+from tests.support.accounts import new_account
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +23,7 @@ async def test_an_ended_job_takes_two_kilobytes(tmp_path: Path, say: Callable[[s
     with RedisServer() as store:
         env = environment(FILMGATE_REDIS_URL=store.url, FILMGATE_DATA_DIR=str(tmp_path))
         async with open_gateway(load_settings(env), process="test") as gateway:
-            account = await gateway.administration.first_account(team_name="team", user_name="user")
+            account = await new_account(gateway.administration, team_name="team", user_name="user")
             made = await gateway.administration.add_key("test", user=account.user.id)
             asker = Asker(account.team.id, account.user.id, made.record.id, digest(made.key))
             wire = await Wire.open(store.unix_url.removeprefix("unix://"))

@@ -16,6 +16,7 @@ from app.main import create_app
 from app.settings import load_settings
 from tests.integration.ownership import FIXED, ROUTES, Admins, Own, Teams, routes_of
 from tests.integration.refusals import assert_problem, nothing_changes
+from tests.support.accounts import new_account
 from tests.support.callers import another_key, calling, colleague, stranger, token
 from tests.support.pipeline import Pipeline
 from tests.support.stack import ADMIN_KEY, Stack
@@ -183,7 +184,7 @@ async def test_the_team_sees_with_its_scopes_and_acts_with_one(stack: Stack, rou
 @pytest.mark.parametrize("route", OWN)
 async def test_the_team_scopes_end_at_the_team(stack: Stack, route: str) -> None:
     """`team:admin` of one team sees nothing of another's."""
-    other = await stack.gateway.administration.first_account(team_name="other", user_name="chief")
+    other = await new_account(stack.gateway.administration, team_name="other", user_name="chief")
     made = await stack.gateway.administration.add_key(
         "test", user=other.user.id, scopes=frozenset({Scope.TEAM_ADMIN})
     )
@@ -262,7 +263,7 @@ async def test_what_is_a_teams_is_seen_and_changed_with_the_teams_scopes(stack: 
 async def test_what_is_another_teams_looks_like_nothing(stack: Stack, route: str) -> None:
     """`team:admin` of one team gets the same 404 for another team's id as for an unknown one."""
     ours = await another_key(stack, scopes=frozenset({Scope.TEAM_ADMIN}))
-    other = await stack.gateway.administration.first_account(team_name="other", user_name="chief")
+    other = await new_account(stack.gateway.administration, team_name="other", user_name="chief")
     made = await stack.gateway.administration.add_key(
         "test", user=other.user.id, scopes=frozenset({Scope.TEAM_ADMIN})
     )

@@ -27,6 +27,7 @@ from tests.integration.held_jobs import (
 )
 from tests.integration.refusals import store_digests
 from tests.integration.uploads import uploaded
+from tests.support.accounts import new_account
 from tests.support.emulator import Emulator, FalCaller
 from tests.support.pipeline import DAY_MS, Pipeline
 from tests.support.redis_server import RedisServer
@@ -192,7 +193,7 @@ async def test_what_an_operator_ended_is_not_brought_back(pipeline: Pipeline) ->
 async def test_another_teams_request_is_never_adopted(pipeline: Pipeline) -> None:
     """The same model, prompt, image and time: the marker shows whose it is."""
     mine = await held(pipeline, "[emu:drop_before_accept:1]")
-    made = await pipeline.gateway.administration.first_account(team_name="other", user_name="other")
+    made = await new_account(pipeline.gateway.administration, team_name="other", user_name="other")
     headers = {"Authorization": f"Bearer {made.key}"}
     transport = pipeline.stack.api._transport  # the same application
     async with httpx.AsyncClient(transport=transport, base_url="http://filmgate.test", headers=headers) as api:

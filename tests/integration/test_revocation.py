@@ -14,6 +14,7 @@ from app.services.tokens import TokenRequest
 from app.store import keys
 from app.tasks import cancel_and_wait
 from tests.integration.fal_queue import MODEL, given
+from tests.support.accounts import new_account
 from tests.support.callers import another_key, calling, token
 from tests.support.emulator import Emulator
 from tests.support.pipeline import Pipeline
@@ -127,7 +128,7 @@ async def as_if_ended(stack: Stack, account: NewAccount, job_id: str) -> AsyncIt
 @pytest.mark.parametrize("how", ENDS)
 async def test_a_caller_that_was_shut_out_is_out_everywhere(stack: Stack, servers: list[Server], how: str) -> None:
     """At two processes that cache the key: after a second no request is accepted, and no stream is open."""
-    account = await stack.gateway.administration.first_account(team_name="short", user_name="guest")
+    account = await new_account(stack.gateway.administration, team_name="short", user_name="guest")
     job_id = await a_live_job(stack, account.key)
     async with AsyncExitStack() as exits:
         clients = [await exits.enter_async_context(visiting(server, account.key)) for server in servers]

@@ -26,6 +26,7 @@ from app.domain.ids import split_ref
 from app.store import keys
 from app.store.deliveries import DESTINATION_RETRY_MS
 from app.store.due import ENQUEUED_HIDDEN_MS
+from tests.support.accounts import new_account
 from tests.support.callers import calling
 from tests.support.endpoints import acquired, change, deliveries, endpoint, later, sent, team_admin
 from tests.support.pipeline import Pipeline
@@ -55,7 +56,7 @@ def delay_s(request: Received) -> float:
 async def another_chief(stack: Stack) -> AsyncIterator[tuple[str, httpx.AsyncClient]]:
     """Another team, and a client whose key submits and administers for it."""
     administration = stack.gateway.administration
-    account = await administration.first_account(team_name="other", user_name="stranger")
+    account = await new_account(administration, team_name="other", user_name="stranger")
     scopes = USER_SCOPES | {Scope.TEAM_ADMIN}
     made = await administration.add_key("test", user=account.user.id, scopes=scopes)
     async with calling(stack, made.key) as api:

@@ -10,6 +10,7 @@ import httpx
 
 from app.domain.accounts import USER_SCOPES, Scope
 from app.services.administration import NewKey
+from tests.support.accounts import new_account
 from tests.support.stack import Stack
 
 BASE = "http://filmgate.test"
@@ -38,7 +39,7 @@ async def colleague(stack: Stack, *, scopes: frozenset[Scope] = USER_SCOPES) -> 
 
 async def stranger(stack: Stack) -> str:
     """A key of another team."""
-    return (await stack.gateway.administration.first_account(team_name="other", user_name="stranger")).key
+    return (await new_account(stack.gateway.administration, team_name="other", user_name="stranger")).key
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ import httpx
 from app.domain.money import parse_usd
 from app.gateway import open_gateway
 from app.settings import load_settings
+from tests.support.accounts import new_account
 from tests.support.checks import store_faults
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.processes import clean_environment, free_port, run_command
@@ -182,7 +183,7 @@ async def open_installation(
     async with running_emulator("--plain-clips", *emulator_options) as emulator:
         env = environment(redis, emulator, **settings)
         async with open_gateway(load_settings(env), process="test") as gateway:
-            account = await gateway.administration.first_account(team_name="test", user_name="tester")
+            account = await new_account(gateway.administration, team_name="test", user_name="tester")
         serve, workers = Server(env, port=port, log=log), Workers(env, log=log)
         async with running(serve, workers, account.key, verify=tls.context if tls else True) as api:
             installation = Installation(env, redis, emulator, serve, workers, api)

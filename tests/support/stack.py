@@ -17,6 +17,7 @@ from app.gateway import Gateway, open_gateway
 from app.main import create_app
 from app.services.administration import NewAccount
 from app.settings import Settings, load_settings
+from tests.support.accounts import new_account
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -139,7 +140,7 @@ async def open_stack(redis: RedisServer, emulator: Emulator, **more: str) -> Asy
     settings = load_settings(env)
     async with application(settings) as app:
         gateway: Gateway = app.state.gateway
-        account = await gateway.administration.first_account(team_name="test", user_name="tester")
+        account = await new_account(gateway.administration, team_name="test", user_name="tester")
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {account.key}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://filmgate.test", headers=headers) as api:

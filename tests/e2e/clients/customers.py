@@ -25,6 +25,7 @@ from app.gateway import Gateway, open_gateway
 from app.settings import load_settings
 from app.tasks import cancel_and_wait
 from app.tls import trusted_roots
+from tests.support.accounts import new_account
 from tests.support.emulator import Emulator
 from tests.support.installation import Installation
 from tests.support.node import find_node, install_packages
@@ -198,7 +199,7 @@ class Customers:
     async def limited(self, *limits: Limit) -> str:
         """The key of another team, whose user has these limits."""
         async with open_gateway(load_settings(self.installation.settings), process="test") as gateway:
-            account = await gateway.administration.first_account(team_name=uuid.uuid4().hex, user_name="one")
+            account = await new_account(gateway.administration, team_name=uuid.uuid4().hex, user_name="one")
             await gateway.limits.replace("test", account.user.id, list(limits))
         return account.key
 
@@ -219,7 +220,7 @@ class Customers:
         """The key of a user who has used up the minute's submissions; raised as soon as a client was refused."""
         rate, nothing = Limit(Unit.SUBMITS, Window.MINUTE, 1), Limit(Unit.USD, Window.DAY, 1)
         async with open_gateway(load_settings(self.installation.settings), process="test") as gateway:
-            account = await gateway.administration.first_account(team_name=uuid.uuid4().hex, user_name="one")
+            account = await new_account(gateway.administration, team_name=uuid.uuid4().hex, user_name="one")
             user = account.user.id
 
             async def lift() -> None:

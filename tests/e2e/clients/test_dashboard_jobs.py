@@ -16,6 +16,7 @@ from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import WATCHED, Customers
 from tests.e2e.clients.visitors import give_key, own_gateway, refused_reads, sign_in, trusting
+from tests.support.accounts import new_account
 from tests.support.receiver import Receiver
 from tests.support.stack import ADMIN_KEY
 
@@ -299,7 +300,7 @@ SCROLL = """async () => {
 @asynccontextmanager
 async def many_jobs(customers: Customers, gateway: Gateway) -> AsyncIterator[str]:
     """The key of a team that has so many jobs: copies of one record, which are gone after the block."""
-    account = await gateway.administration.first_account(team_name=new_id("many"), user_name="one")
+    account = await new_account(gateway.administration, team_name=new_id("many"), user_name="one")
     headers = {"Authorization": f"Bearer {account.key}"}
     team = account.team.id
     async with customers.installation.redis.client() as redis:

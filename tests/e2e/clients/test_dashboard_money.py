@@ -18,6 +18,7 @@ from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
 from tests.e2e.clients.test_dashboard import DOLLARS
 from tests.e2e.clients.visitors import give_key, own_gateway, sign_in, trusting
+from tests.support.accounts import new_account
 from tests.support.stack import ADMIN_KEY
 from tests.support.waiting import wait_until
 
@@ -180,7 +181,7 @@ async def see_a_team(page: Page, team_name: str, today: str) -> None:
 async def test_a_key_that_may_not_read_usage_sees_why_and_its_limits_all_the_same(customers: Customers) -> None:
     """The API's sentence and a next step; without limits the page says so."""
     async with own_gateway(customers) as gateway:
-        account = await gateway.administration.first_account(team_name=new_id("money"), user_name="one")
+        account = await new_account(gateway.administration, team_name=new_id("money"), user_name="one")
         scopes = frozenset({Scope.JOBS_WRITE})
         key = (await gateway.administration.add_key("test", user=account.user.id, scopes=scopes)).key
     async with new_page(trusting(customers)) as page:

@@ -17,6 +17,7 @@ from tests.e2e.clients.accessible import assert_accessible
 from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers, picture
 from tests.e2e.clients.visitors import give_key, own_gateway, sign_in, trusting
+from tests.support.accounts import new_account
 from tests.support.receiver import Receiver, Reply
 from tests.support.stack import ADMIN_KEY
 from tests.support.waiting import wait_until
@@ -66,7 +67,7 @@ async def chief(customers: Customers) -> AsyncIterator[Chief]:
     """Signed in; at the end no markup has run."""
     async with own_gateway(customers) as gateway, new_page(trusting(customers)) as page:
         people = gateway.administration
-        account = await people.first_account(team_name=new_id("team"), user_name="Grace")
+        account = await new_account(people, team_name=new_id("team"), user_name="Grace")
         scopes = USER_SCOPES | {Scope.TEAM_ADMIN}
         key = (await people.add_key("test", user=account.user.id, scopes=scopes)).key
         await page.add_init_script(WATCH)

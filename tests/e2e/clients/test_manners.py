@@ -17,6 +17,7 @@ from tests.e2e.clients.browser import new_page
 from tests.e2e.clients.customers import Customers
 from tests.e2e.clients.test_dashboard import DOLLARS
 from tests.e2e.clients.visitors import give_key, own_gateway, sign_in, trusting
+from tests.support.accounts import new_account
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
@@ -178,7 +179,7 @@ async def test_a_revoked_key_leads_every_tab_to_the_first_page_and_what_was_type
     """Also the tab that asks nothing at present; with another key one goes on where one was."""
     async with own_gateway(customers) as gateway:
         people = gateway.administration
-        account = await people.first_account(team_name=new_id("leave"), user_name="one")
+        account = await new_account(people, team_name=new_id("leave"), user_name="one")
         scopes = USER_SCOPES | {Scope.TEAM_READ}
         old, new = [await people.add_key("test", user=account.user.id, scopes=scopes) for _ in range(2)]
         async with new_page(trusting(customers)) as page:
