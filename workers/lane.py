@@ -111,7 +111,8 @@ class Slice:
            the slice. Poll what is due, concurrently too (`Polling`)
         1. grant free slots to the first in line
         2. once a second: end jobs past their deadline, decide old disputes; once a minute: sweep the slots
-        3. enqueue due submits and finalizes while few tasks wait, and a round of deliveries if one is due
+        3. wake the polling if a poll is due; enqueue due submits and finalizes while few tasks wait, and a round of
+           deliveries if one is due
         4. wait for a wake-up, for a job that has ended at fal, or a quarter of a second; an idle lane waits longer
         """
         for task in (self._runtime.bill, self._runtime.history):
@@ -133,12 +134,12 @@ class Slice:
                     for one in granted:
                         log_grant(one)
                 await self._housekeeping()
-                found = await self._gateway.stores.due.due_steps(self._steps)
+                found = await self._gateway.stores.due.due_steps(("poll", *self._steps))
+                if "poll" in found.due:
+                    self._polling.wake.set()
                 for step in self._steps:
                     if step in found.due:
                         await self._enqueue(step)
-                if not found.idle:
-                    self._polling.wake.set()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), IDLE_S if found.idle else WAKE_S)
         finally:
@@ -166,7 +167,6 @@ class Slice:
             try:
                 if await self._gateway.stores.due.wait_for_wake(seconds=1.0):
                     self._wake.set()
-                    self._polling.wake.set()
             except StoreUnavailable:
                 await asyncio.sleep(WAKE_S)
 

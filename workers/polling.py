@@ -22,8 +22,8 @@ POLLS_AT_ONCE = 200
 POLLS_A_SECOND = 1_500  # 10,000 jobs in 7 s; when more are due, all wait a little longer
 BURST = POLLS_AT_ONCE  # after a slow turn
 VISIBILITY_MS = 12_000  # longer than one status call
-TURN_S = 0.05
-IDLE_S = 1.0  # while nothing runs at fal; a lane that is not idle wakes it more often
+TURN_S = 0.05  # from one turn to the next, at least, and while polls run
+IDLE_S = 1.0  # at most; the lane sees sooner when another process has made a poll due
 AWAY_S = 0.25  # before another try, while the store is away
 
 log = structlog.get_logger()
@@ -41,7 +41,6 @@ class Polling:
         self._ended: list[tuple[str, int, int]] = []  # ref, until when it is hidden, when it is due next
         self._allowed = 0.0
         self._allowed_at = time.monotonic() - TURN_S
-        self._anything_runs = True
         self._stopping = False
 
     async def run(self) -> None:
@@ -51,15 +50,14 @@ class Polling:
         """
         while not self._stopping:
             self.wake.clear()
-            try:
-                await self.turn()
-            except StoreUnavailable:
-                await asyncio.sleep(AWAY_S)
+            pause_s = AWAY_S
+            with suppress(StoreUnavailable):
+                pause_s = await self.turn()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.wake.wait(), TURN_S if self._anything_runs else IDLE_S)
+                await asyncio.wait_for(self.wake.wait(), pause_s)
 
-    async def turn(self) -> None:
-        """One turn.
+    async def turn(self) -> float:
+        """One turn; the seconds until there is something to do again, unless a wake-up says so before.
 
         1. record when the jobs of finished polls are due next, in one write
         2. write at which ages generations have ended, and renew the plans
@@ -69,14 +67,16 @@ class Polling:
         await self._plans.refresh()
         room = self._room()
         if room <= 0:
-            return
-        now_ms, running, due = await self._gateway.stores.jobs.take_polls(limit=room, visibility_ms=VISIBILITY_MS)
-        self._anything_runs = running > 0
+            return TURN_S
+        now_ms, next_ms, due = await self._gateway.stores.jobs.take_polls(limit=room, visibility_ms=VISIBILITY_MS)
         self._allowed -= len(due)
         for one in due:
             task = asyncio.create_task(self._poll(one, now_ms))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+        if self._running or self._ended:
+            return TURN_S  # the next turn records when these are due
+        return IDLE_S if next_ms is None else min(IDLE_S, max(TURN_S, (next_ms - now_ms) / 1000))
 
     def stop(self) -> None:
         """Take nothing more: `run` ends after its present turn."""

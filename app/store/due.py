@@ -15,7 +15,7 @@ ENQUEUED_HIDDEN_MS = 3_000  # until a task that was lost is enqueued again; belo
 
 @dataclass(frozen=True, slots=True)
 class DueSteps:
-    """The steps with something due. `idle`: no job is in line, at fal or in one of the steps."""
+    """Which of the steps have something due. `idle`: no job is in line, at fal or in one of these steps."""
 
     due: frozenset[str]
     idle: bool
@@ -46,7 +46,7 @@ class DueStore:
             pipe = self._redis.together()
             for step in steps:
                 pipe.zrange(keys.due(step), 0, 0, withscores=True)
-            for waiting in (keys.LINE, keys.LATER, keys.SLOTS, keys.due("poll")):
+            for waiting in (keys.LINE, keys.LATER, keys.SLOTS):
                 pipe.zcard(waiting)
             pipe.time()
             *found, now = await pipe.execute()

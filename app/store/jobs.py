@@ -103,16 +103,16 @@ class JobStore:
         records = await read_hashes(self._redis, map(keys.job, refs))
         return [read_job(record) if record else None for record in records]
 
-    async def take_polls(self, *, limit: int, visibility_ms: int) -> tuple[int, int, list[DuePoll]]:
-        """The store's time (ms), how many jobs are polled in all, and those that are due, at most `limit`.
+    async def take_polls(self, *, limit: int, visibility_ms: int) -> tuple[int, int | None, list[DuePoll]]:
+        """The store's time (ms), when the first of the others is due, and those that are due now, at most `limit`.
 
-        These are hidden for `visibility_ms`.
+        These are hidden for `visibility_ms`. None when no job is polled.
         """
         with store_errors():
-            now_ms, running, rows = await scripts.take_polls(
+            now_ms, next_ms, rows = await scripts.take_polls(
                 self._redis, limit=limit, visibility_ms=visibility_ms, rest=POLLED_FIELDS
             )
-        return now_ms, running, [due_poll(*row) for row in rows]
+        return now_ms, next_ms, [due_poll(*row) for row in rows]
 
     async def claim(
         self, job: Job, *, nonce: str | None = None, start_timeout_ms: int = 0, until_ms: int | None = None

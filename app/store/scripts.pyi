@@ -458,7 +458,7 @@ async def take_lease(redis: Client, *, lease: str, token: str, lease_ms: int) ->
 
 async def take_polls(
     redis: Client, *, limit: int, visibility_ms: int, rest: Iterable[str]
-) -> tuple[int, int, list[list[str | None]]]:
+) -> tuple[int, int | None, list[list[str | None]]]:
     """Takes running jobs that are due for a poll, with what a poll reads of each."""
 
 async def update_job(

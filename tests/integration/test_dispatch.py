@@ -178,7 +178,7 @@ async def test_a_lane_has_one_slice(pipeline: Pipeline) -> None:
 
 async def test_a_lane_is_idle_only_without_a_job_anywhere(pipeline: Pipeline) -> None:
     """In line, at fal, with a poll, or with another step in the future: the lane looks more often."""
-    due, steps = pipeline.gateway.stores.due, ("submit", "finalize", "deliver")
+    due, steps = pipeline.gateway.stores.due, ("poll", "submit", "finalize", "deliver")
     assert await due.due_steps(steps) == DueSteps(frozenset(), idle=True)
     job_id = await pipeline.admit()
     assert await due.due_steps(steps) == DueSteps(frozenset(), idle=False)

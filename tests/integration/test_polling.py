@@ -16,7 +16,7 @@ from tests.support.receiver import Receiver, Reply, held
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from workers.poll_plans import PollPlans
-from workers.polling import VISIBILITY_MS, Polling
+from workers.polling import IDLE_S, TURN_S, VISIBILITY_MS, Polling
 
 pytestmark = pytest.mark.anyio
 ACCEPTED = Reply(200, body=b'{"request_id": "abc-1"}')
@@ -60,12 +60,17 @@ async def test_a_webhook_that_meets_a_poll_is_not_overlooked(store: RedisServer,
 async def test_a_poll_that_nothing_met_is_due_again_after_its_interval(
     store: RedisServer, emulator: Emulator
 ) -> None:
-    """Without a webhook the poll decides when the next one is."""
+    """Without a webhook the poll decides when the next one is; the lane looks again then, or after a second."""
     async with during_a_poll(store, emulator) as (fal, job_id, polling, answers):
         assert 0 < await fal.poll_in(job_id) <= VISIBILITY_MS / 1000
+        assert await polling.turn() == TURN_S  # the poll is still running
         answers.set()
         await polling.finish(seconds=5)
         assert await fal.poll_in(job_id) > 50
+        assert await polling.turn() == IDLE_S
+        now_ms = await fal.pipeline.gateway.stores.clock.now_ms()
+        await fal.pipeline.redis.zadd(keys.due("poll"), {fal.pipeline.ref(job_id): now_ms + 900})
+        assert TURN_S < await polling.turn() <= 0.9
 
 
 async def test_a_poll_that_another_process_took_over_is_not_rescheduled(
@@ -87,8 +92,8 @@ async def test_a_webhook_comes_before_everything_else_that_is_due(pipeline: Pipe
     late, ended = await pipeline.bought("[emu:slow]"), await pipeline.bought("[emu:slow]")
     await pipeline.redis.zadd(keys.due("poll"), {pipeline.ref(late.id): 1_000, pipeline.ref(ended.id): 2**50})
     await pipeline.gateway.adoption.adopt(ended, ended.nonce or "", ended.upstream_request_id or "")
-    _, running, taken = await pipeline.store.take_polls(limit=1, visibility_ms=VISIBILITY_MS)
-    assert (running, [one.ref for one in taken]) == (2, [pipeline.ref(ended.id)])
+    _, next_ms, taken = await pipeline.store.take_polls(limit=1, visibility_ms=VISIBILITY_MS)
+    assert (next_ms, [one.ref for one in taken]) == (1_000, [pipeline.ref(ended.id)])
 
 
 async def test_a_webhook_wakes_a_lane(pipeline: Pipeline) -> None:

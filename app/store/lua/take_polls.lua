@@ -10,8 +10,8 @@
 --   visibility_ms  int     how long a taken job is hidden
 -- REST str  the fields to read
 --
--- Returns {now_ms: int, running: int, jobs: list[list[str | None]]}  how many are polled in all; of each job that was
---   taken its ref and the values of the fields
+-- Returns {now_ms: int, next_ms: int | None, jobs: list[list[str | None]]}  when the next one is due, None when there is
+--   none; of each job that was taken its ref and the values of the fields
 local jobs = {}
 for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.due_poll, '-inf', digits(now), 'LIMIT', 0, arg.limit)) do
   local row = redis.call('HMGET', prefix .. 'job:' .. ref, 'status', unpack(rest))
@@ -24,4 +24,5 @@ for _, ref in ipairs(redis.call('ZRANGEBYSCORE', key.due_poll, '-inf', digits(no
     redis.call('ZREM', key.due_poll, ref)
   end
 end
-return {now, redis.call('ZCARD', key.due_poll), jobs}
+local first = redis.call('ZRANGE', key.due_poll, 0, 0, 'WITHSCORES')
+return {now, first[2] and tonumber(first[2]) or false, jobs}
