@@ -129,8 +129,9 @@ def send_test(
             "`filmgate webhooks deliveries` and `filmgate status` show it."
         )
     if delivery["status"] != "delivered":
-        why = attempts[-1]["error"] or f"it answered {attempts[-1]['status']}"
-        raise Failure(f"The endpoint did not take the test: {why}.")
+        last = attempts[-1]
+        why = f"it answered {last['status']}" if last["status"] else last["answer"] or last["error"]
+        raise Failure(f"The endpoint did not take the test: {why.removesuffix('.')}.")
 
 
 @group.command("rotate")

@@ -21,14 +21,21 @@ from app.domain.deliveries import (
 )
 from app.domain.times import until_http_date
 from app.egress import EgressPolicy, ForbiddenTarget
-from app.webhooks.transport import AnswerLimit, AnswerTooLarge, GuardedTransport, Resolver, guarded_client, resolve
+from app.webhooks.failures import code_of, reason_of
+from app.webhooks.transport import (
+    AnswerLimit,
+    AnswerTooLarge,
+    GuardedTransport,
+    Resolver,
+    guarded_client,
+    resolve,
+)
 
 AttemptOutcome: TypeAlias = Literal["delivered", "retry", "gone", "refused"]
 
 log = structlog.get_logger()
 
 _SLOW_DOWN = frozenset({429, 502, 503, 504})
-_HEADERS_TOO_LARGE = 431  # how h11 marks a header block beyond its 100 KB
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +50,9 @@ class Attempt:
       operator may allow it.
 
     `status` is None without an answer. `answer` is the beginning of the body, at most 4 KB; for a redirect it
-    begins with the location. `error` is `timeout`, `connect`, `tls`, `forbidden_target`, `redirect`, `too_large`
-    (the answer) or `protocol`. `retry_after` is in seconds, from a 429, 502, 503 or 504.
+    begins with the location, and without an answer it is a sentence that says why, where that is known. `error` is
+    `timeout`, `connect`, `tls`, `forbidden_target`, `redirect`, `too_large` (the answer) or `protocol`.
+    `retry_after` is in seconds, from a 429, 502, 503 or 504.
     """
 
     status: int | None
@@ -63,6 +71,7 @@ class _Answer:
     headers: httpx.Headers = field(default_factory=httpx.Headers)
     location: str = ""
     body: bytearray = field(default_factory=bytearray)
+    reason: str = ""
 
 
 class Sender:
@@ -119,6 +128,8 @@ class Sender:
         outcome, error = _judge(answer, error)
         if error == "redirect":
             kept = f"{_location(answer)}{kept}"[:MAX_BODY_KEPT_BYTES]
+        if answer.status is None:
+            kept = answer.reason[:MAX_BODY_KEPT_BYTES]
         return Attempt(answer.status, outcome, duration_ms, kept, error, retry_after)
 
     async def aclose(self) -> None:
@@ -138,7 +149,8 @@ class Sender:
             ForbiddenTarget,
             AnswerTooLarge,
         ) as exception:
-            return _code(exception)  # UnicodeError: an invalid IDNA name
+            answer.reason = reason_of(exception)
+            return code_of(exception)  # UnicodeError: an invalid IDNA name
         return None
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes, answer: _Answer) -> None:
@@ -174,24 +186,6 @@ def _location(answer: _Answer) -> str:
     """A redirect's location as a line; it is shown, not followed."""
     text = "".join(one for one in answer.location[:MAX_LOCATION_CHARS] if one.isprintable())
     return f"Location: {text}\n" if text else ""
-
-
-def _code(exception: Exception) -> str:
-    """The stable code of a failure, for the customer's list of attempts."""
-    if isinstance(exception, ForbiddenTarget):
-        return "forbidden_target"
-    if isinstance(exception, AnswerTooLarge):
-        return "too_large"
-    if isinstance(exception, TimeoutError | httpx.TimeoutException):
-        return "timeout"
-    cause: BaseException | None = exception
-    while cause is not None:  # httpx distinguishes these only by their causes
-        if isinstance(cause, ssl.SSLError):
-            return "tls"
-        if getattr(cause, "error_status_hint", None) == _HEADERS_TOO_LARGE:
-            return "too_large"
-        cause = cause.__cause__ or cause.__context__
-    return "connect" if isinstance(exception, httpx.NetworkError | OSError) else "protocol"
 
 
 def _retry_after(answer: _Answer, now: datetime) -> int | None:

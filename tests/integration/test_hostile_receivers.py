@@ -15,9 +15,10 @@ import pytest
 
 from app.domain.deliveries import ATTEMPT_TIMEOUT_S, MAX_ANSWER_BYTES, MAX_BODY_KEPT_BYTES, MAX_BODY_READ_BYTES
 from app.egress import EgressPolicy
-from app.webhooks.sender import Sender
+from app.webhooks.sender import Attempt, Sender
 from tests.integration.hostile.receivers import ENCRYPTED, HOSTILE, Hostile, serving, writes
 from tests.support.processes import Piped, piped
+from tests.support.receiver import Script
 from tests.support.tcp_server import Writer
 from tests.support.tls import Certificates, issue_certificates
 
@@ -81,11 +82,17 @@ async def test_all_of_them_together_cost_less_than_5_mb(certificates: Certificat
 
 async def one(case: Hostile, *, tls: ssl.SSLContext | None, trusts: ssl.SSLContext | None) -> tuple[Any, ...]:
     """One attempt by this process, within 3 seconds."""
+    made = await tried(case.script, tls=tls, trusts=trusts)
+    return made.status, made.outcome, made.error
+
+
+async def tried(script: Script, *, tls: ssl.SSLContext | None, trusts: ssl.SSLContext | None) -> Attempt:
+    """The same, whole."""
     sender = Sender(EgressPolicy.parse("127.0.0.1"), total_timeout=3, tls=trusts)
-    async with serving(case.script, tls=tls) as url:
+    async with serving(script, tls=tls) as url:
         made = await sender.send(url, body=b"{}", signature={}, now=datetime.fromtimestamp(time.time(), UTC))
     await sender.aclose()
-    return made.status, made.outcome, made.error
+    return made
 
 
 async def test_no_more_than_its_share_is_read_of_an_answer() -> None:
@@ -141,20 +148,24 @@ async def test_others_are_served_while_twenty_of_the_worst_are(certificates: Cer
 
 
 async def test_a_certificate_that_proves_nothing_is_a_failure(certificates: Certificates, tmp_path: Path) -> None:
-    """Of an unknown authority, expired, or for another name; the message is not sent."""
-    hostile = Hostile(FRIENDLY, None, "", None)
-    tls, refused = server_tls(certificates), (None, "retry", "tls")
-    assert await one(hostile, tls=tls, trusts=certificates.context) == (200, "delivered", None)
-    assert await one(hostile, tls=tls, trusts=None) == refused
-    old = issue_certificates(tmp_path, days=-1)
-    assert await one(hostile, tls=server_tls(old), trusts=old.context) == refused
+    """Of an unknown authority, expired, or for another name; the message is not sent, and the attempt says why."""
+    tls, old = server_tls(certificates), issue_certificates(tmp_path, days=-1)
+    assert (await tried(FRIENDLY, tls=tls, trusts=certificates.context)).outcome == "delivered"
+    unknown = await tried(FRIENDLY, tls=tls, trusts=None)
+    expired = await tried(FRIENDLY, tls=server_tls(old), trusts=old.context)
     sender = Sender(EgressPolicy.parse("127.0.0.2"), total_timeout=3, tls=certificates.context)
     listens = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.2", 0, ssl=tls)
     async with listens as server:
         url = f"https://127.0.0.2:{server.sockets[0].getsockname()[1]}/"
-        made = await sender.send(url, body=b"{}", signature={}, now=datetime.fromtimestamp(time.time(), UTC))
-    assert (made.status, made.outcome, made.error) == refused
+        other = await sender.send(url, body=b"{}", signature={}, now=datetime.fromtimestamp(time.time(), UTC))
     await sender.aclose()
+    for made, why in (
+        (unknown, "unable to get local issuer certificate."),
+        (expired, "certificate has expired."),
+        (other, "IP address mismatch, certificate is not valid for '127.0.0.2'."),
+    ):
+        assert (made.status, made.outcome, made.error) == (None, "retry", "tls")
+        assert made.answer == f"The certificate does not verify: {why}"
 
 
 async def test_a_receiver_that_wants_a_certificate_of_ours_is_a_failure(certificates: Certificates) -> None:
@@ -181,5 +192,6 @@ async def test_a_handshake_that_never_ends_is_given_up(certificates: Certificate
         made = await sender.send(url, body=b"{}", signature={}, now=datetime.fromtimestamp(time.time(), UTC))
         waits.set()
     assert (made.status, made.outcome, made.error) == (None, "retry", "timeout")
+    assert made.answer == ""
     assert made.duration_ms < 2_000
     await sender.aclose()

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from app import __version__
 from app.domain.deliveries import MAX_BODY_KEPT_BYTES, MAX_LOCATION_CHARS, SCHEDULE_S, next_delay
-from app.egress import Address, EgressPolicy
+from app.egress import NOT_ALLOWED, Address, EgressPolicy
 from app.webhooks import signing
 from app.webhooks.sender import Attempt, Sender
 from tests.support.bomb import gzip_bomb
@@ -290,6 +290,7 @@ async def test_a_refused_connection_is_retried_later(send: Send) -> None:
         url = gone.url
     attempt = await send(url=url)
     assert (attempt.status, attempt.outcome, attempt.error) == (None, "retry", "connect")
+    assert attempt.answer == "Connection refused."
 
 
 async def test_a_receiver_that_hangs_up_is_retried_later(send: Send) -> None:
@@ -312,6 +313,7 @@ async def test_plain_text_on_a_tls_port_is_a_tls_failure(send: Send) -> None:
     async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
         attempt = await send(url=f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
     assert (attempt.status, attempt.outcome, attempt.error) == (None, "retry", "tls")
+    assert attempt.answer == "TLS failed: wrong version number."
 
 
 @pytest.mark.parametrize("url", ["http://[::1]:{port}/", "http://127.0.0.2:{port}/", "https://localhost:{port}/"])
@@ -322,6 +324,7 @@ async def test_a_forbidden_target_is_refused_and_hears_nothing(url: str) -> None
         attempt = await sender.send(url.format(port=receiver.port), body=BODY, signature=signature(), now=now())
         await sender.aclose()
     assert (attempt.status, attempt.outcome, attempt.error) == (None, "refused", "forbidden_target")
+    assert attempt.answer == NOT_ALLOWED
     assert receiver.connections == 0
 
 
