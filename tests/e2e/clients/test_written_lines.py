@@ -90,7 +90,7 @@ async def test_the_guides_call_from_a_page_buys_one_clip(customers: Customers) -
 
 
 async def test_the_guides_consumer_takes_each_message_once(tmp_path: Path) -> None:
-    """It answers 204 to a signed message, prints it once, and refuses a forged one."""
+    """It answers 204 to a signed message and to a test, prints each once, and refuses a forged one."""
     port, script = free_port(), tmp_path / "consumer.py"
     code = block("docs/webhook-consumer.md", "python", with_="serve_forever")
     code = code.replace("whsec_…", SECRET).replace("3000", str(port))
@@ -99,6 +99,8 @@ async def test_the_guides_consumer_takes_each_message_once(tmp_path: Path) -> No
     now = datetime.fromtimestamp(time.time(), UTC)
     headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(now.timestamp()))}
     headers["webhook-signature"] = Webhook(SECRET).sign("msg_1", now, body)
+    test = json.dumps({"type": "endpoint.test", "data": {"endpoint": "ep_1", "url": "https://h/"}})
+    signed = {"webhook-id": "msg_2", "webhook-signature": Webhook(SECRET).sign("msg_2", now, test)}
     async with (
         running(sys.executable, str(script), environment={"PYTHONUNBUFFERED": "1"}) as program,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as web,
@@ -107,5 +109,6 @@ async def test_the_guides_consumer_takes_each_message_once(tmp_path: Path) -> No
         answers = [(await web.post("/hook", content=body, headers=headers)).status_code for _ in range(2)]
         forged = await web.post("/hook", content=body.replace("job_1", "job_2"), headers=headers)
         assert (answers, forged.status_code) == ([204, 204], 401)
+        assert (await web.post("/hook", content=test, headers=headers | signed)).status_code == 204
         program.process.terminate()
-        assert (await program.ended()).output == "job.succeeded job_1\n"
+        assert (await program.ended()).output == "job.succeeded job_1\nendpoint.test None\n"
