@@ -7,7 +7,6 @@ fields, seconds or connections. Here each is counted before it is kept.
 import asyncio
 import math
 import random
-import resource
 from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote
@@ -16,6 +15,7 @@ import httptools
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from app.api.connection_limit import ROOM
 from app.api.handover import HANDOVER, ServedReply, is_reset
 from app.api.incoming import WHOLE
 from app.api.one_write import OneWrite
@@ -29,64 +29,11 @@ from app.domain.ids import new_nonce
 HEAD_BYTES = 16 * 1024  # request line and fields; a second request in the same piece may have twice as many
 HEAD_FIELDS = 100
 HEAD_SECONDS = 10.0
+PIPELINED = 32  # requests that may wait behind one; each takes some kilobytes, and as sent only some bytes
 LINGER_SECONDS = 2.0  # so long a refused body is let go by, so that its sender reads the answer and not a reset
 LINGER_BYTES = 32 * 1024 * 1024  # and so much of it: a whole file
+READ_SECONDS = 30.0  # between two looks at a reply of which its caller takes nothing
 VERSIONS = {"1.0", "1.1"}
-
-DESCRIPTORS = 65_536  # asked of the machine at the start, where it lets us
-KEPT_FREE = 192  # descriptors for the store, fal and files
-FEWEST = 64  # connections, however few descriptors there are
-USUAL = 5000  # connections, for so many event streams; a process with fewer says so when it starts
-
-
-class ConnectionLimit:
-    """How many connections may be open, and which of them wait for a head, the longest waiting first.
-
-    At the limit, the one that has waited longest is closed: slow and silent callers block no others.
-    """
-
-    def __init__(self) -> None:
-        self.most = 1000  # until `make_room` has asked the machine
-        self._waiting: dict[Connection, None] = {}
-
-    def make_room(self) -> None:
-        """Raise this process's bound on descriptors as far as it may, and stay below it."""
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
-        self.most = max(FEWEST, min(soft, DESCRIPTORS) - KEPT_FREE)
-
-    def shortage(self) -> str | None:
-        """What to do about a machine that permits fewer connections than usual."""
-        if self.most >= USUAL:
-            return None
-        return (
-            f"At most {self.most} connections may be open at once, event streams included: the machine permits no "
-            f"more files. Raise its hard limit (ulimit -Hn, LimitNOFILE, ulimits) to {USUAL + KEPT_FREE} or more."
-        )
-
-    def wait(self, connection: "Connection", *, anew: bool = False) -> None:
-        """The connection waits for a head from now on; one that did already keeps its place, or waits `anew`."""
-        if anew:
-            self.leave(connection)
-        self._waiting.setdefault(connection)
-
-    def leave(self, connection: "Connection") -> None:
-        """It waits no more."""
-        self._waiting.pop(connection, None)
-
-    def let_go(self) -> bool:
-        """End the connection that has waited longest; False when none waits."""
-        if (longest := next(iter(self._waiting), None)) is None:
-            return False
-        self.leave(longest)
-        longest.transport.abort()
-        return True
-
-
-ROOM = ConnectionLimit()  # of this process, which serves on one port
 
 
 class Connection(HttpToolsProtocol):
@@ -95,9 +42,11 @@ class Connection(HttpToolsProtocol):
     1. a head has at most 16 KB and 100 fields (431), a version and one Host (400), and ten seconds (408)
     2. what stands between two pieces of a body, or behind it, is bounded as a head is
     3. a reply before the end of the body closes the connection; for two seconds, the rest is read and dropped
-    4. at the limit, the connection that has waited longest for a head is closed; if all are busy, 503
-    5. `%2f` in a path is no slash
-    6. a plain request that the gate refuses is answered without the parser
+    4. few requests may wait behind one; what cannot be read ends the connection after their answers
+    5. a caller who takes nothing of a reply between two looks, 30 seconds apart, is disconnected: it is kept here
+    6. at the limit, the connection that has waited longest for a head or a reader is closed; if all are busy, 503
+    7. `%2f` in a path is no slash
+    8. a plain request that the gate refuses is answered without the parser
     """
 
     # With more than thirty attributes in one dictionary, Python makes a whole one for each object: 1.2 KB.
@@ -111,12 +60,15 @@ class Connection(HttpToolsProtocol):
         "_gate",
         "_half_closed",
         "_in_head",
+        "_left",
         "_lingering",
+        "_looks",
         "_refusal",
         "_reply",
         "_rest",
         "_shed_at",
         "_unkept",
+        "_unreadable",
         "on_reset",
         "was_reset",
     )
@@ -131,10 +83,13 @@ class Connection(HttpToolsProtocol):
         self._refusal: FilmgateError | None = None
         self._busy = False  # with a request that is not answered yet
         self._early = self._lingering = False  # the reply to be written is the last one; nothing more is read
+        self._unreadable = False  # what came behind the last request in the pipeline
         self._rest = 0  # bytes still to come of the body of a request that the gate refused
         self._closes = False  # behind that body
         self._shed_at = -math.inf  # when the last one was refused
         self._deadline: asyncio.TimerHandle | None = None
+        self._looks: asyncio.TimerHandle | None = None  # at what the caller has not taken
+        self._left = 0  # bytes of it at the last look; 0 if it took some since
         self._reply: ServedReply | None = None  # the last one
         self._half_closed = False  # by the caller, as at the end of any connection
         self.was_reset = False  # the caller's end was closed with our last reply in it, or before that arrived
@@ -151,6 +106,9 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
         self._waits_no_more()
+        ROOM.leave(self)
+        if self._looks is not None:
+            self._looks.cancel()
         self.was_reset |= exc is not None and not self._half_closed
         self._leave()
         super().connection_lost(exc)
@@ -186,10 +144,23 @@ class Connection(HttpToolsProtocol):
         if self._in_head and self._unkept and not self._is_over():
             self._wait_for_head()
 
+    def pause_writing(self) -> None:
+        """The caller takes a reply more slowly than it is written."""
+        super().pause_writing()
+        ROOM.wait(self)
+        self._require_reader()
+
+    def resume_writing(self) -> None:
+        """The caller has taken most of it."""
+        super().resume_writing()
+        self._left = 0
+        if self._busy:
+            ROOM.leave(self)
+
     def on_headers_complete(self) -> None:
         """Check the head before anything is begun."""
         self._waits_no_more()
-        self._in_head, self._unkept = False, 0
+        self._unkept = 0
         self._require_few_fields()
         fields = dict(self.headers)
         declared = fields.get(b"content-length", b"")
@@ -200,6 +171,9 @@ class Connection(HttpToolsProtocol):
             raise self._refused(Malformed("Name HTTP/1.1 in the request line."))
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise self._refused(Malformed("A request names one Host.", code=Code.INVALID_HEADER))
+        if len(self.pipeline) >= PIPELINED:
+            raise self._refused(Malformed("Wait for answers before you send more requests."))
+        self._in_head = False
         begins, self.on_reset = not self._busy, None  # who sends another request has read the last reply
         super().on_headers_complete()
         self._busy = True
@@ -224,7 +198,8 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The reply is written."""
-        if self._early and not self.transport.is_closing():
+        self._require_reader()
+        if self._is_last() and not self.transport.is_closing():
             self._linger()
             return
         self._busy = bool(self.pipeline)
@@ -253,7 +228,7 @@ class Connection(HttpToolsProtocol):
                 if message["type"] != "http.response.start":
                     await send(message)
                     return
-                if cycle.more_body or self._early:
+                if cycle.more_body or self._is_last():
                     others = [field for field in message.get("headers", []) if field[0].lower() != b"connection"]
                     message["headers"] = [*others, (b"connection", b"close")]
                 elif _has_body(scope, message):
@@ -319,6 +294,10 @@ class Connection(HttpToolsProtocol):
     def _is_over(self) -> bool:
         return self._lingering or self.transport.is_closing()
 
+    def _is_last(self) -> bool:
+        """No request that may come after the present one is answered."""
+        return self._early or (self._unreadable and not self.pipeline)
+
     def _refused(self, error: FilmgateError) -> Exception:
         """What to raise in the middle of the parser's work; it ends in `send_400_response`."""
         self._refusal = error
@@ -327,11 +306,15 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, error: FilmgateError) -> None:
         """Answer without the application, and end the connection."""
         self._waits_no_more()
-        if self._busy and self._in_head and not self.pipeline:
-            self._early = self.cycle.keep_alive = True  # what came before it is answered first
+        if self._early or self._unreadable:
             return
-        if self._busy and (self._in_head or self.cycle.response_started):
-            self.transport.close()  # another request's answer is on its way
+        if self._busy and (self._in_head or self.pipeline):
+            if not self._in_head:
+                self.pipeline.popleft()  # this request; those before it are answered first
+            self._unreadable = self.cycle.keep_alive = True
+            return
+        if self._busy and self.cycle.response_started:
+            self.transport.close()  # its answer is on its way
             return
         if self._busy:
             self.cycle.disconnected = True  # it is answered here
@@ -369,10 +352,25 @@ class Connection(HttpToolsProtocol):
             self._deadline = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
 
     def _waits_no_more(self) -> None:
-        ROOM.leave(self)
+        if not self.flow.write_paused:
+            ROOM.leave(self)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _require_reader(self) -> None:
+        """Look again later at what the caller has not taken by now, if there is anything."""
+        if self._looks is None and self.transport.get_write_buffer_size():
+            self._looks = self.loop.call_later(READ_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """End a connection that took nothing since the last look: what it leaves would be kept for ever."""
+        self._looks, left = None, self.transport.get_write_buffer_size()
+        if 0 < self._left <= left:
+            self.transport.abort()
+            return
+        self._left = left
+        self._require_reader()
 
     def _head_is_late(self) -> None:
         self._deadline = None

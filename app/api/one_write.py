@@ -2,6 +2,8 @@
 
 import asyncio
 
+COPIED_BYTES = 64 * 1024  # a larger body leaves behind its head: many callers who read slowly then share one body
+
 
 class OneWrite:
     """A connection's transport, for one reply; a head that is kept leaves with the first piece of the body."""
@@ -23,7 +25,11 @@ class OneWrite:
             self._keeps, self._head = False, data
             return
         if self._head:
-            data, self._head = self._head + data, b""
+            head, self._head = self._head, b""
+            if len(data) <= COPIED_BYTES:
+                data = head + data
+            else:
+                self._transport.write(head)
         self._transport.write(data)
 
     def is_closing(self) -> bool:

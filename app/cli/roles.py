@@ -12,7 +12,8 @@ import typer
 import uvicorn
 
 from app import __version__
-from app.api.connections import ROOM, Connection
+from app.api.connection_limit import ROOM
+from app.api.connections import Connection
 from app.children import hold_stop
 from app.cli.api_server import CLOSED_S, ApiServer
 from app.cli.preflight import check_tls, data_dir_warnings, warnings

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Iterable
@@ -9,8 +10,20 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
+from starlette.responses import Response
 
-from app.api.connections import HEAD_BYTES, HEAD_FIELDS, HEAD_SECONDS, KEPT_FREE, LINGER_BYTES, LINGER_SECONDS
+from app.api import connections
+from app.api.connection_limit import KEPT_FREE
+from app.api.connections import (
+    HEAD_BYTES,
+    HEAD_FIELDS,
+    HEAD_SECONDS,
+    LINGER_BYTES,
+    LINGER_SECONDS,
+    PIPELINED,
+    Connection,
+)
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server, running_server
@@ -19,6 +32,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 MB = 1024 * 1024
+LARGE = "/static/vendor/swagger-ui/swagger-ui-bundle.js"  # 1.7 MB, for anybody
 
 
 def memory(server: Server) -> int:
@@ -114,6 +128,38 @@ async def test_a_large_head_does_not_count_as_a_large_body(server: Server, stack
     )
     answer = await asyncio.to_thread(server.send_raw, request)
     assert answer.startswith(b"HTTP/1.1 422 "), answer[:300]
+
+
+UNREADABLE = {
+    "no host": b"GET /livez HTTP/1.1\r\n\r\n",
+    "too many fields": head(*["X-A: a"] * HEAD_FIELDS),
+    "no HTTP": b"\x16\x03\x01\r\n\r\n",
+    "a trailer without end": head("Transfer-Encoding: chunked", first="POST /v1/jobs HTTP/1.1")
+    + b"0\r\n"
+    + b"X-A: a\r\n" * HEAD_FIELDS
+    + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+async def test_a_request_that_cannot_be_read_takes_nobodys_answer(server: Server, case: str) -> None:
+    """The two before it get their own; it gets none, and the connection is closed."""
+    answer = await asyncio.to_thread(server.send_raw, head(first="GET /v1/me HTTP/1.1") + head() + UNREADABLE[case])
+    assert re.findall(rb"HTTP/1.1 \d+", answer) == [b"HTTP/1.1 401", b"HTTP/1.1 200"]
+    assert answer.lower().count(b"connection: close") == 1
+
+
+async def test_requests_that_nobody_waits_for_are_not_kept(server: Server) -> None:
+    """Thousands in one piece behind the first: some are answered, and the process does not grow."""
+    before = memory(server)
+    with contextlib.ExitStack() as concurrently:
+        for _ in range(4):
+            one = concurrently.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+            one.sendall(head(first=f"GET {LARGE} HTTP/1.1") * 3 + b"GET / HTTP/1.1\r\nHost:a\r\n\r\n" * 9000)
+        await asyncio.sleep(0.5)
+        assert memory(server) - before < 16 * MB, "each would be a megabyte and more for every 20 KB that was sent"
+    answer = await asyncio.to_thread(server.send_raw, head() * 10 * PIPELINED)
+    assert PIPELINED < answer.count(b"HTTP/1.1 200") < 10 * PIPELINED
 
 
 HOSTS = {
@@ -216,10 +262,24 @@ async def test_idle_connections_shut_nobody_out(redis_server: RedisServer, emula
 async def test_when_all_connections_are_busy_the_next_is_503(
     redis_server: RedisServer, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """503 with Retry-After; the busy connections continue. The log says at the start how few there may be."""
+    """503 with Retry-After; the busy connections continue. The log says at the start how few there may be.
+
+    Who does not read what was sent to them is not busy, and takes nobody's place.
+    """
     log = tmp_path / "log"
     async with running_server(environment(redis_server, emulator), descriptors=KEPT_FREE + 64, log=log) as server:
         assert "At most 64 connections" in log.read_text()
+        before = memory(server)
+        with contextlib.ExitStack() as concurrently:
+            for _ in range(80):
+                one = concurrently.enter_context(socket.socket())
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                one.connect(("127.0.0.1", server.port))
+                one.sendall(head(first=f"GET {LARGE} HTTP/1.1") * 3)
+            for _ in range(20):
+                answer = await asyncio.to_thread(server.send_raw, head("Connection: close"))
+                assert answer.startswith(b"HTTP/1.1 200 ")
+            assert memory(server) - before < 40 * MB, "they share one copy of what they do not read"
         request = head("Content-Length: 10", first="POST /fal/hooks/a/b/c HTTP/1.1")
         with contextlib.ExitStack() as concurrently:
             busy = []
@@ -235,3 +295,38 @@ async def test_when_all_connections_are_busy_the_next_is_503(
             await wait_until(told, "the next caller is told that there is no room")
             busy[0].sendall(b"0123456789")
             assert await asyncio.to_thread(busy[0].recv, 100)
+
+
+async def test_a_reply_that_nobody_reads_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it was written whole and only its end is left. Whoever reads slowly gets all of it."""
+    monkeypatch.setattr(connections, "READ_SECONDS", 0.4)
+    app = Response(b"a" * 16 * MB)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, http=Connection, lifespan="off", log_level="critical"))
+    serving = asyncio.create_task(server.serve())
+
+    async def listens() -> bool:
+        return server.started
+
+    await wait_until(listens, "the server listens")
+    port = server.servers[0].sockets[0].getsockname()[1]
+    callers = [await asyncio.open_connection("127.0.0.1", port, limit=1024) for _ in range(3)]
+    for (_, writer), count in zip(callers, (1, 3, 1), strict=True):
+        writer.write(head() * count)
+
+    async def gone() -> bool:
+        return len(server.server_state.connections) <= 1
+
+    slow = callers[-1][0]
+    taken = 0
+    while taken < 12 * MB:
+        taken += len(await slow.read(2 * MB))
+        await asyncio.sleep(0.02)
+    await wait_until(gone, "nobody is waited for who reads nothing")
+    assert len(server.server_state.connections) == 1, "the slow one is not through"
+    assert taken + len(await slow.readexactly(16 * MB - taken)) == 16 * MB
+    server.should_exit = True
+    for _, writer in callers:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    await serving
