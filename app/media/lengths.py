@@ -191,8 +191,8 @@ def _webm(file: BinaryIO, size: int) -> Measures:
             elif element in {_SCALE, _WIDTH, _HEIGHT}:
                 values.setdefault(element, int.from_bytes(_at(file, content, min(last - content, 8)), "big"))
             elif element == _DURATION:
-                (length,) = struct.unpack(">f" if last - content == 4 else ">d", _at(file, content, last - content))  # noqa: PLR2004  bytes
-                seconds = length
+                digits = _at(file, content, min(last - content, 9))  # one more than the longest: the file is wrong
+                (seconds,) = struct.unpack(">f" if len(digits) == 4 else ">d", digits)  # noqa: PLR2004  bytes
     if seconds is not None and 0 < seconds < float(UNKNOWN_32):
         total = _ratio(round(seconds * values.get(_SCALE, 1_000_000)), 1_000_000_000)
     else:

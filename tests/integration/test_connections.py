@@ -262,10 +262,7 @@ async def test_idle_connections_shut_nobody_out(redis_server: RedisServer, emula
 async def test_when_all_connections_are_busy_the_next_is_503(
     redis_server: RedisServer, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """503 with Retry-After; the busy connections continue. The log says at the start how few there may be.
-
-    Who does not read what was sent to them is not busy, and takes nobody's place.
-    """
+    """503 with Retry-After; the busy ones continue, and who reads nothing is none. The log says how few may be."""
     log = tmp_path / "log"
     async with running_server(environment(redis_server, emulator), descriptors=KEPT_FREE + 64, log=log) as server:
         assert "At most 64 connections" in log.read_text()

@@ -4,6 +4,7 @@ import contextlib
 import io
 import struct
 import time
+import tracemalloc
 from decimal import Decimal
 
 import pytest
@@ -84,6 +85,22 @@ def test_a_length_that_a_pipe_left_open_is_none() -> None:
     """A program that writes into a pipe does not know the length before, and cannot go back."""
     for length in (0xFFFFFFFF, 0x7FFFF024, 0):
         assert not is_cut_off(io.BytesIO(b"RIFF" + struct.pack("<I", length) + b"WAVE" + bytes(100)), "audio/wav")
+
+
+def test_a_length_of_300_mb_is_not_read() -> None:
+    """A WebM whose member `Duration` is as large as the file is broken, and none of it comes into memory."""
+    eight = 0x0100_0000_0000_0000
+    duration = b"\x44\x89" + (eight + 32_000_000).to_bytes(8, "big")
+    info = b"\x15\x49\xa9\x66" + (eight + 32_000_010).to_bytes(8, "big") + duration
+    head = b"\x1a\x45\xdf\xa3\x87\x42\x82\x84webm\x18\x53\x80\x67" + (eight + 32_000_022).to_bytes(8, "big") + info
+    assert media_type(head) == "video/webm"
+    file = io.BytesIO(head + bytes(32_000_000))
+    tracemalloc.start()
+    with pytest.raises(Unprocessable):
+        measure(file, "video/webm")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_hostile_headers_cost_little_and_raise_nothing_else() -> None:
