@@ -15,7 +15,7 @@ from app.api.middleware import address_of
 from app.api.overload import release_permit
 from app.api.query import given_query, require_known_parameters
 from app.api.reads import Reads, header, query, reads
-from app.domain.access import require_scope
+from app.domain.access import not_from_here, require_scope
 from app.domain.accounts import Caller, Scope, well_formed
 from app.domain.errors import Code, Forbidden, Malformed, Unauthenticated
 from app.domain.jobs import Job
@@ -121,7 +121,7 @@ def require_origin(request: Request, caller: Caller) -> None:
         return
     origin = request.headers.get("origin")
     if origin not in caller.origins and not (origin is None and request.method in PLAIN_READS):
-        raise Forbidden("The key may not be used from this web page.", code=Code.ORIGIN_NOT_ALLOWED)
+        raise not_from_here(caller.origins)
 
 
 async def signed_in(request: Request, gateway: Gateway) -> Session | None:

@@ -1,8 +1,13 @@
 """Who may see and do what: users their own jobs, with a scope the team's; a browser token only its own."""
 
+from collections.abc import Iterable
+
 from app.domain.accounts import Caller, Scope
+from app.domain.counting import counted
 from app.domain.errors import Code, Forbidden
 from app.domain.jobs import Job
+
+MAX_NAMED = 3  # of a key's models or web pages, in a sentence
 
 
 def visibility_filter(caller: Caller) -> tuple[str, str] | None:
@@ -25,9 +30,10 @@ def allows(caller: Caller, scope: Scope) -> bool:
 
 
 def require_scope(caller: Caller, scope: Scope) -> None:
-    """Forbidden when the key lacks the scope."""
+    """Forbidden when the key lacks the scope; the command of the sentence keeps what the key may do."""
     if not allows(caller, scope):
-        command = f"filmgate keys create NAME --scope {scope.value}"
+        wanted = " ".join(f"--scope {one.value}" for one in Scope if one is scope or one in caller.scopes)
+        command = f"filmgate keys create NAME {wanted}"
         raise Forbidden(f"The key lacks the scope {scope.value}; `{command}` makes one that has it.")
 
 
@@ -54,4 +60,18 @@ def require_control(caller: Caller, job: Job) -> None:
 def require_model(caller: Caller, model_id: str) -> None:
     """Forbidden when the key is restricted to other models."""
     if caller.models is not None and model_id not in caller.models:
-        raise Forbidden("The key may not use this model.", code=Code.MODEL_NOT_ALLOWED)
+        only = _some(caller.models)
+        raise Forbidden(f"The key may not use this model, only {only}.", code=Code.MODEL_NOT_ALLOWED)
+
+
+def not_from_here(origins: Iterable[str]) -> Forbidden:
+    """The key or token is for these web pages only, and the request comes from none of them."""
+    sentence = f"The key may be used by web pages of {_some(origins)} only."
+    return Forbidden(sentence, code=Code.ORIGIN_NOT_ALLOWED)
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first of them, and how many others there are."""
+    named = sorted(names)
+    others = len(named) - MAX_NAMED
+    return ", ".join(named[:MAX_NAMED]) + (f" and {counted(others, 'other')}" if others > 0 else "")

@@ -69,11 +69,12 @@ REMEDIES = {
     ),
     Code.MODEL_NOT_ALLOWED: Help(
         "The key is restricted to some models, and this is none of them.",
-        "Use a model of the key (`GET /v1/me`), or ask your administrator for a key without the restriction.",
+        "Use a model that `detail` names, or ask your administrator for a key without the restriction.",
     ),
     Code.ORIGIN_NOT_ALLOWED: Help(
-        "The key or token is bound to certain web pages, and the request comes from another one.",
-        "Use it on its page, or ask for one that names this page's origin, such as `https://app.example.com`.",
+        "The key or token is bound to certain web pages, and the request comes from none of them.",
+        "Use it on a page that `detail` names, or ask for one that names this page's origin. A program needs a key "
+        "without origins.",
     ),
     Code.ADDRESS_EXPIRED: Help(
         "A signed address of a clip is valid for a limited time, which is over.",

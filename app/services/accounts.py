@@ -5,7 +5,17 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
-from app.domain.accounts import Caller, Credential, Team, User, digest, is_token, well_formed
+from app.domain.accounts import (
+    KEY_PREFIX,
+    TOKEN_PREFIX,
+    Caller,
+    Credential,
+    Team,
+    User,
+    digest,
+    is_token,
+    well_formed,
+)
 from app.domain.errors import NotFound, StoreUnavailable, Unauthenticated
 from app.domain.kept_files import StorageUse
 from app.domain.limits import LimitState
@@ -20,6 +30,11 @@ from app.store.limits import LimitStore
 CACHED_S = 0.5  # a revoked key must be refused everywhere within a second
 MAX_CACHED = 10_000
 RECORD_USE_EVERY_S = 60.0
+MISTYPED = "The key is not complete or was mistyped: its checksum does not fit."
+FOREIGN = (
+    f"This is neither a key of this gateway, which begins with {KEY_PREFIX}, nor its administrator's. A key of fal"
+    " does not work here."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +89,7 @@ class Accounts:
         if cached is not None and time.monotonic() < cached[0]:
             return cached[1]
         if not well_formed(key):
-            raise Unauthenticated("The key is not complete or was mistyped: its checksum does not fit.")
+            raise Unauthenticated(MISTYPED if key.startswith((KEY_PREFIX, TOKEN_PREFIX)) else FOREIGN)
         started = time.monotonic()  # the key may be revoked before the store's reply arrives
         try:
             caller = await self._read_caller(key_digest, token=is_token(key), batched=batched)

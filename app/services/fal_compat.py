@@ -130,15 +130,18 @@ class FalCompat:
     ) -> FalSubmission:
         """Admit a job, or return the one that the same request was admitted as.
 
-        1. read the input as leniently as fal does
-        2. use the caller's key, or else one derived from the request unless deduplication is disabled
-        3. refuse a queue that is longer than the caller accepts, but not to a repeat
-        4. admit; a held call keeps its derived key for as long as the job may live
+        1. refuse a held call to a key that may not read: it would buy a clip, and not get it
+        2. read the input as leniently as fal does
+        3. use the caller's key, or else one derived from the request unless deduplication is disabled
+        4. refuse a queue that is longer than the caller accepts, but not to a repeat
+        5. admit; a held call keeps its derived key for as long as the job may live
         """
+        is_held = surface == "run"
+        if is_held:
+            require_scope(caller, Scope.JOBS_READ)
         model = self._model(request.model)
         given, dropped = model.lenient(request.input, strict_schema=self.strict_schema)
         derived = answer = None
-        is_held = surface == "run"
         dedup_ms = DEDUP_MS + (self.deadline_s * 1000 if is_held else 0)
         if idempotency_key is None and not request.force_new:
             derived = _derived_key(caller, request, surface)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.access import allows, require_model, require_scope
+from app.domain.access import allows, not_from_here, require_model, require_scope
 from app.domain.accounts import TOKEN_PREFIX, USER_SCOPES, Caller, Key, Scope, digest, mask_key, new_key
 from app.domain.errors import Code, Forbidden, NotFound, OverLimit
 from app.domain.fal_states import app_of
@@ -79,7 +79,7 @@ class Tokens:
         for model in request.models or ():
             require_model(caller, self.catalog.get(model).id)
         if request.origin is not None and caller.origins is not None and request.origin not in caller.origins:
-            raise Forbidden("The key may not be used from this web page.", code=Code.ORIGIN_NOT_ALLOWED)
+            raise not_from_here(caller.origins)
         scopes = frozenset(scope for scope in USER_SCOPES if allows(caller, scope))
         if request.job is not None:
             require_scope(caller, Scope.JOBS_READ)

@@ -195,6 +195,7 @@ async def test_a_key_for_one_model_submits_no_other(admin: Administrator, stack:
     assert (await try_key(stack, made["key"])).status_code == 202
     other = await try_key(stack, made["key"], body={"model": ANOTHER_MODEL})
     assert_problem(other, 403, "model_not_allowed")
+    assert f"only {DEFAULT_MODEL}." in other.json()["detail"]
     async with calling(stack, made["key"]) as theirs:
         quote = await theirs.post("/v1/quotes", json=stack.body(model=ANOTHER_MODEL))
     assert_problem(quote, 403, "model_not_allowed")
@@ -207,7 +208,9 @@ async def test_a_key_for_one_web_page_submits_from_nowhere_else(admin: Administr
     for origin in ("https://app.example.com.evil.net", "http://app.example.com", "https://APP.example.com", "null"):
         reply = await try_key(stack, made["key"], headers={"Origin": origin})
         assert_problem(reply, 403, "origin_not_allowed")
-    assert_problem(await try_key(stack, made["key"]), 403, "origin_not_allowed")
+    of_a_program = await try_key(stack, made["key"])
+    assert_problem(of_a_program, 403, "origin_not_allowed")
+    assert f"pages of {PAGE} only" in of_a_program.json()["detail"]
 
 
 async def test_a_key_that_only_reads_submits_nothing(admin: Administrator, stack: Stack) -> None:

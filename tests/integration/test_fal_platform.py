@@ -43,8 +43,8 @@ async def test_a_credential_test_passes_with_a_key_and_fails_without(stack: Stac
 
 
 async def test_pages_and_filters_have_every_model_once(stack: Stack) -> None:
-    """Page by page the ids of /v1/models; words, category, status and ids narrow them as at fal."""
-    views = (await stack.api.get("/v1/models")).json()["data"]
+    """Page by page the ids of /v1/models with a price; words, category, status and ids narrow them as at fal."""
+    views = [model for model in (await stack.api.get("/v1/models")).json()["data"] if model["priced"]]
     every = [model["id"] for model in views]
     assert await listed(stack.api, limit=9) == every
     assert await listed(stack.api, limit=1000) == every
@@ -57,6 +57,14 @@ async def test_pages_and_filters_have_every_model_once(stack: Stack) -> None:
     assert await listed(stack.api, endpoint_id=[V3, V2, V3]) == [V3, V2]
     assert await listed(stack.api, endpoint_id=f"{V3},{V2}") == [V3, V2]
     assert await listed(stack.api, q="flux") == []
+
+
+async def test_a_key_for_some_models_is_shown_no_other(stack: Stack) -> None:
+    """A program offers its user what is listed, so that is what the key can use; ids are answered all the same."""
+    narrow = await another_key(stack, models=[V2])
+    async with calling(stack, narrow.key) as api:
+        assert await listed(api) == [V2]
+        assert await listed(api, endpoint_id=V3) == [V3]
 
 
 async def test_a_schema_is_expanded_for_generated_forms(stack: Stack) -> None:

@@ -26,7 +26,7 @@ READ = frozenset({Scope.JOBS_READ, Scope.TEAM_READ, Scope.TEAM_ADMIN})
 WRITE = frozenset({Scope.JOBS_WRITE, Scope.TEAM_ADMIN})
 SEE = frozenset({Scope.TEAM_READ, Scope.TEAM_ADMIN})
 ADMIN = frozenset({Scope.TEAM_ADMIN})
-BOTH = ADMIN  # a change of a job reads it first: only this single scope allows both
+BOTH = ADMIN  # only this single scope allows to read and to write; a change of a job reads it first
 EVERY = frozenset(Scope)
 
 URL = "https://consumer.example/hook"
@@ -74,7 +74,7 @@ NEEDS: dict[str, tuple[frozenset[Scope], Any]] = {
     "GET /v1/webhook-secret": (ADMIN, None),
     "POST /v1/webhook-secret/rotate": (ADMIN, {}),
     "POST /fal/queue/{model_id}": (WRITE, INPUT),
-    "POST /fal/run/{model_id}": (WRITE, INPUT),
+    "POST /fal/run/{model_id}": (BOTH, INPUT),  # its answer is the clip
     "GET /fal/queue/{app}/requests/{request_id}": (READ, None),
     "GET /fal/queue/{app}/requests/{request_id}/response": (READ, None),
     "GET /fal/queue/{app}/requests/{request_id}/status": (READ, None),
@@ -168,6 +168,19 @@ async def test_a_scope_opens_its_routes_and_no_other(stack: Stack, scope: Scope)
             if refused == (scope in sufficient) or reply.status_code in {401, 405, 500}:
                 wrong.append((route, reply.status_code, reply.text[:200]))
     assert not wrong
+
+
+async def test_the_key_that_a_refusal_advises_can_do_what_was_refused(stack: Stack) -> None:
+    """The command keeps the key's own scopes: one for `jobs:write` alone would buy clips that it cannot read."""
+    reads = await another_key(stack, scopes=frozenset({Scope.JOBS_READ}))
+    async with calling(stack, reads.key) as reader:
+        refused = (await reader.post(f"/fal/queue/{MODEL_ID}", json=given(stack))).json()["detail"]
+    advised = frozenset(Scope(word) for word in re.findall(r"--scope (\S+?)[` ]", refused))
+    better = await another_key(stack, scopes=advised)
+    async with calling(stack, better.key) as api:
+        submitted = (await api.post(f"/fal/queue/{MODEL_ID}", json=given(stack))).json()
+        status = await api.get(f"/fal/queue/{MODEL_ID}/requests/{submitted['request_id']}/status")
+    assert status.status_code in {200, 202}, status.text
 
 
 async def test_no_upload_route_works_without_the_scope(stack: Stack) -> None:

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from app.api.deps import CurrentCaller, TheGateway
 from app.api.fal.hosts import terms_of
 from app.api.fal_errors import fal_reply
+from app.domain.accounts import Caller
 from app.domain.errors import Malformed
 from app.registry.catalog import Catalog, Model
 from app.views.fal_platform import FalModels, FalPrices, fal_model, fal_price, fal_status
@@ -28,12 +29,11 @@ router = APIRouter(prefix="/fal/api/v1", include_in_schema=False)
 
 
 @router.get("/models", summary="Models")
-async def models(request: Request, _: CurrentCaller, gateway: TheGateway) -> Response:
-    """Models by id or by search, page by page."""
+async def models(request: Request, caller: CurrentCaller, gateway: TheGateway) -> Response:
+    """Models by id, or by search those that the caller can use, page by page."""
     asked = request.query_params
-    found: Iterable[Model] = gateway.catalog
-    if ids := _ids(request):
-        found = _named(gateway.catalog, ids)
+    ids = _ids(request)
+    found: Iterable[Model] = _named(gateway.catalog, ids) if ids else _usable(gateway.catalog, caller)
     words = asked.get("q", "").lower().split()
     matching = [
         model
@@ -84,6 +84,15 @@ def _ids(request: Request) -> list[str]:
     if len(ids) > MAX_IDS:
         raise Malformed(f"endpoint_id may be given for at most {MAX_IDS} models.")
     return ids
+
+
+def _usable(catalog: Catalog, caller: Caller) -> Iterable[Model]:
+    """The models that have a price, and that the key may use."""
+    return (
+        model
+        for model in catalog
+        if model.tariff is not None and (caller.models is None or model.id in caller.models)
+    )
 
 
 def _named(catalog: Catalog, ids: Sequence[str]) -> list[Model]:
