@@ -50,8 +50,20 @@ export const DELIVERIES = {
 /** @type {Record<string, string>} */
 const AFTER = { retry: "not taken", gone: "the receiver does not want it", refused: "this address is not allowed" };
 
+/** @type {Record<string, string>} */
+const ERRORS = {
+  timeout: "timed out",
+  connect: "no connection",
+  tls: "no secure connection",
+  forbidden_target: "this address is not allowed",
+  redirect: "redirects are not followed",
+  too_large: "the answer is too large",
+  protocol: "nothing that can be read",
+  worker_died: "its sender ended in the middle, twice",
+};
+
 /** Why an attempt of a delivery did not arrive; empty when it did. @param {any} attempt */
-export const outcomeWords = ({ outcome, error }) => (outcome === "delivered" ? "" : error ? error.replaceAll("_", " ") : (AFTER[outcome] ?? outcome));
+export const outcomeWords = ({ outcome, error }) => (outcome === "delivered" ? "" : error ? (ERRORS[error] ?? error.replaceAll("_", " ")) : (AFTER[outcome] ?? outcome));
 
 /** `2.4 s`, `3 min 5 s`, `1 h 12 min`. @param {number} seconds */
 export function lasted(seconds) {

@@ -49,7 +49,7 @@ function Answer({ attempt }) {
   const { outcome, status, duration_ms: took, answer } = attempt;
   const good = outcome === "delivered";
   return html`<div class="stack" role="status">
-    <p class="row"><${Badge} tone="dot ${good ? "good" : "bad"}">${good ? "Delivered" : "Not taken"}</${Badge}><span>${status ? `It answered ${status}` : `No answer: ${outcomeWords(attempt)}`} after ${took} ms.</span></p>
+    <p class="row"><${Badge} tone="dot ${good ? "good" : "bad"}">${good ? "Delivered" : "Not taken"}</${Badge}><span>${status ? `It answered ${status}` : `No answer: ${outcomeWords(attempt)},`} after ${took} ms.</span></p>
     ${!good && html`<p class="note">It is tried again, as any message is. Mend the receiver: only an answer of 200 to 299 within 15 seconds counts.</p>`}
     <div><p class="note">${status ? "What it said" : "Why"}</p><pre class="hook-answer" tabindex="0"><code>${answer || (status ? "Nothing." : "It is not known.")}</code></pre></div>
   </div>`;
