@@ -77,6 +77,7 @@ def serve() -> None:
         port=settings.port,
         loop="uvloop",
         http=Connection,
+        ws="none",  # where its library is installed for another program, uvicorn would answer
         access_log=False,  # queries may hold tokens; our own line leaves them out
         log_config=None,
         server_header=False,

@@ -102,7 +102,9 @@ def sign(job: Job, name: FileName, until_s: int | str) -> str:
 
 def is_signed(job: Job, name: FileName, until_s: str, signature: str) -> bool:
     """True when this job has signed such an address, with the time in this spelling."""
-    return job.clip_secret is not None and hmac.compare_digest(sign(job, name, until_s), signature)
+    if job.clip_secret is None or not signature.isascii():
+        return False
+    return hmac.compare_digest(sign(job, name, until_s), signature)
 
 
 def signed_address(job: Job, name: FileName, file: dict[str, Any], *, base_url: str, until_s: int) -> str:

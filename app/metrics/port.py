@@ -19,7 +19,8 @@ log = structlog.get_logger()
 def is_token(authorization: str | None, token: SecretStr) -> bool:
     """True for `Bearer` and this token; compared in constant time."""
     scheme, _, given = (authorization or "").partition(" ")
-    same = secrets.compare_digest(given.strip().encode(), token.get_secret_value().encode())
+    sent = given.strip().encode("utf-8", "surrogatepass")  # as aiohttp keeps bytes that are no UTF-8
+    same = secrets.compare_digest(sent, token.get_secret_value().encode())
     return same and scheme.lower() == "bearer"
 
 

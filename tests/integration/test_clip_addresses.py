@@ -131,6 +131,7 @@ async def test_only_a_signed_address_opens_a_clip(clip: tuple[Pipeline, Job, byt
         ),
         url.replace(until, "".join(chr(0xFF10 + int(digit)) for digit in until)),  # full width
         url.replace(signature, spoilt + signature[1:]),
+        url.replace(signature, "%C3%A9" + signature[1:]),
     ):
         assert (await anybody(pipeline, changed)).status_code == 404, changed
     assert (await anybody(pipeline, path)).status_code == 422

@@ -181,6 +181,12 @@ async def test_a_request_names_one_host_and_its_version(server: Server, case: st
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:300]
 
 
+async def test_a_websocket_is_answered_as_any_request(server: Server) -> None:
+    """Also where the library for it is installed, for another program, as in the environment of these tests."""
+    answer = await asyncio.to_thread(server.send_raw, head("Connection: Upgrade", "Upgrade: websocket"), timeout=1)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
 async def test_an_encoded_slash_is_none(server: Server, stack: Stack) -> None:
     """404, so a proxy's rule about a path holds here too; only a model's id may be written either way."""
     async with httpx.AsyncClient(base_url=server.url, trust_env=False, headers=stack.api.headers) as api:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from app.domain.errors import TooManyBadKeys
 from app.gateway import metrics_service
+from app.metrics.port import is_token
 from app.metrics.table import INSTALLATION, METRICS, MOST_TEAMS
 from app.services.metrics import ELECTED_MS, LEASE, Metrics, shown_teams
 from app.settings import load_settings
@@ -88,6 +89,7 @@ async def test_a_token_opens_this_page_and_nothing_else(stack: Stack) -> None:
         assert (await scraper.get("/metrics")).status_code == 200
         for path in ("/v1/admin/status", "/v1/jobs", "/v1/me"):
             assert_problem(await scraper.get(path), 401, "unauthenticated")
+    assert not is_token("Bearer \udcff", SecretStr(TOKEN)), "as the port of its own reads a byte of 255"
     async with calling(stack, TOKEN + "x") as other:
         assert_problem(await other.get("/metrics"), 401, "unauthenticated")
     with suppress(TooManyBadKeys):
