@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -35,6 +36,12 @@ async def opened(stack: Stack, url: str, query: str = "") -> httpx.Response:
         return await api.get(f"/v1/shares/current{query}")
 
 
+def ends_in_s(share: dict[str, Any], page: dict[str, Any]) -> float:
+    """How long after the share was made the address of the clip on its page ends, in seconds."""
+    (until,) = parse_qs(urlsplit(page["data"][0]["video"]["url"]).query)["expires"]
+    return int(until) - datetime.fromisoformat(share["created_at"]).timestamp()
+
+
 async def shared(api: httpx.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
     """A new share."""
     reply = await api.post(path, json=body)
@@ -58,7 +65,11 @@ async def test_a_link_shows_one_clip_and_nothing_private(keeping: Pipeline) -> N
     assert (clip["model"], clip["prompt"]) == (job.model, None)
     film = await anybody(keeping, clip["video"]["url"])
     assert (film.status_code, film.headers["content-type"]) == (200, "video/mp4")
-    assert (await opened(stack, told["url"])).json()["data"][0]["prompt"].startswith("a fox")
+    with_prompt = (await opened(stack, told["url"])).json()
+    assert with_prompt["data"][0]["prompt"].startswith("a fox")
+    # An address that somebody has copied ends soon after its share, and after an hour at the latest.
+    assert 3500 < ends_in_s(share, page) < 3700
+    assert ends_in_s(told, with_prompt) <= 60
     for private in ("fox", "order", job.user, job.key, job.team + '"'):
         assert private not in (await opened(stack, share["url"])).text
     async with calling(stack, share["url"].partition("#")[2]) as api:

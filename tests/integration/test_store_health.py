@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from app.services.checks.store import StoreCheck
 from app.store import keys
 from tests.support.stack import ADMIN_KEY, Stack
 from tests.support.waiting import wait_until
@@ -67,6 +68,17 @@ async def test_full_memory_is_said_before_and_while(fragile: Stack) -> None:
             assert done.status_code == 200, done.text
         fragile.redis.apply("CONFIG", "SET", "maxmemory", "0")
         assert (await fragile.api.get("/readyz")).json()["status"] == "ready"
+
+
+async def test_the_alarm_about_memory_does_not_come_and_go(fragile: Stack) -> None:
+    """It begins at four fifths, and is over below three quarters."""
+    check = StoreCheck(fragile.gateway.stores.health, strict=False)
+    fragile.redis.apply("SETRANGE", "ballast", str(BALLAST), "x")
+    said = []
+    for share in (0.78, 0.85, 0.78, 0.70):
+        fragile.redis.apply("CONFIG", "SET", "maxmemory", str(int(used_bytes(fragile) / share)))
+        said.append("store_memory" in [found.kind for found in await check.findings()])
+    assert said == [False, True, True, False]
 
 
 async def test_one_number_of_jobs_at_fal_for_all_hosts(stack: Stack) -> None:
