@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from app.domain.ids import split_ref
-from app.domain.jobs import Priority, Submission
+from app.domain.ids import join_ref, split_ref
+from app.domain.jobs import Priority, Status, Submission
 from app.store import keys
 from app.store.admission import AdmissionStore, Admitted
 from app.store.clock import ClockEstimate
 from app.store.connection import connect, disconnect
+from app.store.jobs import NOW, JobStore
 from app.store.line import LineStore
 from app.store.slots import SlotStore
 from tests.integration.submissions import PLAIN
@@ -197,8 +198,24 @@ async def test_a_low_priority_waits_an_hour_longer_and_not_for_ever(shop: Shop) 
     assert scores["low"] - scores["normal"] == pytest.approx(3_600_000, abs=5000)
 
 
-async def test_a_turn_that_fal_refused_is_given_back(shop: Shop) -> None:
-    """A grant that is not claimed costs its team nothing."""
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_turn_that_fal_refused_is_given_back(shop: Shop, *, cancelled: bool) -> None:
+    """A job that is in line again has cost its team nothing, nor has one whose caller did not want it any more."""
+    jobs = JobStore(shop.redis, retention_ms=86_400_000)
+    ref = join_ref("team_a", await shop.ask("team_a"))
+    await shop.slots.grant()
+    job = await jobs.get(ref)
+    assert job is not None
+    nonce = await jobs.claim(job)
+    assert await shop.redis.hget(keys.VIRTUAL_TIMES, "team_a") == "1400000"
+    if cancelled:
+        await jobs.update(job, (Status.SUBMITTING,), cancel_requested_ms=NOW)
+    assert await jobs.requeue(job, nonce=nonce or "", wait_ms=60_000)
+    assert [await shop.redis.hget(keys.VIRTUAL_TIMES, who) for who in ("team_a", "team_a_user")] == ["0", "0"]
+
+
+async def test_a_grant_that_nobody_claimed_is_given_back(shop: Shop) -> None:
+    """It costs its team nothing."""
     await shop.ask("team_a")
     await shop.ask("team_b")
     await shop.slots.grant()
