@@ -1,8 +1,7 @@
 """What a row returns: figures, each with its peer, its target and its point in a chart."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 Spread = tuple[float, float]  # the lowest and the highest round
@@ -111,11 +110,8 @@ class Options:
     seconds: float | None = None
 
 
-Measure = Callable[[Path, Options], Any]  # a coroutine with the figures of a row; the folder is for logs and data
-
-
-def format_value(value: float, spread: Spread | None = None) -> str:
-    """Three significant digits, with the lowest and the highest of several rounds."""
+def format_value(value: float, spread: Spread | None) -> str:
+    """Three significant digits; of several rounds, with the lowest and the highest."""
     text = digits(value)
     return f"{text} ({digits(spread[0])} to {digits(spread[1])})" if spread else text
 

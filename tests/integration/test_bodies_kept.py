@@ -124,7 +124,7 @@ async def read(body: Incoming, pieces: int) -> None:
 
 
 async def test_a_body_that_keeps_moving_is_read_to_its_end() -> None:
-    """However long it takes: ten times the pause and the grace period, above the minimum rate."""
+    """However long it takes: here ten times the grace period, with pauses that are short enough."""
     pace = Pace(pause_s=0.5, grace_s=0.1, bytes_per_s=1000)
     await read(arriving([5000] * 20, 0.05, Bodies(BodyLimit()), pace), 20)
 

@@ -33,9 +33,7 @@ Job = dict[str, Any]
 START_SECONDS = 60
 ENDS = {"succeeded", "failed", "canceled"}
 CLIENTS = 16  # how many submit at once
-KEEPING = httpx.Limits(
-    keepalive_expiry=2
-)  # the API closes idle connections after 5 s, so a client's pool must close them earlier
+KEEPING = httpx.Limits(keepalive_expiry=2)  # seconds: shorter than the API's own 5, or a call may meet its close
 
 
 @dataclass

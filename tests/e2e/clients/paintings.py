@@ -8,7 +8,6 @@ from collections.abc import Callable
 from PIL import Image, ImageChops, ImageColor, ImageDraw, ImageFilter
 
 SIZE = (1280, 720)
-TALL = (720, 1280)
 EDGE = 179  # of Pillow's radial gradient, in the middle of a side
 Size = tuple[int, int]
 
