@@ -7,19 +7,23 @@ FilmgateError
 ├── Forbidden                    403  forbidden, over_storage …
 ├── NotFound                     404  not_found, model_not_found
 ├── TooSlow                      408  request_timeout
-├── Conflict                     409  already_ended, not_held …
+├── Conflict                     409  conflict, already_ended, not_held …
 ├── LinkEnded                    410  link_ended
+│   └── UnknownLink              410  link_ended
 ├── OutsideFal                   412  url_not_allowed
 ├── TooLarge                     413  payload_too_large
+├── AddressTooLong               414  address_too_long
 ├── WrongMediaType               415  unsupported_media_type
 ├── BeyondEnd                    416  range_not_satisfiable
 ├── Unprocessable                422  invalid_input, price_unknown, url_not_allowed …
 │   └── KeyReused                422  idempotency_key_reused
 ├── OverLimit                    429  over_limit, queue_too_long, too_many_tokens …
 │   └── TooManyBadKeys           429  too_many_bad_keys
+├── HeadTooLarge                 431  head_too_large
 └── Unavailable                  503
     ├── Overloaded               503  overloaded
     ├── StoreUnavailable         503  store_unavailable
+    │   ├── StoreDenied          503  store_unavailable
     │   └── Unconfirmed          503  outcome_unknown
     ├── StorageAway              503  storage_unavailable
     └── UpstreamUnavailable      503  upstream_unavailable

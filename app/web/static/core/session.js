@@ -70,7 +70,7 @@ export async function resume() {
 }
 
 /** Finds out who is at the page: whoever the cookie signs in, or nobody, for this reason. @param {string} [reason] */
-export async function begin(reason = "") {
+async function begin(reason = "") {
   const mine = turn;
   looking += 1;
   try {
