@@ -68,7 +68,7 @@ async def _settled(gateway: Gateway, job: Job, actual: int) -> bool:
     """Set the charge to what fal billed (micro-dollars); False when that must be tried again."""
     reason = f"fal billed {format_usd(actual)}"
     try:
-        outcome, difference = await gateway.stores.ledger.correct(job, actual=actual, reason=reason)
+        outcome, difference = await gateway.stores.ledger.correct(job, actual=actual, reason=reason, by="bill")
     except StoreUnavailable:
         raise
     except Exception:

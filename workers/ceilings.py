@@ -37,7 +37,7 @@ async def settle_ceiling(gateway: Gateway, job: Job, result: Result, output: Map
         log.info("ceiling.open", **job.names, quoted=format_usd(job.quoted_micro))
         return
     reason = f"fal's answer says {format_usd(actual)}"
-    outcome, _ = await gateway.stores.ledger.correct(job, actual=actual, reason=reason)
+    outcome, _ = await gateway.stores.ledger.correct(job, actual=actual, reason=reason, by="answer")
     if outcome in {Correction.CORRECTED, Correction.DECIDED}:
         log.info("ceiling.settled", **job.names, quoted=format_usd(job.quoted_micro), charged=format_usd(actual))
 

@@ -96,7 +96,10 @@ class Ledger:
         await self._adjust(actor, "correction", team_id, micro, reason)
 
     async def correct_job(self, actor: str, team_id: str, job_id: str, *, actual: int, reason: str) -> Correction:
-        """Set an ended job's charge to its actual cost (micro-dollars), in the periods of its admission."""
+        """Set an ended job's charge to its actual cost (micro-dollars), in the periods of its admission.
+
+        It is not compared with fal's bill any more.
+        """
         job = await self.jobs.get(join_ref(team_id, job_id))
         if job is None:
             raise NotFound("There is no job with this id in this team, or its record has expired.")
@@ -104,7 +107,7 @@ class Ledger:
             raise Conflict("The job has not ended; its charge is not known yet.", code=Code.NOT_ENDED)
         details = {"job": job_id, "actual_usd": format_usd(actual), "reason": reason}
         await self.audit.act(actor=actor, action="ledger.correct", target=team_id, details=details)
-        outcome, _ = await self.ledger.correct(job, actual=actual, reason=reason)
+        outcome, _ = await self.ledger.correct(job, actual=actual, reason=reason, by="person")
         if outcome is Correction.BELOW:
             raise Conflict(
                 "Less than nothing would be spent; a correction removed it before.", code=Code.BELOW_ZERO

@@ -53,6 +53,7 @@ class Snapshot:
 
 
 Adjustment = Literal["credit", "correction"]
+Corrector = Literal["person", "bill", "answer"]  # who says what a job cost; the answer is fal's result
 OVER = "The hour turned in this moment; send it again."
 BELOW = "Less than nothing would be spent; name the job that is corrected."
 ABOVE = "The sum would be more than 9 billion dollars."
@@ -202,8 +203,11 @@ class LedgerStore:
                 verb="spend" if spend else "release",
             )
 
-    async def correct(self, job: Job, *, actual: int, reason: str) -> tuple[Correction, int]:
-        """Set an ended job's charge to its actual cost; the difference (micro-dollars) becomes an entry."""
+    async def correct(self, job: Job, *, actual: int, reason: str, by: Corrector) -> tuple[Correction, int]:
+        """Set an ended job's charge to its actual cost; the difference (micro-dollars) becomes an entry.
+
+        After a person has said it, fal's bill changes nothing any more.
+        """
         ref = f"{job.team}/{job.id}"
         with store_errors():
             outcome, difference = await scripts.correct_charge(
@@ -214,6 +218,7 @@ class LedgerStore:
                 ref=ref,
                 actual=actual,
                 reason=reason,
+                by=by,
                 rest=facts_of(job),
             )
         return Correction(outcome), difference

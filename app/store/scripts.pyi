@@ -167,6 +167,7 @@ async def correct_charge(
     ref: str,
     actual: int,
     reason: str,
+    by: str,
     rest: Iterable[str],
 ) -> tuple[Literal["gone", "open", "below", "same", "decided", "corrected"], int]:
     """Corrects an ended job's charge to what it really cost."""

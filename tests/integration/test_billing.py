@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.domain.jobs import Job, Money
+from app.domain.ledger import Correction
 from app.domain.limits import GATEWAY
 from app.fal.billing import MAX_IDS_PER_BILL, Bill
 from app.fal.errors import UnusableAnswer
@@ -171,6 +172,18 @@ async def test_a_charge_for_what_was_released_is_counted(pipeline: Pipeline) -> 
     assert (after.money, after.charged_micro) == (Money.SPENT, 300_000)
     assert await amounts(pipeline, job) == [("reserve", PRICE), ("release", PRICE), ("correction", 300_000)]
     assert await used(pipeline) == [300_000] * 6
+
+
+@pytest.mark.parametrize("tag", ["", "[emu:422_content_policy]"])
+async def test_what_a_person_has_said_outlives_fals_bill(pipeline: Pipeline, tag: str) -> None:
+    """An administrator's correction is not undone, not even by a comparison that had begun before it."""
+    job, ledger = await pipeline.ended(tag), pipeline.gateway.ledger
+    await ledger.correct_job("test", pipeline.team, job.id, actual=700_000, reason="fal gave half back")
+    assert await pipeline.due("billing") == []
+    late = await pipeline.gateway.stores.ledger.correct(job, actual=PRICE, reason="x", by="bill")
+    assert late == (Correction.SAME, 0)
+    assert (await pipeline.job(job.id)).charged_micro == 700_000
+    assert await used(pipeline) == [700_000] * 6
 
 
 async def test_a_late_event_is_waited_for(pipeline: Pipeline, historian: Emulator) -> None:
