@@ -19,14 +19,14 @@ from app.api.body import json_body
 from app.api.csv_replies import AS_CSV, BY_ACCEPT, CSV, csv_file
 from app.api.deps import EVENT_ID, Administrator, TheGateway, existing_team
 from app.api.document_responses import NO_CONTENT, refusals
-from app.api.moments import LONGEST_TIME
+from app.api.moments import LONGEST_TIME, require_order
 from app.api.paging import PageSize, id_after
 from app.api.strict_body import LONGEST_ID
 from app.domain.accounts import USER_SCOPES
 from app.domain.errors import Code, Malformed, NotFound, Unprocessable, Violation
 from app.domain.moments import read_moment
 from app.domain.money import format_usd
-from app.domain.times import iso
+from app.domain.times import date_in
 from app.gateway import Gateway
 from app.views.accounts import (
     KeyList,
@@ -263,10 +263,11 @@ async def read_ledger(
     zone = (await gateway.accounts.any_team(team)).time_zone
     from_ms = 0 if start is None else read_moment("from", start, zone)
     to_ms = None if end is None else read_moment("to", end, zone)
+    require_order(from_ms, to_ms)
     if prefers(CSV, request.headers.get("accept", "")):
         rows = await gateway.ledger.whole(team, from_ms=from_ms, to_ms=to_ms)
         text = entries_csv(rows, await gateway.ledger.names(team))
-        return csv_file(f"ledger-{iso(rows[0].at_ms)[:10] if rows else 'empty'}.csv", text)
+        return csv_file(f"ledger-{date_in(zone, rows[0].at_ms) if rows else 'empty'}.csv", text)
     entries = await gateway.ledger.page(team, before=before, count=limit + 1, from_ms=from_ms, to_ms=to_ms)
     page = {"data": [entry_view(entry) for entry in entries[:limit]], "next_cursor": id_after(entries, limit)}
     return JSONResponse(page, headers=BY_ACCEPT)

@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Request
 from app.api.moments import Moment, require_order
 from app.api.reads import Reads, query, reads
 from app.api.strict_body import LONGEST_ID
-from app.domain.errors import Unprocessable
+from app.domain.errors import invalid_at, pointer
 from app.domain.jobs import Status
 from app.domain.prompts import words_of
 from app.services.listing import Filter
@@ -36,7 +36,8 @@ async def metadata_filter(request: Request) -> tuple[str, str] | None:
         (name[len(METADATA) :], value) for name, value in request.query_params.items() if name.startswith(METADATA)
     ]
     if len(pairs) > 1:
-        raise Unprocessable("One metadata filter a request.")
+        where = pointer(("query", METADATA + pairs[1][0]))
+        raise invalid_at(where, "too_many", "Filter by one pair of metadata in each request.")
     return pairs[0] if pairs else None
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from app.domain.errors import Unprocessable
+from app.domain.errors import invalid_at
 
 LONGEST_TIME = 40  # characters
 
@@ -25,7 +25,7 @@ _TIME = WithJsonSchema({"type": "string", "format": "date-time"})
 Moment = Annotated[int, BeforeValidator(_milliseconds), _TIME]
 
 
-def require_order(start: int | None, end: int | None) -> None:
-    """Unprocessable for a range of time that ends before it begins."""
+def require_order(start: int | None, end: int | None, *, where: str = "/query/from") -> None:
+    """Unprocessable, with `where` as its pointer, for a range of time that ends before it begins."""
     if start is not None and end is not None and start >= end:
-        raise Unprocessable("The range of time ends before it begins.")
+        raise invalid_at(where, "out_of_range", "The range of time ends before it begins.")

@@ -32,7 +32,8 @@ FilmgateError
 later. The message is a sentence for the customer. Only `app/api/problems.py` renders them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Self
@@ -241,6 +242,17 @@ class WrongMediaType(FilmgateError, code=Code.UNSUPPORTED_MEDIA_TYPE):
 
 class Unprocessable(FilmgateError, code=Code.INVALID_INPUT):
     """The request can be read, but its content is wrong."""
+
+
+@contextmanager
+def blamed_on(where: str) -> Iterator[None]:
+    """Gives a refusal that has no violation one: `where` is the JSON pointer of the member that it is about."""
+    try:
+        yield
+    except FilmgateError as error:
+        if not error.violations:
+            error.violations = (Violation(where, error.code, error.message, kind="value_error"),)
+        raise
 
 
 def invalid_at(where: str, code: str, sentence: str) -> Unprocessable:

@@ -153,12 +153,12 @@ class LimitState:
     def sentence(self, need: int) -> str:
         """The sentence for a submission that needs this amount and was refused."""
         whose = {"gateway": "the whole gateway", "token": "this browser token"}.get(self.owner, f"the {self.owner}")
-        each = f" a {self.window}" if self.window in CALENDAR else f" in {self.window}"
+        each = f" in {self.window}"
+        if self.window in CALENDAR:
+            each = " an hour" if self.window is Window.HOUR else f" a {self.window}"
         each = " at the same time" if self.window is Window.CONCURRENT else each
         each = " in line" if self.window is Window.QUEUED else each
-        parts = [
-            f"the limit of {whose} is {format_amount(self.unit, self.amount)} {UNIT_WORDS[self.unit]}{each}".strip()
-        ]
+        parts = [f"the limit of {whose} is {in_words(self.unit, self.amount)}{each}"]
         if self.unit is not Unit.SUBMITS:
             parts.append(f"used {format_amount(self.unit, self.used)}, held {format_amount(self.unit, self.held)}")
             parts.append(f"left {format_amount(self.unit, self.left)}, needed {format_amount(self.unit, need)}")
@@ -188,12 +188,18 @@ def _tightness(state: LimitState) -> tuple[bool, bool, float]:
     return state.left > 0, not dollars, state.left if dollars else state.left / max(1, state.amount)
 
 
-UNIT_WORDS = {
-    Unit.JOBS: "jobs",
-    Unit.USD: "US dollars",
-    Unit.VIDEO_SECONDS: "seconds of video",
-    Unit.SUBMITS: "submissions",
+UNIT_WORDS = {  # for one, and for several
+    Unit.JOBS: ("job", "jobs"),
+    Unit.USD: ("US dollars", "US dollars"),
+    Unit.VIDEO_SECONDS: ("second of video", "seconds of video"),
+    Unit.SUBMITS: ("submission", "submissions"),
 }
+
+
+def in_words(unit: Unit, amount: int) -> str:
+    """`1 job`, `5 seconds of video`, `1.40 US dollars`."""
+    one, several = UNIT_WORDS[unit]
+    return f"{format_amount(unit, amount)} {one if amount == 1 else several}"
 
 
 def format_amount(unit: Unit, amount: int) -> str:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import overload
+from zoneinfo import ZoneInfo
 
 
 @overload
@@ -16,6 +17,11 @@ def iso(milliseconds: int | None) -> str | None:
         return None
     seconds, rest = divmod(milliseconds, 1000)
     return f"{_second(seconds)}.{rest:03d}Z"
+
+
+def date_in(zone: str, milliseconds: int) -> str:
+    """The date `2026-11-22` that a clock in this time zone shows then."""
+    return datetime.fromtimestamp(milliseconds / 1000, ZoneInfo(zone)).date().isoformat()
 
 
 def until_http_date(text: str, now: datetime) -> float | None:

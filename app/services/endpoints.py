@@ -9,7 +9,7 @@ from app.domain.access import require_key, require_scope, require_team_sight
 from app.domain.accounts import Caller, Scope
 from app.domain.deliveries import Health
 from app.domain.endpoints import DEFAULT_EVENTS, NO_ENDPOINT, Endpoint, Secret, rotate
-from app.domain.errors import Code, Conflict, NotFound
+from app.domain.errors import Code, Conflict, NotFound, blamed_on
 from app.domain.events import ENDPOINT_DISABLED
 from app.domain.ids import new_id, split_ref
 from app.egress import EgressPolicy, check_url
@@ -222,9 +222,11 @@ class Endpoints:
 
     def _check(self, url: str | None, models: tuple[str, ...] | None) -> None:
         if url is not None:
-            check_url(url, self.egress)
-        for model in models or ():
-            self.catalog.get(model)
+            with blamed_on("/url"):
+                check_url(url, self.egress)
+        for index, model in enumerate(models or ()):
+            with blamed_on(f"/models/{index}"):
+                self.catalog.get(model)
 
 
 async def _retry_on_conflict(attempt: Callable[[], Awaitable[T]]) -> T:

@@ -8,7 +8,7 @@ from app.domain.access import require_control, require_key, require_scope
 from app.domain.accounts import Caller, Scope, digest, has_form, id_of, new_key
 from app.domain.clips import shown_output, signed_addresses
 from app.domain.cursors import read_cursor, write_cursor
-from app.domain.errors import Conflict, NotFound, Unauthenticated, Unprocessable
+from app.domain.errors import Conflict, NotFound, Unauthenticated, invalid_at
 from app.domain.ids import join_ref
 from app.domain.jobs import Job, Status
 from app.domain.prompts import prompts_of
@@ -85,7 +85,7 @@ class Shares:
         require_key(caller)
         require_scope(caller, Scope.TEAM_ADMIN)
         if not 0 < to_ms - from_ms <= MAX_WALL_MS:
-            raise Unprocessable("A wall begins before it ends, and covers at most 366 days.")
+            raise invalid_at("/from", "out_of_range", "A wall begins before it ends, and covers at most 366 days.")
         span = {"from_ms": from_ms, "to_ms": to_ms, "title": title}
         return await self._add(caller, MOST_WALLS, seconds=seconds, prompt=prompt, **span)
 

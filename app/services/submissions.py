@@ -11,8 +11,9 @@ from app.crash import crash_point
 from app.domain.access import require_model
 from app.domain.accounts import Caller
 from app.domain.addresses import tidied
-from app.domain.errors import Code, OverBudget, Unprocessable, Violation, invalid_at
+from app.domain.errors import Code, OverBudget, Unprocessable, Violation, blamed_on, invalid_at
 from app.domain.jobs import Job, Submission
+from app.domain.money import format_usd
 from app.egress import EgressPolicy, check_url
 from app.media.data_uris import EmbeddedImage, is_data_uri, read_data_uri
 from app.registry.catalog import NO_MEDIA, Catalog, Model
@@ -63,7 +64,8 @@ class Submissions:
             Unprocessable: the input, a deadline or the webhook's URL is wrong; its violations say where.
             OverBudget: it costs more than its `max_usd`.
         """
-        model = self.catalog.get(given.model)
+        with blamed_on("/model"):
+            model = self.catalog.get(given.model)
         require_model(caller, model.id)
         resolved = await self.fal_uploads.resolve_input(caller, given.input, model.schema.url_fields)
         pending, embedded = await _embedded(model, resolved)
@@ -73,10 +75,11 @@ class Submissions:
         measured = await self._measured(caller, model, clean)
         quote = model.price(clean, measured)
         if given.max_usd_micro is not None and quote.micro > given.max_usd_micro:
-            raise OverBudget("The job costs more than its `max_usd`.", code=Code.OVER_MAX_USD)
+            raise _over_max_usd(quote.micro, given.max_usd_micro)
         if given.webhook_url is not None:
             webhook_url = tidied(given.webhook_url)
-            check_url(webhook_url, self.egress)
+            with blamed_on("/webhook_url"):
+                check_url(webhook_url, self.egress)
             if webhook_url != given.webhook_url:
                 given = replace(given, webhook_url=webhook_url)
         deadline_s = given.deadline_s or self.rules.deadline_s
@@ -197,6 +200,13 @@ def fingerprint_of(given: Submission, clean: dict[str, Any], embedded: Embedded)
         "max_usd": given.max_usd_micro,
     }
     return hashlib.sha256(_to_json(fields).encode()).hexdigest()
+
+
+def _over_max_usd(price: int, most: int) -> OverBudget:
+    """The refusal of a job that costs more (micro-dollars) than its caller allows."""
+    sentence = f"The job costs {format_usd(price)} US dollars, more than its `max_usd` of {format_usd(most)}."
+    fault = Violation("/max_usd", Code.OVER_MAX_USD, sentence)
+    return OverBudget(sentence, code=Code.OVER_MAX_USD, violations=(fault,))
 
 
 async def _embedded(model: Model, given: dict[str, Any]) -> tuple[dict[str, Any], Embedded]:

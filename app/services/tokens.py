@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.domain.access import allows, not_from_here, require_model, require_scope
 from app.domain.accounts import TOKEN_PREFIX, USER_SCOPES, Caller, Key, Scope, digest, mask_key, new_key
-from app.domain.errors import Code, Forbidden, NotFound, OverLimit
+from app.domain.errors import Code, Forbidden, NotFound, OverLimit, blamed_on
 from app.domain.fal_states import app_of
 from app.domain.ids import join_ref, new_id
 from app.domain.limits import Limit, Unit, Window
@@ -76,8 +76,9 @@ class Tokens:
         """
         if caller.token is not None:
             raise Forbidden("A browser token may not make another one.")
-        for model in request.models or ():
-            require_model(caller, self.catalog.get(model).id)
+        for index, model in enumerate(request.models or ()):
+            with blamed_on(f"/models/{index}"):
+                require_model(caller, self.catalog.get(model).id)
         if request.origin is not None and caller.origins is not None and request.origin not in caller.origins:
             raise not_from_here(caller.origins)
         scopes = frozenset(scope for scope in USER_SCOPES if allows(caller, scope))

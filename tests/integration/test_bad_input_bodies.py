@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.api.v1.bodies import JobBody
 from tests.integration.refusals import assert_problem, nothing_changes
 from tests.support.emulator import Emulator
 from tests.support.redis_server import RedisServer
@@ -203,12 +204,14 @@ BESIDE: dict[str, tuple[dict[str, Any], int, str]] = {
 
 @pytest.mark.parametrize("case", BESIDE)
 async def test_a_wrong_member_beside_the_input_is_refused(stack: Stack, case: str) -> None:
-    """Status and code as the table says; values and overlong names are not echoed."""
+    """Status and code as the table says, with the member's place; values and overlong names are not echoed."""
     change, status, code = BESIDE[case]
     body = {name: value for name, value in (stack.body() | change).items() if value is not ABSENT}
     async with nothing_changes(stack):
         reply = await stack.api.post("/v1/jobs", json=body)
-    assert_problem(reply, status, code, secret=CANARY)
+    problem = assert_problem(reply, status, code, secret=CANARY)
+    if named := tuple(f"/{name}" for name in change if name in JobBody.model_fields):
+        assert problem["errors"][0]["pointer"].startswith(named)
 
 
 async def test_an_exponent_beyond_a_double_is_out_of_range(stack: Stack) -> None:

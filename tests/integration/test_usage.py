@@ -292,6 +292,8 @@ async def test_spans_are_dates_of_the_team_or_times(stack: Stack) -> None:
             named = zip(("from", "to"), given, strict=True)
             report = await usage(api, **{name: value for name, value in named if value is not None})
             assert (report["from"], report["to"], report["time_zone"]) == (*meant, "Asia/Tokyo")
+        as_csv = await api.get("/v1/usage?from=2026-11-01&to=2026-11-02", headers={"Accept": "text/csv"})
+        assert 'filename="usage-2026-11-01-by-day.csv"' in as_csv.headers["content-disposition"]
         this_month = await usage(api)
         local = datetime.fromisoformat(this_month["from"]).astimezone(ZoneInfo("Asia/Tokyo"))
         assert (local.day, local.hour, local.minute) == (1, 0, 0)
@@ -317,6 +319,27 @@ async def test_spans_are_dates_of_the_team_or_times(stack: Stack) -> None:
 async def test_a_wrong_span_is_refused_with_its_place(stack: Stack, query: dict[str, str], pointer: str) -> None:
     """No such date, no offset, reversed, too long, an unknown group."""
     problem = assert_problem(await stack.api.get("/v1/usage", params=query), 422, "invalid_input")
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "pointer"),
+    [
+        ("GET", "/v1/jobs?from=2026-11-02T00:00:00Z&to=2026-11-01T00:00:00Z", "/query/from"),
+        ("GET", "/v1/jobs?metadata.a=1&metadata.b=2", "/query/metadata.b"),
+        ("GET", "/v1/deliveries?from=2026-11-02T00:00:00Z&to=2026-11-01T00:00:00Z", "/query/from"),
+        ("POST", "/v1/deliveries/replay", "/from"),
+        ("POST", "/v1/shares", "/from"),
+        ("GET", "/v1/admin/ledger?from=2026-11-02&to=2026-11-01&team=", "/query/from"),
+    ],
+)
+async def test_a_wrong_filter_is_named_in_every_list(stack: Stack, method: str, path: str, pointer: str) -> None:
+    """Where usage refuses a reversed span, jobs, webhooks, walls and the ledger do too, and say where."""
+    span = {"from": "2026-11-02T00:00:00Z", "to": "2026-11-01T00:00:00Z"}
+    address = path + stack.account.team.id if path.endswith("=") else path
+    async with client(stack, ADMIN_KEY) if "/admin/" in path else reader(stack, Scope.TEAM_ADMIN) as api:
+        reply = await api.request(method, address, json=span if method == "POST" else None)
+    problem = assert_problem(reply, 422, "invalid_input")
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
 
 

@@ -290,6 +290,11 @@ def state(
             1,
             "The limit of the team is 20 submissions a minute; room for the next at 1970-01-01T00:00:03Z.",
         ),
+        (
+            state(Owner.USER, Unit.JOBS, Window.HOUR, 1, used=1),
+            1,
+            "The limit of the user is 1 job an hour; used 1, held 0; left 0, needed 1.",
+        ),
     ],
 )
 def test_a_refusal_is_a_sentence(limit: LimitState, need: int, sentence: str) -> None:

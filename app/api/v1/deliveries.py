@@ -44,6 +44,7 @@ class ReplayBody(StrictBody):
 
     def filter(self) -> LogFilter:
         """As a domain value."""
+        require_order(self.start, self.end, where="/from")
         return replace(_filter(self.status, self.events, self.start, self.end), endpoint=self.endpoint)
 
 

@@ -9,7 +9,7 @@ from app.api.accept import prefers
 from app.api.csv_replies import AS_CSV, BY_ACCEPT, CSV, csv_file
 from app.api.deps import CurrentCaller, TheGateway
 from app.api.moments import LONGEST_TIME
-from app.domain.times import iso
+from app.domain.times import date_in
 from app.services.usage import Grouping, Report
 from app.views.usage import UsageReport, csv_text, report_view
 
@@ -47,5 +47,5 @@ def usage_reply(request: Request, report: Report) -> Response:
     if not prefers(CSV, request.headers.get("accept", "")):
         return JSONResponse(report_view(report), headers=BY_ACCEPT)
     daily = "-daily" if report.daily else ""
-    name = f"usage-{iso(report.span.from_ms)[:10]}-by-{report.group_by.value}{daily}.csv"
+    name = f"usage-{date_in(report.time_zone or 'UTC', report.span.from_ms)}-by-{report.group_by.value}{daily}.csv"
     return csv_file(name, csv_text(report))
