@@ -5,6 +5,7 @@ from functools import cache
 
 from app.domain.limits import LENGTH_MS, LimitState, Owner, Unit, Window
 
+MOST = 999_999_999_999_999  # the largest integer of a structured field (RFC 9651); almost a billion dollars
 QUOTA_UNITS = {
     Unit.JOBS: "requests",
     Unit.SUBMITS: "requests",
@@ -17,16 +18,16 @@ def limit_headers(limits: Sequence[LimitState]) -> dict[str, str]:
     """Both headers, or none without limits.
 
     Names are `owner-unit-window`; money is counted in whole micro-dollars; `w` is the window's usual length and
-    `t` the seconds until it resets; both are omitted for a window without an end.
+    `t` the seconds until it resets; both are omitted for a window without an end. Amounts above MOST are MOST.
     """
     if not limits:
         return {}
     policies, states = [], []
     for limit in limits:
         name, terms = _named(limit.owner, limit.unit, limit.window)
-        policies.append(f"{name};q={limit.amount}{terms}")
+        policies.append(f"{name};q={min(limit.amount, MOST)}{terms}")
         reset = "" if limit.resets_ms is None else f";t={max(0, -(-(limit.resets_ms - limit.now_ms) // 1000))}"
-        states.append(f"{name};r={limit.left}{reset}")
+        states.append(f"{name};r={min(limit.left, MOST)}{reset}")
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
 
 

@@ -335,11 +335,14 @@ def test_headers_tell_every_limit() -> None:
             state(Owner.TEAM, Unit.USD, Window.DAY, 10_000_000, used=1_400_000, resets=1_001),
             state(Owner.TEAM, Unit.JOBS, Window.WEEK, 4, resets=604_800_000),
             state(Owner.USER, Unit.SUBMITS, Window.HOUR, 5, used=5, resets=-1),
+            state(Owner.TEAM, Unit.USD, Window.TOTAL, MAX_MICRO),
         ]
     ) == {
         "RateLimit-Policy": '"gateway-jobs-concurrent";q=3;qu="concurrent-requests", '
         '"team-usd-day";q=10000000;qu="micro-usd";w=86400, '
-        '"team-jobs-week";q=4;qu="requests";w=604800, "user-submits-hour";q=5;qu="requests";w=3600',
+        '"team-jobs-week";q=4;qu="requests";w=604800, "user-submits-hour";q=5;qu="requests";w=3600, '
+        '"team-usd-total";q=999999999999999;qu="micro-usd"',
         "RateLimit": '"gateway-jobs-concurrent";r=2, "team-usd-day";r=8600000;t=2, '
-        '"team-jobs-week";r=4;t=604800, "user-submits-hour";r=0;t=0',
+        '"team-jobs-week";r=4;t=604800, "user-submits-hour";r=0;t=0, '
+        '"team-usd-total";r=999999999999999',
     }

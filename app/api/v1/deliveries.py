@@ -90,7 +90,7 @@ async def endpoint_deliveries(
     return await listed_deliveries(request, gateway, caller, query, endpoint=endpoint_id)
 
 
-@router.get("/deliveries", response_model=DeliveryList, summary="The team's webhooks")
+@router.get("/deliveries", response_model=DeliveryList, responses=refusals(404), summary="The team's webhooks")
 async def list_deliveries(
     request: Request, caller: CurrentCaller, gateway: TheGateway, query: PageQuery, endpoint: EndpointId = None
 ) -> Response:
