@@ -18,6 +18,7 @@ from app.cli.tables import AsJson, print_json, print_view, print_views
 from app.cli.webhook_endpoints import group as endpoints_group
 from app.domain.deliveries import DeliveryStatus
 from app.domain.endpoints import DEFAULT_EVENTS
+from app.domain.prompts import beginning_of
 from app.webhooks.signing import new_secret
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  a prefix, not a secret
@@ -31,8 +32,10 @@ DELIVERY = {
     "delivery": "id",
     "job": "job",
     "endpoint": "endpoint",
+    "prompt": "prompt",
 }
-DELIVERY_SPARE = ("attempts", "job", "endpoint")
+DELIVERY_SPARE = ("attempts", "prompt", "job", "endpoint")
+PROMPT_IN_TABLE = 32  # characters; the ids stand beside it
 
 EventTypes = Annotated[
     list[str] | None, typer.Option("--events", metavar="TYPE,…", help="Event types; may be repeated.")
@@ -159,10 +162,16 @@ def _ask(access: Access, method: str, path: str, **send: Any) -> dict[str, Any]:
 
 
 def _shown(view: dict[str, Any]) -> dict[str, Any]:
-    """A delivery with its last answer."""
+    """A delivery with its last answer, and as much of its job's prompt as a table has room for."""
     attempts = view["attempts"]
     last = attempts[-1]["status"] or attempts[-1]["error"] if attempts else None
-    return {**view, "count": len(attempts), "last": last}
+    prompt = view.get("prompt")  # none from an older gateway
+    return {
+        **view,
+        "count": len(attempts),
+        "last": last,
+        "prompt": prompt and beginning_of(prompt, PROMPT_IN_TABLE),
+    }
 
 
 def _target(text: str) -> str:

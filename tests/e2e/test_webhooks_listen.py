@@ -226,6 +226,7 @@ async def test_deliveries_are_listed_and_replayed(server: Server, stack: Stack) 
         env = clean_environment(FILMGATE_URL=server.url, FILMGATE_KEY=made.key)
         table = await run_command("webhooks", "deliveries", environment=env)
         assert one["id"] in table.stdout
+        assert table.stdout.splitlines()[1].endswith(f"  {one['prompt']}")
         wrong = await run_command("webhooks", "replay", one["id"], "--status", "dead", environment=env)
         assert wrong.returncode == 2
         refused = await run_command("webhooks", "replay", "msg_" + "0" * 32, environment=env)
