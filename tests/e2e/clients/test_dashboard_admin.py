@@ -254,6 +254,7 @@ async def run_the_gateway(page: Page) -> None:
     await page.get_by_role("button", name="Pause buying").click()
     try:
         await expect(buying).to_contain_text(REASON)
+        await expect(buying).to_contain_text("Paused by administrator, just now")
         await expect(page.get_by_role("region", name="Workers").locator("dd").first).to_have_text("1")
         await assert_accessible(page, "the status")
     finally:

@@ -76,7 +76,8 @@ function Buying({ status, onChange }) {
       ${!whole && html`<span class="push"><${Button} onPress=${() => setPausing(true)}>Pause …</${Button}></span>`}</div>
     ${!pauses.length && html`<p class="note">Clips are ordered at fal as their turn comes.</p>`}
     ${pauses.length > 0 && html`<ul class="things">${pauses.map((pause) => html`<li key=${`${pause.team}-${pause.reason}`}>
-      <div><b>${pause.team ? pause.name ?? pause.team : "The whole gateway"}</b><p>${pause.reason}</p></div>
+      <div><b>${pause.team ? pause.name ?? pause.team : "The whole gateway"}</b><p>${pause.reason}</p>
+        ${pause.paused_by && html`<p class="note">Paused by ${pause.paused_by}, <${Time} at=${pause.paused_at} /></p>`}</div>
       <${Button} kind="main" onPress=${() => setEnding(pause)}>Resume …</${Button}></li>`)}</ul>
       <p class="note">New jobs wait in line. What is at fal already is finished and paid.</p>`}
     ${pausing && html`<${AskPause} line=${line} onDone=${onChange} onClose=${() => setPausing(false)} />`}
