@@ -24,7 +24,8 @@ class InUse(EmbeddedError):
     """Another gateway holds the data directory: its `pid` and `address`."""
 
     def __init__(self, pid: int, address: str) -> None:
-        super().__init__(f"The data directory is in use by another gateway: process {pid}, {address}.")
+        remedy = "stop it, or set FILMGATE_DATA_DIR to another directory"
+        super().__init__(f"The data directory is in use by another gateway: process {pid}, {address}; {remedy}.")
         self.pid = pid
         self.address = address
 

@@ -47,6 +47,9 @@ async def require_store(
         faults = await wait_for_store(redis, required_url(settings), role=role, patience=patience, on_wait=report)
     except StoreRefused as refused:
         raise SettingsError(f"FILMGATE_REDIS_URL: {refused}.") from None
+    except StoreUnavailable as away:
+        remedy = "start it, or correct FILMGATE_REDIS_URL"
+        raise StoreUnavailable(f"{away.message.removesuffix('.')}; {remedy}.") from None
     await _refuse_format(redis)
     await _refuse_unknown(settings.unknown_names, redis)
     if faults and settings.store_must_last:

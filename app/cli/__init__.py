@@ -15,12 +15,20 @@ PROBES = (["alive"], ["ready", "api"], ["ready", "worker"])
 def main() -> NoReturn:
     """Run the command; Ctrl-C while it loads ends it silently."""
     code: object = 1  # of an exception that nobody expected
+    _open_what_is_closed()
     atexit.register(lambda: _end_with_the_storage(code))  # registered first, so called last
     try:
         _run()
     except SystemExit as end:
         code = end.code or 0
         raise
+
+
+def _open_what_is_closed() -> None:
+    """Give a process that was started without stdout or stderr, as `>&-` does, ones that lead nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  until the end
 
 
 def _run() -> NoReturn:

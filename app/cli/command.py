@@ -1,5 +1,6 @@
 """The commands, each loaded on use, and exit codes."""
 
+import errno
 import inspect
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from app import __version__
 from app.cli import INTERRUPTED
-from app.cli.exits import CONFIGURATION, FAILED, Failure
+from app.cli.exits import CONFIGURATION, FAILED, Failure, leave_stdout
 
 
 class CommandSpec(NamedTuple):
@@ -80,6 +81,7 @@ COMMANDS = {
     ),
 }
 AS_ADMIN = "run this as the store's user `admin` (in compose: `docker compose run --rm admin …`)"
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # of a file that stdout leads to
 KINDS: dict[Any, str] = {str: "TEXT", list[str]: "TEXT", int: "COUNT", float: "NUMBER"}
 RAW_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -201,12 +203,16 @@ def _expected(error: Exception) -> tuple[str, int] | None:
         return f"{error.sentence}; {AS_ADMIN}, or give it that right (docs/store.md).", FAILED
     if isinstance(error, FilmgateError):
         return error.message, FAILED
+    if isinstance(error, OSError) and error.errno in UNWRITABLE and error.filename is None:
+        leave_stdout()
+        return f"The output cannot be written ({error.strerror}).", FAILED
     return (str(error), FAILED) if isinstance(error, Failure | EmbeddedError) else None
 
 
 def _sentence(error: typer.TyperException) -> str:
     """Typer's message with a full stop, without pydantic's words; for an unknown command, where they are listed."""
     text = error.format_message().replace("Value error, ", "").replace("Input should be", "it should be")
+    text = " ".join(text.split())  # choices come one a line
     text = f"{text}." if text and text[-1] not in ".?!" else text
     if text.startswith("No such command") and "Did you mean" not in text:
         context = getattr(error, "ctx", None)

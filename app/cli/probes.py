@@ -15,6 +15,7 @@ from app.domain.heartbeats import READY_FILE, READY_FILE_FRESH_S
 TIMEOUT_S = 3.0
 OWN_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a wildcard is reached
 OK = 200
+LAST_PORT = 65_535
 
 Role = Literal["api", "worker"]
 
@@ -47,18 +48,22 @@ def _why_not_ok(path: str) -> str | None:
     host = os.environ.get("FILMGATE_HOST") or "127.0.0.1"
     port = os.environ.get("FILMGATE_PORT") or "8000"
     where = f"The API at {host}, port {port},"
-    if not port.isdigit():
-        return f"FILMGATE_PORT must be a number, not {port!r}."
-    api = _connection(OWN_ADDRESS.get(host, host), int(port))
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= LAST_PORT):
+        return f"FILMGATE_PORT must be the port where the API listens, 1 to {LAST_PORT}, not {port!r}."
+    try:
+        api = _connection(OWN_ADDRESS.get(host, host), int(port))
+    except http.client.InvalidURL:
+        return f"FILMGATE_HOST must be the address where the API listens, not {host!r}."
     try:
         api.request("GET", path)
         reply = api.getresponse()
         body = reply.read(2000).decode("utf-8", "replace").strip()
     except (OSError, http.client.HTTPException) as error:
-        return f"{where} does not answer: {str(error) or type(error).__name__}."
+        why = error.strerror if isinstance(error, OSError) else None
+        return f"{where} does not answer: {why or str(error) or type(error).__name__}."
     finally:
         api.close()
-    return None if reply.status == OK else f"{where} answers {path} with {reply.status}: {body}"
+    return None if reply.status == OK else f"{where} answers {path} with {reply.status}: {body.rstrip('.')}."
 
 
 def _connection(host: str, port: int) -> http.client.HTTPConnection:

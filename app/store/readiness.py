@@ -5,6 +5,8 @@ that does not answer, loads its data or has no primary yet is waited for.
 """
 
 import asyncio
+import os
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -27,6 +29,7 @@ from app.store.rights import forbidden
 
 MIN_VERSION = (7, 0)
 POLL_S = 0.25
+REFUSED = re.compile(r"Error (-?[0-9]+) connecting to .*?\. (.+)")
 REPORT_AFTER_S = 3.0
 REPORT_EVERY_S = 5.0
 DURABLE = {
@@ -78,7 +81,7 @@ async def _check(client: Client, address: StoreAddress, role: StoreRole) -> list
         if address.tls is not None and "ssl_certfile" not in address.tls and "onnect" in str(error):
             advice = "; one that wants a certificate of ours (ssl_certfile, ssl_keyfile) hangs up like this"
         # Redis-py's text holds its own objects.
-        why = "no sentinel names a primary for it" if isinstance(error, MasterNotFoundError) else _one_line(error)
+        why = "no sentinel names a primary for it" if isinstance(error, MasterNotFoundError) else _why_not(error)
         raise StoreUnavailable(f"The store at {address} is not there yet: {why}{advice}.") from None
     if denied is not None:
         raise StoreRefused(f"the store's user may not call {denied}; docs/store.md lists the rights it needs")
@@ -259,6 +262,15 @@ async def _speaks_plain(host: str, port: int) -> bool:
         writer.close()
         return answer in {b"+", b"-"}
     return False
+
+
+def _why_not(error: BaseException) -> str:
+    """The error's text; of a connection that the system refused, the system's words instead of redis-py's."""
+    refused = REFUSED.fullmatch(_one_line(error))
+    if refused is None:
+        return _one_line(error)
+    number = int(refused[1])
+    return os.strerror(number) if number > 0 else refused[2]  # below 0: a name's resolution, said in words
 
 
 def _one_line(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shlex
 from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from app.store import keys
 from tests.support.command import Ended, On, command_on
 from tests.support.processes import COMMAND, clean_environment, run_command
 from tests.support.redis_server import RedisServer
+from tests.support.repo import ROOT
 from tests.support.stack import Stack
 from tests.support.terminal import Terminal
 from tests.support.waiting import wait_until
@@ -126,18 +128,30 @@ async def test_an_invitation_is_a_link_that_can_be_piped(stack: Stack, command: 
 
 @pytest.mark.anyio
 async def test_the_command_is_the_same_as_a_process(stack: Stack) -> None:
-    """Only the key on stdout, so that it can be piped; refusals on stderr, without a traceback."""
+    """Only the key on stdout, for pipes; faults are sentences on stderr, also where stdout is full or closed."""
     environment = clean_environment(FILMGATE_REDIS_URL=stack.redis.url, LOGNAME="olga")
 
     def process(*words: str) -> Coroutine[Any, Any, CompletedProcess[str]]:
         return run_command(*words, environment=environment)
 
+    async def printed_to(where: str) -> tuple[int | None, str]:
+        line = f"exec {shlex.join([*COMMAND, 'teams', 'list'])} {where}"
+        shell = await asyncio.create_subprocess_shell(
+            line, cwd=ROOT, env={"PYTHONPATH": str(ROOT), **environment}, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await shell.communicate()
+        return shell.returncode, said.decode()
+
     team = stack.account.team.id
-    made, asked, garbled = await asyncio.gather(
+    made, asked, garbled, full, closed = await asyncio.gather(
         process("keys", "create", "render farm"),
         process("teams", "delete", team),
         process("teams", "create", "\udcff"),
+        printed_to("> /dev/full"),
+        printed_to(">&-"),
     )
+    assert full == (1, "filmgate: The output cannot be written (No space left on device).\n")
+    assert closed == (0, "")
     assert (made.returncode, made.stderr) == (0, "")
     (key,) = made.stdout.splitlines()
     me = (await _as(stack, key)).json()

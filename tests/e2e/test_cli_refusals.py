@@ -82,6 +82,7 @@ USAGE = [
     ("teams paint", "No such command 'paint'. `filmgate teams --help` lists them."),
     ("team list", "No such command 'team'. Did you mean 'teams'?"),
     ("jobs resolve job_0 admin", "'ACTION': 'admin' is not one of 'adopt', 'resubmit', 'fail'."),
+    ("jobs resolve job_0", "Missing argument 'ACTION'. Choose from: adopt, resubmit, fail."),
     ("users create a --limit usd/month", "'usd/month' is no limit: the amount is missing;"),
     ("users update USER", "Missing option '--name'."),
     ("users create a --limit jobs/day=1.5", "the amount is a whole number"),

@@ -233,7 +233,8 @@ def test_one_gateway_for_each_directory(tmp_path: Path) -> None:
     with pytest.raises(InUse) as caught:
         DataDirLock(data, "http://127.0.0.1:9000").acquire()
     assert str(caught.value) == (
-        f"The data directory is in use by another gateway: process {os.getpid()}, http://127.0.0.1:8000."
+        f"The data directory is in use by another gateway: process {os.getpid()}, http://127.0.0.1:8000; "
+        "stop it, or set FILMGATE_DATA_DIR to another directory."
     )
     first.release()
     first.release()

@@ -71,7 +71,13 @@ async def test_a_probe_says_what_is_missing(fragile: Stack, tmp_path: Path) -> N
     finally:
         await asyncio.to_thread(server.stop)
         fragile.redis.start()
-    assert "FILMGATE_PORT" in (await probe({"FILMGATE_PORT": "http"}, "alive"))[1]
+    for name, value in (("PORT", "http"), ("PORT", "65536"), ("PORT", "٣"), ("HOST", "a host")):
+        code, sentence = await probe({f"FILMGATE_{name}": value}, "alive")
+        assert (code, sentence.startswith(f"filmgate: FILMGATE_{name} must be"), sentence.count("\n")) == (
+            1,
+            True,
+            1,
+        )
     code, usage = await probe({"FILMGATE_DATA_DIR": str(tmp_path)}, "ready", "lane")
     assert (code, "lane" in usage) == (2, True)
 
