@@ -105,6 +105,15 @@ async def test_a_preflight_for_a_method_we_do_not_know_is_refused(open_to_a_page
     assert reply.status_code == 400
 
 
+async def test_a_page_may_send_the_headers_that_fal_documents(open_to_a_page: Stack) -> None:
+    """Also those without a meaning here: a browser would not send the request at all."""
+    names = "x-app-fal-disable-fallback,x-fal-no-retry,x-fal-object-lifecycle-preference,x-fal-queue-priority,"
+    names += "x-fal-request-timeout,x-fal-retry-config,x-fal-runner-hint,x-fal-store-io,x-fal-target-url"
+    headers = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": names}
+    async with calling(open_to_a_page, "", origin=PAGE) as page:
+        assert (await page.options("/fal/proxy", headers=headers)).status_code == 200
+
+
 async def test_a_header_we_do_not_know_is_not_let_through(open_to_a_page: Stack) -> None:
     """The reply lists the allowed headers, and does not echo the requested one."""
     headers = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-evil"}

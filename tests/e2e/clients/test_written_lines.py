@@ -22,6 +22,30 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+IMPORTS = """
+import { createServer } from "node:http";
+import { Readable } from "node:stream";
+import { createFalClient } from "@fal-ai/client";
+"""
+# A server that serves the route as Next does, and fal's client, which has no key and knows this server only.
+PAGE_BEHIND_A_ROUTE = """
+const server = createServer(async (asked, reply) => {
+  const { method, headers } = asked;
+  const body = method === "GET" ? undefined : Readable.toWeb(asked);
+  const served = await route[method](new Request("http://page.test/", { method, headers, body, duplex: "half" }));
+  reply.writeHead(served.status, Object.fromEntries(served.headers));
+  reply.end(Buffer.from(await served.arrayBuffer()));
+});
+await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+const url = `http://127.0.0.1:${server.address().port}/api/fal/proxy`;
+const fal = createFalClient({ credentials: () => undefined, proxyUrl: { url, when: "always" } });
+const model = "fal-ai/kling-video/v2/master/image-to-video";
+const picture = await (await fetch(image_url)).blob();
+const { data } = await fal.subscribe(model, { input: { prompt, image_url: picture }, pollInterval: 100 });
+const refusal = await fal.run(model, { input: { prompt } }).catch((error) => [error.status, error.message]);
+console.log(JSON.stringify({ clip: data.video.url, refusal }));
+server.close();
+"""
 
 
 def block(page: str, language: str, *, with_: str) -> str:
@@ -73,6 +97,17 @@ async def test_the_readmes_python_buys_one_clip(customers: Customers, tmp_path: 
         ended = await program.ended()
     assert ended.code == 0, ended.errors
     await customers.assert_one_purchase(prompt, {"video": {"url": ended.output.strip()}})
+
+
+async def test_the_guides_route_serves_a_page_of_fals_client(customers: Customers) -> None:
+    """In place of fal's server proxy: an upload and one clip, and a refusal with its own status and sentence."""
+    prompt, route = customers.prompt(), block("docs/browser-app.md", "js", with_="forward as GET")
+    route = re.sub(r"export \{.*", "const route = { GET: forward, POST: forward, PUT: forward };", route)
+    key = f"process.env.FAL_KEY = {json.dumps(customers.key)};\n"
+    code = IMPORTS + key + with_input(customers, prompt, route) + PAGE_BEHIND_A_ROUTE
+    ended = json.loads(await prints(customers, code))
+    await customers.assert_one_purchase(prompt, {"video": {"url": ended["clip"]}})
+    assert ended["refusal"] == [422, "The input is not valid. image_url is required."]
 
 
 async def test_the_guides_call_from_a_page_buys_one_clip(customers: Customers) -> None:
