@@ -188,4 +188,5 @@ def limit_of(path: str) -> int:
 
 def too_large(limit: int) -> TooLarge:
     """The refusal of a body beyond the limit."""
-    return TooLarge(f"The body is larger than {LIMIT_NAMES[limit]}, the most this route reads.")
+    advice = " Upload the files first, and send their addresses." if limit == JSON_LIMIT else ""
+    return TooLarge(f"The body is larger than {LIMIT_NAMES[limit]}, the most this route reads.{advice}")

@@ -83,5 +83,7 @@ async def test_bodies_have_the_limit_of_the_route(stack: Stack) -> None:
     """8 MB of JSON, 31 MB of a file; no more where the target is refused."""
     async with nothing_changes(stack):
         for url in (QUEUE, RUN, f"{REST}/storage/upload/initiate", "https://evil.com"):
-            assert_fals(await ask(stack.api, "POST", url, content=b" " * (8 * MB + 1)), 413)
+            refused = await ask(stack.api, "POST", url, content=b" " * (8 * MB + 1))
+            assert_fals(refused, 413)
+            assert ("Upload the files first" in refused.json()["detail"]) == (url in {QUEUE, RUN})
         assert_fals(await ask(stack.api, "POST", f"{CDN}/files/upload", content=b" " * (31 * MB + 1)), 413)
