@@ -185,12 +185,27 @@ async def test_no_key_is_no_guess(stack: Stack) -> None:
 
 
 def test_what_is_remembered_of_addresses_is_bounded() -> None:
-    """Ten thousand addresses; an IPv6 network counts as one."""
+    """Ten thousand addresses."""
     throttle = BadKeyThrottle()
     for number in range(MAX_ADDRESSES + 500):
         throttle.note(f"198.51.{number // 256}.{number % 256}")
-        throttle.note(f"2001:db8::{number:x}") if number < BURST else None
     assert len(throttle._next) == MAX_ADDRESSES
+
+
+@pytest.mark.parametrize(
+    ("senders", "same", "other"),
+    [
+        ([f"2001:db8::{number:x}" for number in range(BURST)], "2001:db8::ffff", "2001:db8:0:1::1"),
+        (["203.0.113.9", "::ffff:203.0.113.9"] * (BURST // 2), "::ffff:cb00:7109", "203.0.113.8"),
+    ],
+    ids=["a network of IPv6", "an IPv4 address in every spelling"],
+)
+def test_who_has_many_addresses_counts_as_one(senders: list[str], same: str, other: str) -> None:
+    """One customer's network, and an address that a proxy writes as IPv6."""
+    throttle = BadKeyThrottle()
+    for address in senders:
+        throttle.note(address)
+    assert (throttle.exceeded(same), throttle.exceeded(other)) == (True, False)
 
 
 async def test_a_key_has_a_thousand_browser_tokens_at_most(stack: Stack) -> None:
