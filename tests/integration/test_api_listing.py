@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.domain.accounts import USER_SCOPES, Scope
+from app.services import listing
 from app.store import keys
 from app.store.job_indexes import Wanted
 from tests.integration.admin import Administrator
@@ -157,6 +158,18 @@ async def test_the_link_keeps_the_filters(stack: Stack) -> None:
     assert [job["metadata"] for job in second["data"]] == [{"k": "a b&c"}]
     assert second["data"] != reply.json()["data"]
     assert second["has_more"] is False
+
+
+async def test_a_request_looks_at_no_more_jobs_than_allowed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page whose filter fits few jobs is short, and its cursor leads to the rest."""
+    monkeypatch.setattr(listing, "SCAN_LIMIT", 3)
+    monkeypatch.setattr(listing, "MIN_SCAN", 1)
+    oldest, *_ = [await stack.submit(f"look {number}") for number in range(5)]
+    await stack.api.post(f"/v1/jobs/{oldest['id']}/cancel")
+    first = (await stack.api.get("/v1/jobs?status=canceled")).json()
+    assert (first["data"], first["has_more"]) == ([], True)
+    second = (await stack.api.get(f"/v1/jobs?status=canceled&cursor={first['next_cursor']}")).json()
+    assert ([job["id"] for job in second["data"]], second["has_more"]) == ([oldest["id"]], False)
 
 
 @pytest.mark.parametrize("same_team", [True, False])

@@ -6,7 +6,7 @@ import json
 import httpx
 import pytest
 
-from app.domain.accounts import Reposts
+from app.domain.accounts import USER_SCOPES, Reposts, Scope
 from app.domain.jobs import Charge, JobError, Priority, Status
 from app.domain.limits import Limit, Unit, Window
 from app.services.fal_compat import DEDUP_MS, FalRequest
@@ -95,6 +95,15 @@ async def test_what_an_administrator_cancels_is_not_bought_by_a_repost(stack: St
     again = await fal_queue.post(stack, "stopped")
     assert again.json()["request_id"] == first
     assert await job_count(stack) == 1
+
+
+async def test_what_a_colleague_cancels_is_not_bought_by_a_repost(stack: Stack) -> None:
+    """A colleague who may control the team's jobs has the id from the team's list, not from this answer."""
+    first = (await fal_queue.submitted(stack, "theirs"))["request_id"]
+    admin = await colleague(stack, scopes=USER_SCOPES | {Scope.TEAM_ADMIN})
+    async with calling(stack, admin.key) as api:
+        assert (await api.post(f"/v1/jobs/{first}/cancel")).status_code == 202
+    assert (await fal_queue.post(stack, "theirs")).json()["request_id"] == first
 
 
 async def test_a_webhook_that_arrived_tells_the_id(pipeline: Pipeline, receiver: Receiver) -> None:
