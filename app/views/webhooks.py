@@ -60,7 +60,11 @@ class SecretView(TypedDict):
 
 
 class AttemptView(TypedDict):
-    """One attempt: its URL, the reply, and the outcome."""
+    """One attempt: its URL, the reply, and the outcome; without a reply `status` is null, and `answer` says why.
+
+    `error` is `timeout`, `connect`, `tls`, `forbidden_target`, `redirect`, `too_large`, `protocol`, `worker_died`,
+    or null where the status says enough.
+    """
 
     at: Time
     url: str | None

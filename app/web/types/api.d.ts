@@ -2155,7 +2155,10 @@ export interface components {
         };
         /**
          * AttemptView
-         * @description One attempt: its URL, the reply, and the outcome.
+         * @description One attempt: its URL, the reply, and the outcome; without a reply `status` is null, and `answer` says why.
+         *
+         *     `error` is `timeout`, `connect`, `tls`, `forbidden_target`, `redirect`, `too_large`, `protocol`, `worker_died`,
+         *     or null where the status says enough.
          */
         AttemptView: {
             /**
