@@ -112,6 +112,8 @@ class Connection(HttpToolsProtocol):
         self.was_reset |= exc is not None and not self._half_closed
         self._leave()
         super().connection_lost(exc)
+        if self._reply is not None:
+            self._reply.lose()  # uvicorn tells only the last request of a pipeline
         if self.was_reset and self.on_reset is not None:
             self.on_reset()
         self.on_reset = self._reply = None

@@ -56,6 +56,12 @@ class ServedReply:
         self._cycle.disconnected = True  # what is still written goes nowhere, and is no error
         self._connection.transport.abort()
 
+    def lose(self) -> None:
+        """The connection has ended: what is still written goes nowhere, and is no error."""
+        if not self.complete:
+            self._cycle.disconnected = True
+            self._cycle.message_event.set()
+
     @property
     def alive(self) -> bool:
         """False once the connection has ended without the reply, or has shown that it was not read."""
