@@ -8,9 +8,10 @@ and object. A byte order mark, which some editors write, is skipped.
 import codecs
 import json
 import re
+from collections import Counter
 from typing import Any, NoReturn, TypeVar
 
-from app.domain.errors import Code, Malformed, TooLarge, Unprocessable, WrongMediaType
+from app.domain.errors import Code, Malformed, TooLarge, Unprocessable, WrongMediaType, pointer
 
 MAX_DEPTH = 20
 MAX_DIGITS = 300  # of a whole number; a double ends at 309
@@ -110,7 +111,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         raise Malformed(f"An object has more than {MAX_MEMBERS} members.", code=Code.TOO_MANY_MEMBERS)
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise Malformed("A member of the body is given twice.", code=Code.DUPLICATE_KEY)
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        named = pointer((twice,))[1:] or "A member"
+        raise Malformed(f"{named} is given twice in one object of the body.", code=Code.DUPLICATE_KEY)
     return made
 
 

@@ -39,7 +39,7 @@ REMEDIES = {
     ),
     Code.DUPLICATE_KEY: Help(
         "An object of the body has the same member twice, and programs disagree about which one counts.",
-        "Send each member once; `errors` names it.",
+        "Send each member once; `detail` names it.",
     ),
     Code.TOO_DEEP: Help(
         "Lists and objects are nested in each other more often than this gateway reads.",

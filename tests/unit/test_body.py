@@ -78,6 +78,16 @@ def test_what_is_no_json_object_is_refused(case: str) -> None:
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"), [("b", "b"), ("\\u0062", "b"), ("x" * 500, "A member"), ("\\ud83d", "A member")]
+)
+def test_what_is_given_twice_is_named(name: str, shown: str) -> None:
+    """The problem's page says so; a name that is long or cannot be printed is left out."""
+    with pytest.raises(Malformed) as caught:
+        parse_object(f'{{"a": {{"c": 1, "{name}": 1, "{name}": 2}}}}'.encode())
+    assert caught.value.message == f"{shown} is given twice in one object of the body."
+
+
 @pytest.mark.parametrize("over", [0, 1])
 def test_the_limits_are_exact(over: int) -> None:
     """Depth, members and digits are accepted up to the limit, and not one more."""
