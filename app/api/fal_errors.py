@@ -60,9 +60,19 @@ def fal_error(error: FilmgateError, *, path: str, trace_id: str, base_url: str, 
         headers["Retry-After"] = str(error.retry_after)
     if error.code in CLOSING:
         headers["Connection"] = "close"
-    findings = (found.message for found in error.violations[:MAX_SENTENCES])
-    message = " ".join(dict.fromkeys((error.message, *findings)))
-    return fal_reply({"detail": detail, "message": message}, status, headers)
+    return fal_reply({"detail": detail, "message": _message(error)}, status, headers)
+
+
+def _message(error: FilmgateError) -> str:
+    """The error's sentence and the first findings, each with the name of its field."""
+    found = error.violations[:MAX_SENTENCES]
+    whole = [] if error.message in {one.message for one in found} else [error.message]
+    return " ".join(dict.fromkeys([*whole, *map(_named, found)]))
+
+
+def _named(found: Violation) -> str:
+    name = ".".join(str(part) for part in _loc(found)[1:])
+    return found.message if not name or found.message.startswith(name) else f"{name}: {found.message}"
 
 
 def _platform_error(error: FilmgateError, *, trace_id: str, base_url: str) -> Response:
@@ -121,12 +131,16 @@ def _findings(error: FilmgateError, base_url: str) -> list[dict[str, Any]]:
     return [_finding(found, url) for found in error.violations]
 
 
-def _finding(found: Violation, url: str) -> dict[str, Any]:
+def _loc(found: Violation) -> list[Any]:
+    """Where it is, in the form of fal's `loc`."""
     parts = [part.replace("~1", "/").replace("~0", "~") for part in found.pointer.split("/")[1:]]
     inner = parts[1:] if parts[:1] == ["input"] else parts  # here a job's input is the whole body
     loc: list[Any] = ["body", *(int(part) if part.isdigit() else part for part in inner)]
     loc = [*LOCS[parts[0]]] if parts and parts[0] in LOCS else loc
-    loc = parts if parts[:1] == ["query"] else loc
+    return parts if parts[:1] == ["query"] else loc
+
+
+def _finding(found: Violation, url: str) -> dict[str, Any]:
     kind = KINDS.get(found.kind, found.kind) or TYPES.get(found.code, found.code)
-    item: dict[str, Any] = {"loc": loc, "msg": found.message, "type": kind, "url": url}
+    item: dict[str, Any] = {"loc": _loc(found), "msg": found.message, "type": kind, "url": url}
     return {**item, "ctx": dict(found.ctx)} if found.ctx else item

@@ -49,6 +49,7 @@ async def test_a_wrong_input_is_refused_at_submission_in_fals_shape(
     (found,) = assert_fal_error(reply, 422)
     assert (found["loc"], found["type"], found.get("ctx")) == (loc, kind, ctx)
     assert found["msg"]
+    assert loc[1] in reply.json()["message"], "JavaScript's client shows this sentence alone"
     assert "input" not in found
     assert (await stack.api.get("/v1/jobs")).json()["data"] == []
 
@@ -58,6 +59,16 @@ async def test_all_wrong_fields_are_reported_at_once(stack: Stack) -> None:
     reply = await fal_queue.post(stack, json={"prompt": "x", "duration": "6"})
     found = {tuple(one["loc"]): one["type"] for one in assert_fal_error(reply, 422)}
     assert found == {("body", "image_url"): "missing", ("body", "duration"): "one_of"}
+
+
+async def test_the_sentence_names_the_place_of_each_fault(stack: Stack) -> None:
+    """With its way through lists: of several pictures or shots, which one."""
+    shots = [{"prompt": "a", "duration": "99"}, {"duration": "3"}]
+    wrong = {"start_image_url": stack.emulator.sample_image, "multi_prompt": shots}
+    reply = await fal_queue.post(stack, model="fal-ai/kling-video/v3/pro/image-to-video", json=wrong)
+    assert_fal_error(reply, 422)
+    assert "multi_prompt.0.duration: duration must be" in reply.json()["message"]
+    assert "multi_prompt.1.prompt: prompt is required" in reply.json()["message"]
 
 
 async def test_a_data_uri_that_is_no_image_is_not_repeated(stack: Stack) -> None:
