@@ -17,7 +17,7 @@ IN_MEMORY = {"tmpfs", "ramfs"}  # file systems that a restart of the machine emp
 
 
 class NotPrivate(EmbeddedError):
-    """The data directory is not this user's own, or cannot be made; nothing was changed."""
+    """The data directory is not this user's own, or cannot be made or written; nothing was changed."""
 
 
 class InUse(EmbeddedError):
@@ -42,15 +42,21 @@ class DataDirLock:
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Takes the lock, and makes the directory if needed; InUse when another gateway has the lock."""
+        """Takes the lock, and makes the directory if needed; InUse when another gateway has the lock.
+
+        NotPrivate when it cannot be written.
+        """
         make_private(self._path.parent)
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not flock(fd):
-            os.close(fd)
-            raise self._in_use()
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps({"pid": os.getpid(), "address": self._address}).encode(), 0)
-        self._fd = fd
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            if not flock(fd):
+                os.close(fd)
+                raise self._in_use()
+            self._fd = fd
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, json.dumps({"pid": os.getpid(), "address": self._address}).encode(), 0)
+        except OSError as error:
+            raise NotPrivate(_unusable(self._path.parent, "written", error)) from error
 
     def release(self) -> None:
         """Gives the lock back; harmless when it is not held."""
@@ -83,11 +89,15 @@ def make_private(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise NotPrivate(
-            f"The data directory {directory} cannot be made or kept private ({error.strerror}); "
-            "set FILMGATE_DATA_DIR to a directory of this user."
-        ) from error
+        raise NotPrivate(_unusable(directory, "made or kept private", error)) from error
     require_private(directory)
+
+
+def _unusable(directory: Path, what: str, error: OSError) -> str:
+    return (
+        f"The data directory {directory} cannot be {what} ({error.strerror}); "
+        "set FILMGATE_DATA_DIR to a directory of this user."
+    )
 
 
 def require_private(directory: Path) -> None:

@@ -124,7 +124,7 @@ def load_catalog(settings: Settings) -> Catalog:
     except ModelFilesError as error:
         raise SettingsError("\n".join(f"FILMGATE_MODELS: {sentence}" for sentence in error.sentences)) from None
     try:
-        prices = None if settings.prices is None else json.loads(settings.prices.read_text(encoding="utf-8"))
+        prices = None if settings.prices is None else json.loads(settings.prices.read_text("utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"FILMGATE_PRICES: {settings.prices} cannot be read ({error.strerror}).") from None
     except ValueError:

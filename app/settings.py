@@ -270,7 +270,7 @@ def required_url(settings: Settings) -> str:
 
 def _secret_from_file(name: str, path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return Path(path).read_text(encoding="utf-8-sig").strip()  # Windows' editors write a mark at the beginning
     except (OSError, UnicodeDecodeError):
         raise SettingsError(f"{name}_FILE names a file that cannot be read.") from None
 

@@ -82,7 +82,7 @@ def _admin_key(environ: Mapping[str, str]) -> str:
     if not file:
         return ""
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
+        return Path(file).read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError):
         raise Failure(f"The file that {ADMIN_KEY}_FILE names cannot be read.") from None
 

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 ID = re.compile(r"(?:ep|file|job|key|msg|team|tok|user)_[0-9a-f]{32}")
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(?:\.[0-9]+)?Z")
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 SHORT_DIGITS = 8
 MODELS, USUAL_KIND = "fal-ai/kling-video/", "/image-to-video"  # how nearly all models begin, and many end
 SPANS = ((86_400, "d"), (3600, "h"), (60, "min"))

@@ -81,7 +81,7 @@ COMMANDS = {
     ),
 }
 AS_ADMIN = "run this as the store's user `admin` (in compose: `docker compose run --rm admin …`)"
-UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # of a file that stdout leads to
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 KINDS: dict[Any, str] = {str: "TEXT", list[str]: "TEXT", int: "COUNT", float: "NUMBER"}
 RAW_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -203,9 +203,10 @@ def _expected(error: Exception) -> tuple[str, int] | None:
         return f"{error.sentence}; {AS_ADMIN}, or give it that right (docs/store.md).", FAILED
     if isinstance(error, FilmgateError):
         return error.message, FAILED
-    if isinstance(error, OSError) and error.errno in UNWRITABLE and error.filename is None:
-        leave_stdout()
-        return f"The output cannot be written ({error.strerror}).", FAILED
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        if error.filename is None:  # a write, to stdout or an open file
+            leave_stdout()
+        return f"{error.filename or 'The output or a file'} cannot be written ({error.strerror}).", FAILED
     return (str(error), FAILED) if isinstance(error, Failure | EmbeddedError) else None
 
 

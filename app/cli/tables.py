@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from app.cli.cells import ID, TIME, cell_length, cut_id, readable, relative, shortened, state_style
+from app.cli.cells import DAY, ID, TIME, cell_length, cut_id, readable, relative, shortened, state_style
 
 NO_ROWS = "none"
 GAP = 2  # spaces between columns
@@ -140,13 +140,16 @@ def _on_screen(value: Any, name: str, shorts: Mapping[str, str], now: float) -> 
 
 
 def _is_fixed(index: int, name: str, rows: Sequence[Sequence[Any]]) -> bool:
-    """True for a column that is not folded: ids, times, states and numbers."""
+    """True for a column that is not folded: ids, times, days, states and numbers."""
     if name in STATES:
         return True
     values = [row[index] for row in rows if row[index] not in (None, "")]
     return name not in PLAIN and all(
         isinstance(value, int | float)
-        or (isinstance(value, str) and (len(value) <= SHORT or ID.fullmatch(value) or TIME.fullmatch(value)))
+        or (
+            isinstance(value, str)
+            and (len(value) <= SHORT or any(form.fullmatch(value) for form in (ID, TIME, DAY)))
+        )
         for value in values
     )
 

@@ -150,7 +150,12 @@ def _confirm(*, team_id: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise typer.BadParameter("nobody can be asked here: say --yes.", param_hint="--yes")
-    if not typer.confirm(f"Delete {team_id}, its users and their keys?", err=True):
+    try:
+        agreed = typer.confirm(f"Delete {team_id}, its users and their keys?", err=True)
+    except typer.Abort:
+        typer.echo("", err=True)  # the shell's prompt comes on a line of its own
+        raise
+    if not agreed:
         raise Failure("Nothing was deleted.")
 
 

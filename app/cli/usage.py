@@ -12,6 +12,7 @@ from app.cli.parse import argument, parse_moment
 from app.cli.tables import print_json, print_table
 from app.services.usage import Grouping
 
+NARROW = ("video seconds", "held usd")  # left out on a narrow terminal
 DAY_HELP = "A day such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z;"
 
 NAMES = {"team": "team_name", "user": "name", "key": "name"}  # of an id, the member with its name
@@ -42,7 +43,7 @@ def _print_table(report: Mapping[str, Any]) -> None:
         total = {columns[0]: "total", **report["total"]}
         rows.append([total.get(name) for name in columns])
     shown = [titles.get(name, name.replace("_", " ")) for name in columns]
-    print_table(shown, rows, spare=[titles[one] for one in name_of])
+    print_table(shown, rows, spare=[*NARROW, *(titles[one] for one in name_of)])
 
 
 @admin_command(_print)

@@ -150,7 +150,7 @@ async def test_the_command_is_the_same_as_a_process(stack: Stack) -> None:
         printed_to("> /dev/full"),
         printed_to(">&-"),
     )
-    assert full == (1, "filmgate: The output cannot be written (No space left on device).\n")
+    assert full == (1, "filmgate: The output or a file cannot be written (No space left on device).\n")
     assert closed == (0, "")
     assert (made.returncode, made.stderr) == (0, "")
     (key,) = made.stdout.splitlines()

@@ -227,7 +227,7 @@ async def test_a_price_that_changes_meanwhile_changes_no_settlement(stack: Stack
     pipeline = Pipeline(stack)
     job = await pipeline.bought()
     prices = tmp_path / "prices.json"
-    prices.write_text(json.dumps({CATALOG.default.id: {"per_second_usd": "0.5"}}), encoding="utf-8")
+    prices.write_text(json.dumps({CATALOG.default.id: {"per_second_usd": "0.5"}}), encoding="utf-8-sig")
     settings = load_settings({**stack.environment, "FILMGATE_PRICES": str(prices)})
     async with open_gateway(settings, process="repriced") as repriced:
         other = repriced.catalog.default.tariff

@@ -1,7 +1,9 @@
 """Command-line values are read as people mean them, or refused with a correct example."""
 
 import os
+import pty
 import re
+from contextlib import redirect_stdout
 
 import pytest
 from hypothesis import given
@@ -138,6 +140,19 @@ def test_without_a_login_name_the_actor_is_unknown(monkeypatch: pytest.MonkeyPat
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)
     assert actor() == "cli:unknown"
+
+
+def test_a_narrow_terminal_shows_days_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 40 columns a spare column is left out, and no day is folded."""
+    monkeypatch.setenv("COLUMNS", "40")
+    screen, theirs = pty.openpty()
+    row = ["Film", "2026-11-30", 2, 10, "2.80"]
+    with os.fdopen(theirs, "w") as terminal, redirect_stdout(terminal):
+        print_table(["team", "day", "jobs", "video seconds", "spent usd"], [row], spare=("video seconds",))
+        terminal.flush()
+        shown = os.read(screen, 4096).decode()
+    os.close(screen)
+    assert re.search(r"Film +2026-11-30 +2 +2\.80", shown)
 
 
 def test_a_table_shows_foreign_text_as_text(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.preflight import check_tls, warnings
-from app.data_dir import NotPrivate, make_private
+from app.data_dir import DataDirLock, NotPrivate, make_private
 from app.domain.addresses import METADATA
 from app.domain.secret_strength import MIN_BITS, bits_of
 from app.egress import EgressPolicy
@@ -63,9 +63,9 @@ def test_a_key_that_no_header_can_carry_is_refused(name: str, form: str) -> None
 
 
 def test_a_key_in_a_file_is_named_by_its_file(tmp_path: Path) -> None:
-    """A line break at the end is normal; one in the middle is refused."""
+    """A line break at the end and a byte order mark are normal; a break in the middle is refused."""
     file = tmp_path / "key"
-    file.write_text("abc:def\r\n", encoding="utf-8")
+    file.write_text("abc:def\r\n", encoding="utf-8-sig")
     key = load_settings({"FAL_KEY_FILE": str(file)}).fal_key
     assert key is not None
     assert key.get_secret_value() == "abc:def"
@@ -306,6 +306,14 @@ def test_a_directory_of_ones_own_keeps_its_rights(tmp_path: Path, mode: int) -> 
     own.chmod(mode)
     make_private(own)
     assert own.stat().st_mode & 0o7777 == mode
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """Its lock cannot be opened, as on a disk that is mounted for reading: a sentence with the setting."""
+    own = _made(tmp_path / "own")
+    _made(own / "lock")
+    with pytest.raises(NotPrivate, match=f"{own} cannot be written .*; set FILMGATE_DATA_DIR"):
+        DataDirLock(own, "http://127.0.0.1:8000").acquire()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
