@@ -225,8 +225,7 @@ async def test_a_resolution_has_exactly_the_members_of_its_form(
 
 async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: Stack, pipeline: Pipeline) -> None:
     """In jobs, lists and quotes, while it waits in line; other teams' jobs continue; resumed, all is as before."""
-    running = await pipeline.bought()
-    waiting = await pipeline.admit()
+    running, waiting = await pipeline.bought(), await pipeline.admit()
     await pipeline.gateway.operations.pause("an earlier one", team=pipeline.team, reason="over")
     await pipeline.gateway.operations.resume("an earlier one", team=pipeline.team)
     expected = {"reason": WHY}
@@ -236,17 +235,15 @@ async def test_a_paused_team_waits_and_reads_why(admin: Administrator, stack: St
     assert (await stack.job(running.id))["upstream_paused"] is None
     listed = {job["id"]: job["upstream_paused"] for job in (await stack.api.get("/v1/jobs")).json()["data"]}
     assert listed == {waiting: expected, running.id: None}
-    quote = (await stack.api.post("/v1/quotes", json=stack.body())).json()
-    assert quote["queue"]["upstream_paused"] == expected
+    quoted = (await stack.api.post("/v1/quotes", json=stack.body())).json()["queue"]
+    assert quoted["upstream_paused"] == expected
     assert (await stack.submit("a further one"))["upstream_paused"] == expected
     assert (await stack.api.get("/readyz")).json().get("upstream_paused") is None
     async with calling(stack, await stranger(stack)) as theirs:
-        other = (await theirs.post("/v1/jobs", json=stack.body())).json()
-        assert other["upstream_paused"] is None
+        assert (await theirs.post("/v1/jobs", json=stack.body())).json()["upstream_paused"] is None
     assert len(await pipeline.gateway.stores.slots.grant()) == 1
     (pause,) = (await acted(admin, "GET", "status"))["pauses"]
-    assert pause.pop("paused_at") is not None
-    assert pause.pop("paused_by") not in {None, "an earlier one"}
+    assert (pause.pop("paused_at") and pause.pop("paused_by")) not in {None, "an earlier one"}
     assert pause == {"team": pipeline.team, "name": "test", "reason": WHY}
     assert (await acted(admin, "POST", "resume", {"team": pipeline.team}))["upstream_paused"] is None
     assert (await stack.job(waiting))["upstream_paused"] is None
