@@ -96,7 +96,8 @@ class LedgerStore:
     ) -> list[Entry]:
         """Up to `count` movements of that time, newest first, older than the entry with the id `before`."""
         newest = "+" if to_ms is None else str(max(0, to_ms - 1))
-        highest = newest if before is None else f"({before}"
+        inside = before is not None and (to_ms is None or int(before.partition("-")[0]) < to_ms)
+        highest = f"({before}" if inside else newest  # the caller may have changed the span meanwhile
         with store_errors():
             rows = await self._redis.xrevrange(keys.ledger(team), max=highest, min=str(from_ms), count=count)
             return (await read_entries(self._redis, {team: rows}))[team]

@@ -220,6 +220,7 @@ async def test_the_ledger_of_a_span_is_a_file_with_names(admin: Administrator, p
     assert newest == [row["id"] for row in reversed(rows)]
     for span in ({"to": "2026-01-01"}, {"from": "2999-01-01"}):
         assert await file(**span) == []
-        assert (await admin.done("GET", "ledger", team=team, **span))["data"] == []
+        for cursor in ({}, {"cursor": newest[0]}):  # also with the cursor of a page of another span
+            assert (await admin.done("GET", "ledger", team=team, **span, **cursor))["data"] == []
     assert await file(**{"from": "2026-01-01", "to": "2999-01-01"}) == rows
     assert_problem(await admin.call("GET", "ledger", team=team, to="yesterday"), 422, "not_a_time")
