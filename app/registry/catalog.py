@@ -243,12 +243,27 @@ class Catalog:
 
         Nothing is normalised: only ids that are in the registry exactly become part of a URL.
         """
-        model = self._models.get(model_id)
+        model = self.find(model_id)
         if model is None:
-            similar = get_close_matches(model_id[:LONGEST_ID], self._models, n=1)
-            hint = f" Did you mean {similar[0]}?" if similar else ""
+            similar = self.similar(model_id)
+            hint = "" if similar is None else f" Did you mean {similar}?"
             raise NotFound(f"There is no such model; GET /v1/models lists them.{hint}", code=Code.MODEL_NOT_FOUND)
         return model
+
+    def find(self, model_id: str) -> Model | None:
+        """The model with exactly this id; None otherwise."""
+        return self._models.get(model_id)
+
+    def similar(self, model_id: str) -> str | None:
+        """The id of a model with a price that is most like one that does not exist; None when all are far from it.
+
+        One that continues it comes first: the end of the path is often forgotten.
+        """
+        priced = [model.id for model in self if model.tariff is not None]
+        longer = [one for one in priced if one.startswith(f"{model_id}/")]
+        if self.default.id in longer:
+            return self.default.id
+        return next(iter(longer or get_close_matches(model_id[:LONGEST_ID], priced, n=1)), None)
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())

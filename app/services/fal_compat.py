@@ -174,12 +174,15 @@ class FalCompat:
         return FalSubmission(submitted, dropped, digest, answer, is_held)
 
     def _model(self, model_id: str) -> Model:
-        """The model; NotFound with fal's sentence."""
-        try:
-            return self.catalog.get(model_id)
-        except NotFound as error:
+        """The model; NotFound with fal's sentence, and what to ask for instead."""
+        model = self.catalog.find(model_id)
+        if model is None:
             shown = model_id[:MAX_SHOWN_MODEL] if model_id.isprintable() else "?"
-            raise NotFound(f'Application "{shown}" not found', code=error.code) from None
+            similar = self.catalog.similar(model_id)
+            advice = "GET /fal/api/v1/models lists those of this gateway."
+            advice = advice if similar is None else f"Did you mean {similar}?"
+            raise NotFound(f'Application "{shown}" not found. {advice}', code=Code.MODEL_NOT_FOUND)
+        return model
 
     async def record_reply(
         self, submission: FalSubmission, *, whole: bool, watch: Callable[[Callable[[], None]], None]

@@ -105,9 +105,17 @@ async def test_a_wrong_image_names_its_field(
 
 @pytest.mark.parametrize("model", ["fal-ai/no-such/model", "x", "fal-ai/kling-video", "a" * 500, "é/ä"])
 async def test_an_unknown_model_is_fals_404(stack: Stack, model: str) -> None:
-    """Fal's message with the name as given, unless it is absurd."""
+    """Fal's message with the name as given, unless it is absurd, and then what to ask for."""
     detail = assert_fal_error(await fal_queue.post(stack, model=model), 404)
-    assert re.fullmatch(r'Application ".{0,200}" not found', detail)
+    assert re.fullmatch(
+        r'Application ".{0,200}" not found\. (Did you mean .*\?|GET /fal/api/v1/models .*\.)', detail
+    )
+
+
+async def test_a_model_that_is_nearly_right_is_named(stack: Stack) -> None:
+    """As at `/v1`: the end of the path is often forgotten."""
+    detail = assert_fal_error(await fal_queue.post(stack, model=MODEL.rpartition("/")[0]), 404)
+    assert f"Did you mean {MODEL}?" in detail
 
 
 @pytest.mark.parametrize("headers", [{"Authorization": "Key nonsense"}, {"Authorization": "Basic x"}])

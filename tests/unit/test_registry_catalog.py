@@ -55,6 +55,12 @@ def test_only_the_exact_id_finds_a_model(model_id: str) -> None:
     [
         (MASTER.replace("video", "vidoe"), MASTER),
         (MASTER + "/", MASTER),
+        (MASTER.rpartition("/")[0], MASTER),
+        ("fal-ai/kling-video", MASTER),
+        (
+            "fal-ai/kling-video/v2/standard/image-to-vide",
+            "fal-ai/kling-video/v2.1/standard/image-to-video",
+        ),  # v2/standard has no price
         (MASTER.upper(), None),
         ("veo3", None),
         ("", None),
