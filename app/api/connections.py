@@ -363,9 +363,9 @@ class Connection(HttpToolsProtocol):
     def _require_reader(self) -> None:
         """Look again later at what the caller has not taken by now, if there is anything."""
         if self._looks is None and self.transport.get_write_buffer_size():
-            self._looks = self.loop.call_later(READ_SECONDS, self._end_unread)
+            self._looks = self.loop.call_later(READ_SECONDS, self._end_unless_taking)
 
-    def _end_unread(self) -> None:
+    def _end_unless_taking(self) -> None:
         """End a connection that took nothing since the last look: what it leaves would be kept for ever."""
         self._looks, left = None, self.transport.get_write_buffer_size()
         if 0 < self._left <= left:
