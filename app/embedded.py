@@ -95,6 +95,11 @@ class EmbeddedStore:
 
     def stop(self) -> bool:
         """SIGTERM, then SIGKILL after 15 s; True when the server ended cleanly."""
+        clean = self._end()
+        self._forget_socket()
+        return clean
+
+    def _end(self) -> bool:
         if self._process is None:
             return True
         self._process.terminate()
@@ -105,7 +110,6 @@ class EmbeddedStore:
             self._process.wait()
             clean = False
         self._process = None
-        self._forget_socket()
         return clean
 
     def _take_server_lock(self) -> int:
@@ -167,7 +171,7 @@ class EmbeddedStore:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 reason = f"ended with code {self._process.wait(0.01)}"
                 break
-        self.stop()
+        self._end()
         log = self._dir / "redis.log"
         tail = " | ".join(line.strip() for line in log.read_text(errors="replace").splitlines()[-6:])
         raise EmbeddedError(f"The embedded store {reason}; its log {log} ends: {tail}")
@@ -245,7 +249,9 @@ def _ask(path: Path | None, command: bytes) -> bytes:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replaces a small file atomically."""
+    """Replaces a small file atomically; one that says the same already stays, also where a disk is full."""
+    if path.is_file() and path.read_text() == text:
+        return
     draft = path.with_name(path.name + ".new")
     draft.write_text(text)
     draft.replace(path)

@@ -57,11 +57,12 @@ class Housekeeping:
 async def _update_store(url: str, fault: str | None, *, hold: bool) -> None:
     """Raise or resolve the alarm; set `hold` at each check, because a restarted store has lost the setting."""
     from app.store.alarms import AlarmStore  # noqa: PLC0415  only in a copy of the process: they take 20 MB
-    from app.store.connection import connect, disconnect  # noqa: PLC0415
+    from app.store.connection import connect, disconnect, store_errors  # noqa: PLC0415
 
     redis = connect(url, name="filmgate-up")
     try:
-        await redis.config_set(REWRITE_SETTING, REWRITES_OFF if hold else REWRITES_ON)
+        with store_errors():  # on a full disk it ends, and is not there until the next look
+            await redis.config_set(REWRITE_SETTING, REWRITES_OFF if hold else REWRITES_ON)
         if fault is not None:
             await AlarmStore(redis).raise_alarm("disk_low", fault)
         else:

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,7 +29,7 @@ from app.cli.preflight import check_tls, warnings
 from app.cli.progress import StartProgress, WorkersLog, describe_missing
 from app.data_dir import DataDirLock, make_private
 from app.embedded import EmbeddedStore
-from app.engines import find_engine
+from app.engines import EmbeddedError, find_engine
 from app.settings import SECRETS, Settings, SettingsError, load_settings
 
 READY_S = 60.0
@@ -99,7 +100,7 @@ def up() -> None:
     for sentence in warnings(settings):
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     stop = _stop_flag()
-    progress = StartProgress(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+    progress = StartProgress(partial(_say, console))
     with ExitStack() as stack:
         stack.enter_context(DataDirLock(settings.data_dir, settings.base_url))
         _refuse_used_ports(settings)
@@ -292,16 +293,36 @@ def _watch(
     console: Console,
 ) -> None:
     """Restart dead processes, with a growing pause, and do the housekeeping, until a signal."""
+    of_store = Restarts()
+    of_store.started()
     while not stop():
-        if store is not None and not store.alive():
-            console.print("The store died; starting it again.")
-            store.start()
+        if store is not None and not store.alive() and of_store.due:
+            _restart_store(store, of_store, console)
         for child in children:
             _restart_if_dead(child, console)
         fault = housekeeping.check()
         if fault is not None:
-            console.print(fault)
+            _say(console, fault)
         time.sleep(CHECK_S)  # noqa: TID251  a supervisor without a loop
+
+
+def _restart_store(store: EmbeddedStore, restarts: Restarts, console: Console) -> None:
+    """Start it again. On a full disk it ends at its next write; with room again, all goes on."""
+    restarts.died()
+    _say(console, "The store died; starting it again.")
+    restarts.started()
+    try:
+        store.start()
+    except OSError as error:
+        _say(console, f"The store cannot be started ({error.strerror}); it is tried again.")
+    except EmbeddedError as error:
+        _say(console, f"{error} It is tried again.")
+
+
+def _say(console: Console, sentence: str) -> None:
+    """Print it. A full disk, where the output may be too, ends no gateway."""
+    with suppress(OSError):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _restart_if_dead(child: UpChild, console: Console) -> None:
@@ -309,7 +330,7 @@ def _restart_if_dead(child: UpChild, console: Console) -> None:
     if status is not None:
         child.restarts.died()
         child.process = None
-        console.print(f"The {child.name} died (exit {status}); starting it again. Its log: {child.log}")
+        _say(console, f"The {child.name} died (exit {status}); starting it again. Its log: {child.log}")
     if child.process is None and child.restarts.due:
         child.start()
 

@@ -1,9 +1,11 @@
 """A disk that fills up under `filmgate up`: jobs are refused before the store has to stop."""
 
+import asyncio
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +39,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)  # noqa: S603, S607 - as above
 
 
+def fill(file: Path) -> None:
+    """Write the file until the disk has no room."""
+    with suppress(OSError), file.open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+
+
 async def rewrites(gateway: Up, percentage: int) -> bool:
     """True when the store rewrites its log at this growth."""
     async with Redis.from_url(socket_url(gateway.data_dir) or "", decode_responses=True) as redis:
@@ -44,7 +53,7 @@ async def rewrites(gateway: Up, percentage: int) -> bool:
 
 
 async def test_a_full_disk_stops_submissions_and_nothing_else(small_disk: Path) -> None:
-    """503 and an alarm, while status answers and no log is rewritten; with room again everything continues."""
+    """503, an alarm, no rewriting; with room again all continues, also when there was none and the store ended."""
     key = "an-administrators-key-for-this-disk"
     gateway = Up(small_disk / "data", FILMGATE_ADMIN_KEY=key).start()
     try:
@@ -70,6 +79,26 @@ async def test_a_full_disk_stops_submissions_and_nothing_else(small_disk: Path) 
             filler.unlink()
             assert (await api.post("/v1/jobs", json={"input": image})).status_code == 202
             await wait_until(partial(rewrites, gateway, REWRITES_ON), "the log may be written anew", timeout=30)
+            fill(filler)
+
+            async def ends() -> bool:
+                try:
+                    return (await api.get(f"/v1/jobs/{first.json()['id']}")).status_code == 503
+                except httpx.TransportError:
+                    return True
+
+            await wait_until(ends, "the store cannot write, and ends", timeout=30)
+            await asyncio.sleep(2)
+            assert gateway.running
+            filler.unlink()
+
+            async def accepts() -> bool:
+                try:
+                    return (await api.post("/v1/jobs", json={"input": image})).status_code == 202
+                except httpx.TransportError:
+                    return False
+
+            await wait_until(accepts, "everything continues", timeout=60)
     finally:
         await gateway.clean_up()
 
