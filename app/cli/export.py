@@ -4,7 +4,8 @@ import csv
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -134,7 +135,8 @@ def _write(rows: Any, columns: tuple[str, ...], form: ExportForm, output: Path |
         return count, cursor
 
     try:
-        count, cursor = with_gateway(write)
+        with nullcontext() if output is None else _closing(target, output, is_new=after is None):
+            count, cursor = with_gateway(write)
     except BrokenPipeError:  # `| head`
         leave_stdout()
         return
@@ -142,12 +144,21 @@ def _write(rows: Any, columns: tuple[str, ...], form: ExportForm, output: Path |
         raise typer.BadParameter(str(error), param_hint="--after") from None
     except OSError as error:
         raise Failure(f"{output or 'The output'} cannot be written ({error.strerror}).") from None
-    finally:
-        if output is not None:
-            target.close()
     typer.echo(
         f"{counted(count, 'row')}; go on with --after {cursor}" if count else "There are no such rows.", err=True
     )
+
+
+@contextmanager
+def _closing(target: IO[str], output: Path, *, is_new: bool) -> Iterator[None]:
+    """Close the file; a failure leaves no new and empty one, which would be in the way of the next try."""
+    try:
+        with target:
+            yield
+    except BaseException:
+        if is_new and output.stat().st_size == 0:
+            output.unlink()
+        raise
 
 
 def _cannot_go_on(output: Path, columns: tuple[str, ...], form: ExportForm) -> str | None:

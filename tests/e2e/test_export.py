@@ -61,6 +61,8 @@ async def test_an_export_is_whole_in_one_piece_and_in_parts(stack: Stack, comman
     assert {row["reason"] for row in table if row["type"] == "credit"} == {f"'{FORMULA}"}
 
     file = tmp_path / "ledger.jsonl"
+    nobody = await asyncio.to_thread(call, "export", "ledger", "--team", "Nobody", "-o", str(file))
+    assert nobody.refused(1).startswith("No team is called Nobody")
     assert await rows(call, "ledger", "--to", own[1]["at"], "--team", pipeline.team, "-o", str(file)) == []
     first = file.read_text("utf-8")
     refused = await asyncio.to_thread(call, "export", "ledger", "-o", str(file))
