@@ -127,6 +127,9 @@ class Limit:
         return details
 
 
+MAKES_ROOM = {Window.CONCURRENT: "jobs that end make room", Window.QUEUED: "jobs that begin make room"}
+
+
 @dataclass(frozen=True, slots=True)
 class LimitState:
     """The state of a limit: used by ended jobs, held for jobs in progress, and when it resets.
@@ -167,6 +170,8 @@ class LimitState:
             parts.append(f"{again} at {datetime.fromtimestamp(self.resets_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}")
         if need > self.amount:
             parts.append("this job alone is larger than that")
+        elif self.window in MAKES_ROOM:
+            parts.append(MAKES_ROOM[self.window])
         text = "; ".join(parts) + "."
         return text[0].upper() + text[1:]
 

@@ -278,12 +278,18 @@ def state(
         (
             state(Owner.GATEWAY, Unit.JOBS, Window.CONCURRENT, 3, held=3),
             1,
-            "The limit of the whole gateway is 3 jobs at the same time; used 0, held 3; left 0, needed 1.",
+            (
+                "The limit of the whole gateway is 3 jobs at the same time; "
+                "used 0, held 3; left 0, needed 1; jobs that end make room."
+            ),
         ),
         (
             state(Owner.TOKEN, Unit.JOBS, Window.QUEUED, 2, held=4),
             1,
-            "The limit of this browser token is 2 jobs in line; used 0, held 4; left 0, needed 1.",
+            (
+                "The limit of this browser token is 2 jobs in line; "
+                "used 0, held 4; left 0, needed 1; jobs that begin make room."
+            ),
         ),
         (
             state(Owner.TEAM, Unit.SUBMITS, Window.MINUTE, 20, used=20, resets=3_000),
