@@ -1,8 +1,9 @@
 """Request bodies: how fast they must arrive, and how many bytes of them are kept at once.
 
-A body is kept in memory until its request is done. So the bytes of all bodies are bounded: for each key, for all
-callers without one together, and for the process. A declared length is reserved before the first byte is read;
-without one, each piece is as it arrives. If there is no room, the caller gets 503 and `Retry-After`.
+A body is kept in memory until its request is done. So the bytes of all bodies are bounded: for each key; for each
+address without one, and for all of those together, fal's webhooks apart from people who sign in; for the process. A
+declared length is reserved before the first byte is read; without one, each piece is as it arrives. If there is no
+room, the caller gets 503 and `Retry-After`.
 
 A video or a sound may be larger, and is written to the disk as it arrives (`spill`), where the bytes are bounded in
 the same way.
@@ -18,10 +19,21 @@ from app.domain.errors import FilmgateError, TooLarge, TooSlow, Unavailable
 
 MB = 1024 * 1024
 JSON_LIMIT = 8 * MB  # bytes; a data URI of a 6 MB image fits
+SMALL_LIMIT = 32 * 1024  # of those who have no key yet
 PLAIN_LIMIT = 256 * 1024  # where no image belongs, and fal's own webhooks: a few KB each
 FILE_LIMIT = 31 * MB  # a 30 MB image and its multipart frame; the most that is kept in memory
 MEDIA_LIMIT = 301 * MB  # a video of 300 MB and its frame
-LIMIT_NAMES = {PLAIN_LIMIT: "256 KB", JSON_LIMIT: "8 MB", FILE_LIMIT: "30 MB", MEDIA_LIMIT: "300 MB"}  # no frame
+LIMIT_NAMES = {  # without the frame
+    SMALL_LIMIT: "32 KB",
+    PLAIN_LIMIT: "256 KB",
+    JSON_LIMIT: "8 MB",
+    FILE_LIMIT: "30 MB",
+    MEDIA_LIMIT: "300 MB",
+}
+OF_FAL = "/fal/hooks/"
+BEFORE_A_KEY = ("/v1/session", "/v1/sign-in/", "/v1/invitations/")
+STRANGER = "-"  # begins the payer of a body without a key: `-KIND ADDRESS`
+ADDRESSES = 4  # that together take all that is kept for those without a key
 WITH_IMAGES = ("/v1/jobs", "/v1/quotes")
 RETRY_AFTER_S = 5  # a body of 8 MB is here after a second or two
 PAYER = "payer"  # of the scope: the key on whose account this body is kept; absent until a caller is known
@@ -44,10 +56,10 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class BodyLimit:
-    """Bytes of bodies that may be kept at once: of one key, of all without a key, of everybody."""
+    """Bytes of bodies that may be kept at once: of one key, of all without a key (of each kind), of everybody."""
 
     of_one: int = 64 * MB  # two files at their largest, eight bodies with an image in each
-    of_nobody: int = 4 * MB  # fal's webhooks; nobody else reads a body before there is a key
+    of_nobody: int = 4 * MB  # fal's webhooks, and as much for people who sign in; nobody else sends one
     of_all: int = 192 * MB
 
 
@@ -64,23 +76,28 @@ class Bodies:
 
     def take(self, payer: str, size: int) -> None:
         """Reserve `size` bytes for the payer; Unavailable if there is no room for them."""
-        most = self._room.of_one if payer else self._room.of_nobody
+        kind = _kind_of(payer)
+        most = self._room.of_nobody // ADDRESSES if kind else self._room.of_one
         if self._of[payer] + size > most:
+            whose = "address" if kind else "key"
             raise Unavailable(
-                "Other bodies of this key are still being read; send this one when they are done.",
+                f"Other bodies of this {whose} are still being read; send this one when they are done.",
                 retry_after=RETRY_AFTER_S,
             )
-        if self._all + size > self._room.of_all:
+        if (kind and self._of[kind] + size > self._room.of_nobody) or self._all + size > self._room.of_all:
             raise Unavailable("Too many bodies are being read at the moment.", retry_after=RETRY_AFTER_S)
-        self._of[payer] += size
-        self._all += size
+        self._add(payer, kind, size)
 
     def give_back(self, payer: str, size: int) -> None:
         """Free `size` bytes of the payer's."""
-        self._of[payer] -= size
-        self._all -= size
-        if not self._of[payer]:
-            del self._of[payer]
+        self._add(payer, _kind_of(payer), -size)
+
+    def _add(self, payer: str, kind: str, size: int) -> None:
+        self._all += size
+        for name in filter(None, (payer, kind)):
+            self._of[name] += size
+            if not self._of[name]:
+                del self._of[name]
 
 
 class Incoming:
@@ -120,7 +137,7 @@ class Incoming:
             return await self._receive()  # waits for the caller to disconnect while a reply is streamed
         try:
             if not self._kept:
-                self._payer = self._scope.get(PAYER, "")
+                self._payer = payer_of(self._scope)
                 self._keep(self._declared if self._declared <= self._limit else 0)
             message = await self._piece()
             self._read += len(message.get("body", b""))
@@ -143,7 +160,7 @@ class Incoming:
         """From here on the pieces are written to the disk, and may be more; Unavailable when there is no room."""
         kept = self._kept
         self.let_go()
-        self._payer = self._scope.get(PAYER, "")
+        self._payer = payer_of(self._scope)
         self._gone, self._bodies, self._limit = False, self._on_disk, limit_of(self._scope["path"])
         try:
             self._keep(max(kept, self._read, self._declared))
@@ -179,8 +196,22 @@ class Incoming:
         return message
 
 
+def payer_of(scope: Scope) -> str:
+    """On whose account the body is kept: a key, or an address without one."""
+    client = scope.get("client")
+    kind = "fal" if scope["path"].startswith(OF_FAL) else "people"
+    return scope.get(PAYER) or f"{STRANGER}{kind} {client[0] if client else ''}"
+
+
+def _kind_of(payer: str) -> str:
+    """The kind of those without a key, to which all of them add; "" for a key."""
+    return payer.partition(" ")[0] if payer.startswith(STRANGER) else ""
+
+
 def limit_of(path: str) -> int:
     """Bytes that a body at this path may have."""
+    if path.startswith(BEFORE_A_KEY):
+        return SMALL_LIMIT
     if path == "/v1/files" or path.startswith("/fal/cdn/"):
         return MEDIA_LIMIT
     return JSON_LIMIT if path in WITH_IMAGES or path.startswith(("/fal/queue/", "/fal/run/")) else PLAIN_LIMIT

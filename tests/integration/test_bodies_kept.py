@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Message
 
 from app.api.incoming import PAYER, Bodies, BodyLimit, Incoming, Pace
-from app.domain.errors import TooSlow, Unavailable
+from app.domain.errors import TooLarge, TooSlow, Unavailable
 from tests.support.emulator import Emulator
 from tests.support.memory import resident_kb
 from tests.support.redis_server import RedisServer
@@ -161,6 +161,31 @@ async def test_room_is_for_each_key_and_for_all() -> None:
     first.let_go()
     second.let_go()
     await read(arriving([900], 0, bodies, Pace(), payer="key_3"), 1)
+
+
+async def test_who_has_no_key_takes_little_room_and_not_fals() -> None:
+    """One address has a quarter of it, so nobody is kept from signing in; and fal's webhooks have their own."""
+    bodies, sign_in, hook = Bodies(BodyLimit(of_nobody=400)), "/v1/session", "/fal/hooks/job/nonce/mac"
+
+    def of(address: str, path: str, size: int) -> Incoming:
+        async def receive() -> Message:
+            return {"type": "http.request", "body": bytes(size), "more_body": False}
+
+        scope = {"path": path, "client": (address, 1)}
+        return Incoming(scope, receive, bodies=bodies, pace=Pace(), declared=0)
+
+    kept = [of(f"198.51.100.{number}", sign_in, 100) for number in range(4)]
+    for body in kept:
+        await read(body, 1)
+    for refused in (of("198.51.100.1", sign_in, 1), of("198.51.100.9", sign_in, 1)):
+        with pytest.raises(Unavailable):
+            await read(refused, 1)
+    await read(of("198.51.100.1", hook, 100), 1)
+    kept[0].let_go()
+    await read(of("198.51.100.9", sign_in, 100), 1)
+    for path in (sign_in, "/v1/sign-in/oidc", "/v1/invitations/read"):
+        with pytest.raises(TooLarge):
+            await read(of("198.51.100.77", path, 33_000), 1)
 
 
 async def test_a_request_that_is_done_leaves_nothing_to_the_collector(stack: Stack) -> None:
