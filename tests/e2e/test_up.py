@@ -199,7 +199,7 @@ async def test_a_second_one_in_the_same_directory_says_who_holds_it(gateway: Up,
     """One sentence with process id and address, exit 1; the first keeps running."""
     ended = await run_command("up", environment=gateway.environment | {"FILMGATE_PORT": str(free_port())})
     assert ended.returncode == 1
-    assert f"process {gateway.pid}, {printed.address}." in ended.stderr
+    assert f"process {gateway.pid}, {printed.address}; stop it" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert gateway.running
 

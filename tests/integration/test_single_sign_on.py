@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -271,10 +272,12 @@ async def test_other_pages_begin_and_finish_nothing(company: Stack, provider: An
                 assert_problem(await web.post(f"/v1/sign-in/{path}", json=body, headers=evil), 403, "csrf")
 
 
-async def test_a_new_key_of_the_provider_is_fetched_when_it_signs(company: Stack, provider: AnyProvider) -> None:
+async def test_a_new_key_of_the_provider_is_fetched_when_it_signs(
+    company: Stack, provider: AnyProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Once for an unknown key, not before 10 s have passed since the last time."""
     now = [1000.0]
-    company.gateway.sign_on._provider._clock = lambda: now[0]  # type: ignore[union-attr]
+    monkeypatch.setattr("app.oidc.provider.time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
     async with browsing(company) as web:
         assert (await sign_on(web, provider)).status_code == 201
         provider.key = ECKey.generate_key("P-256", {"kid": "two"})
@@ -286,13 +289,13 @@ async def test_a_new_key_of_the_provider_is_fetched_when_it_signs(company: Stack
 
 
 async def test_a_provider_that_is_away_is_said_to_be(
-    store: RedisServer, emulator: Emulator, provider: AnyProvider
+    store: RedisServer, emulator: Emulator, provider: AnyProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """503 with a sentence at the button; on the way back the sentence says to begin again; keys still sign in."""
     provider.away = True
     async with open_stack(store, emulator, **provider.settings()) as stack, browsing(stack) as web:
         now = [1000.0]
-        stack.gateway.sign_on._provider._clock = lambda: now[0]  # type: ignore[union-attr]
+        monkeypatch.setattr("app.oidc.provider.time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
         async with nothing_changes(stack):
             problem = assert_problem(await web.post("/v1/sign-in/oidc", json={}), 503, "unavailable")
         assert problem["detail"] == f"{BUTTON} does not answer at the moment; try again, or sign in with a key."
