@@ -81,6 +81,14 @@ class DataDirLock:
         self.release()
 
 
+def running_address(data_dir: Path) -> str | None:
+    """The URL of the gateway that runs in the directory, as its lock says; None when it says none."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        address = str(json.loads((data_dir / "lock").read_text())["address"])
+        return address if address.startswith(("http://", "https://")) else None
+    return None
+
+
 def make_private(directory: Path) -> None:
     """Makes the directory, for this user only; NotPrivate when that fails.
 

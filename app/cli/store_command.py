@@ -14,6 +14,7 @@ import typer
 
 from app.cli.exits import Failure
 from app.cli.tables import AsJson
+from app.data_dir import running_address
 from app.settings import Settings, load_settings, unknown_setting
 from app.this_store import with_this_store
 
@@ -85,9 +86,12 @@ def with_gateway(ask: Callable[["Gateway"], Awaitable[Result]], *, patience: flo
 
 def settings_with_store() -> Settings:
     """The settings, with the embedded store's address unless one is configured. Failure when nothing runs."""
-    settings = with_this_store(load_settings(os.environ, keep_unknown=True))
+    given = load_settings(os.environ, keep_unknown=True)
+    settings = with_this_store(given)
     if settings.redis_url is None and settings.unknown_names:
         raise unknown_setting(settings.unknown_names[0])
     if settings.redis_url is None:
         raise Failure(f"Nothing runs in {settings.data_dir}: start `filmgate up`, or set FILMGATE_REDIS_URL.")
+    if given.redis_url is None and given.public_url is None:  # links lead to `filmgate up`, whatever is set here
+        return settings.model_copy(update={"public_url": running_address(settings.data_dir)})
     return settings

@@ -182,6 +182,9 @@ async def test_other_commands_find_the_running_gateway_by_its_directory(gateway:
     """`filmgate jobs` needs no address: the data directory has the store's."""
     ended = await run_command("jobs", "held", "--json", environment=gateway.environment)
     assert (ended.returncode, ended.stdout.strip()) == (0, "[]"), ended.stderr
+    elsewhere = {name: value for name, value in gateway.environment.items() if name != "FILMGATE_PORT"}
+    invited = await run_command("users", "invite", "me", environment=elsewhere)
+    assert invited.stdout.startswith(f"{printed.address}/invite#"), invited
 
 
 async def test_the_doctor_finds_nothing_wrong_with_it(gateway: Up, printed: Printed) -> None:
