@@ -84,12 +84,11 @@ local function sum_keys(owner, starts)
   return names
 end
 
--- Adds the job to one owner's sums, as held; true when they held no other. Two commands are cheaper than three, and
--- the store writes whole numbers as `digits` would; there are eighteen of these for each job.
+-- Adds the job to one owner's sums, as held; true when they held no other. Two commands are cheaper than three.
 local function hold_sum(name, need)
   local held = redis.call('HMGET', name, 'held:jobs', 'held:usd', 'held:video_seconds')
-  redis.call('HSET', name, 'held:jobs', (held[1] or 0) + need.jobs, 'held:usd', (held[2] or 0) + need.usd,
-    'held:video_seconds', (held[3] or 0) + need.video_seconds)
+  redis.call('HSET', name, 'held:jobs', digits((held[1] or 0) + need.jobs),
+    'held:usd', digits((held[2] or 0) + need.usd), 'held:video_seconds', digits((held[3] or 0) + need.video_seconds))
   return not held[1] or held[1] == '0'
 end
 
@@ -118,10 +117,10 @@ local function close_sum(name, need, spend)
   end
   for i, unit in ipairs(COUNTED) do
     changed[#changed + 1] = CLOSED[2 * i - 1]
-    changed[#changed + 1] = (sums[2 * i - 1] or 0) - need[unit]
+    changed[#changed + 1] = digits((sums[2 * i - 1] or 0) - need[unit])
     if spend then
       changed[#changed + 1] = CLOSED[2 * i]
-      changed[#changed + 1] = (sums[2 * i] or 0) + need[unit]
+      changed[#changed + 1] = digits((sums[2 * i] or 0) + need[unit])
     end
   end
   redis.call('HSET', name, unpack(changed))
