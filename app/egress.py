@@ -13,6 +13,7 @@ import httpx
 
 from app.domain.addresses import LONGEST_URL, METADATA, holds_metadata, is_public, literal_address, unmapped
 from app.domain.errors import Code, Unprocessable
+from app.domain.ports import LAST_PORT
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -20,7 +21,6 @@ HostPort: TypeAlias = tuple[str, int]  # a host and a port
 
 HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)  # RFC 1035
 NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
-LAST_PORT = 65_535
 PORTS = {"https": 443, "http": 80, "redis": 6379, "rediss": 6379, "sentinel": 26_379}
 PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, SecretStr
 
 from app.domain.addresses import is_loopback, is_public, literal_address, plain_host, read_networks, read_origin
 from app.domain.fal_addresses import is_host_name
+from app.domain.ports import LAST_PORT
 from app.domain.secret_strength import MIN_BITS, bits_of
 from app.domain.sign_on import GroupRule, read_group_rules
 from app.domain.storage_address import StorageAddress, read_storage_address
@@ -20,7 +21,6 @@ MIN_DISTINCT_CHARACTERS = MIN_SECRET_CHARACTERS // 2
 PRIVATE_ENDINGS = (
     ".local", ".test", ".localhost", ".invalid", ".example", ".home.arpa", ".internal", ".lan", ".home", ".corp",
 )  # fmt: skip
-LAST_PORT = 65_535
 DURATION = re.compile(r"([0-9]{1,6})([mhd])", re.ASCII)
 SECONDS_OF = {"m": 60, "h": 3600, "d": 86_400}
 LEAST_BACKUP_S, MOST_BACKUP_S = 600, 30 * 86_400

@@ -26,8 +26,8 @@ def machine_facts(engine: Engine) -> dict[str, str]:
 
 def _malloc(engine: Engine) -> str:
     """Who gives the store its memory."""
-    if engine.jemalloc:
-        return f"with {engine.jemalloc}"
+    if (library := engine.jemalloc) is not None:
+        return f"with {library}"
     return "libc's malloc" if engine.libc_malloc else "its own malloc"
 
 

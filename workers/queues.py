@@ -6,7 +6,7 @@ JSON, are never retried by RQ, and are deleted when they succeed.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -80,17 +80,17 @@ class TaskQueue:
         """
         await self._call(self._enqueue_lane, lane)
 
-    async def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
+    async def _call(self, function: Callable[..., None], *arguments: object) -> None:
         """Call it in a thread; try again on a new connection, because an old one may lead to a lost primary.
 
         A task that is enqueued twice is harmless: the second finds nothing to do.
         """
         with store_errors():
             try:
-                return await asyncio.to_thread(function, *arguments)
+                await asyncio.to_thread(function, *arguments)
             except (RedisConnectionError, RedisTimeoutError):
                 self._connection.connection_pool.disconnect()
-                return await asyncio.to_thread(function, *arguments)
+                await asyncio.to_thread(function, *arguments)
 
     def _enqueue_lane(self, lane: int) -> None:
         if self._queues["lanes"].count < self._lanes:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from app.domain.heartbeats import READY_FILE, READY_FILE_FRESH_S
+from app.domain.ports import LAST_PORT
 
 TIMEOUT_S = 3.0
 OWN_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a wildcard is reached
 OK = 200
-LAST_PORT = 65_535
 
 Role = Literal["api", "worker"]
 

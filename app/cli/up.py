@@ -28,6 +28,7 @@ from app.cli.housekeeping import Housekeeping
 from app.cli.preflight import check_tls, warnings
 from app.cli.progress import StartProgress, WorkersLog, describe_missing
 from app.data_dir import DataDirLock, make_private
+from app.domain.ports import LAST_PORT
 from app.embedded import EmbeddedStore
 from app.engines import EmbeddedError, find_engine
 from app.settings import SECRETS, Settings, SettingsError, load_settings
@@ -39,7 +40,6 @@ CHECK_S = 0.25
 EMULATOR_KEY_BYTES = 16
 LOOPBACK = "127.0.0.1"
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  names, not a decision to listen
-LAST_PORT = 65_535
 
 
 @dataclass

@@ -13,6 +13,7 @@ from app.cli.invitations import invite
 from app.cli.options import OWNER_HELP, Name, OfTeam, Specs, UserId
 from app.cli.parse import argument, parse_name
 from app.cli.tables import Named, print_json, print_lines, print_view, print_views
+from app.domain.counting import first_of
 
 COLUMNS = {"name": "name", "team": "team.name", "user": "id", "limits": "limits", "created": "created_at"}
 MAX_TEAMS_NAMED = 5
@@ -96,7 +97,6 @@ async def _only_team(calls: AdminCalls) -> str:
     if not teams:
         raise Failure("There is no team yet: make one with `filmgate teams create NAME`.")
     if len(teams) > 1:
-        named = ", ".join(f"{team['name']} ({team['id']})" for team in teams[:MAX_TEAMS_NAMED])
-        more = f" and {len(teams) - MAX_TEAMS_NAMED} more" if len(teams) > MAX_TEAMS_NAMED else ""
-        raise Failure(f"There are several teams: say --team with one of {named}{more}.")
+        named = first_of([f"{team['name']} ({team['id']})" for team in teams], MAX_TEAMS_NAMED)
+        raise Failure(f"There are several teams: say --team with one of {named}.")
     return str(teams[0]["id"])

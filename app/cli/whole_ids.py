@@ -6,6 +6,7 @@ from typing import Any
 
 from app.cli.admin_calls import AdminCalls, View
 from app.cli.exits import Failure
+from app.domain.counting import first_of
 from app.domain.limits import GATEWAY
 
 OWNER_PARAMETERS = {
@@ -111,6 +112,5 @@ def _why_not_one(name: str, kinds: Sequence[str], found: Sequence[View]) -> str:
         nobody = "Nobody" if len(kinds) > 1 else f"No {kinds[0]}"
         lists = " and ".join(f"`filmgate {kind}s list`" for kind in kinds)
         return f"{nobody} is called {name}: {lists} {'show' if len(kinds) > 1 else 'shows'} names and ids."
-    ids = ", ".join(str(view["id"]) for view in found[:MOST_NAMED])
-    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return f"{len(found)} {' and '.join(f'{kind}s' for kind in kinds)} are called {name}; give an id: {ids}{more}."
+    ids = first_of([str(view["id"]) for view in found], MOST_NAMED)
+    return f"{len(found)} {' and '.join(f'{kind}s' for kind in kinds)} are called {name}; give an id: {ids}."

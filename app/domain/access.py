@@ -57,10 +57,15 @@ def require_control(caller: Caller, job: Job) -> None:
         raise Forbidden("The key may read this job, not act on it.")
 
 
+def allows_model(caller: Caller, model_id: str) -> bool:
+    """True when the key is not restricted to other models."""
+    return caller.models is None or model_id in caller.models
+
+
 def require_model(caller: Caller, model_id: str) -> None:
     """Forbidden when the key is restricted to other models."""
-    if caller.models is not None and model_id not in caller.models:
-        only = _some(caller.models)
+    if not allows_model(caller, model_id):
+        only = _some(caller.models or ())
         raise Forbidden(f"The key may not use this model, only {only}.", code=Code.MODEL_NOT_ALLOWED)
 
 

@@ -11,13 +11,13 @@ from functools import lru_cache
 from typing import Any, Self, TypeAlias
 
 from app.domain.addresses import is_loopback
+from app.domain.ports import LAST_PORT
 
 Origin: TypeAlias = tuple[str, str, int]  # scheme, host, port
 
 MEDIA_DOMAIN = "fal.media"  # v3.fal.media, v3b.fal.media and so on: uploads, images and clips
 MAX_URL_CHARS = 2048  # characters
 PORTS = {"https": 443, "http": 80}
-LAST_PORT = 65_535
 # No user before the host, at most a port after it; then visible ASCII without a backslash, which browsers read as a
 # slash. Without re.ASCII the long s and the Kelvin sign would count as letters.
 _ADDRESS = re.compile(

@@ -14,10 +14,11 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from app.domain.ports import LAST_PORT
+
 SCHEMES = ("redis", "rediss", "unix", "sentinel")
 PORTS = {"sentinel": 26379}
 PORT = 6379
-LAST_PORT = 65_535
 TLS_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 TLS_OPTIONS = (*TLS_FILES, "ssl_cert_reqs", "ssl_check_hostname")
 OPTIONS = {

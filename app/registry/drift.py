@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
+from app.domain.counting import first_of
 from app.registry.lengths import media_kinds
 from app.registry.model_file import Kind, ModelFile
 from app.registry.offered import MEGABYTE, Offered
@@ -246,8 +247,7 @@ def _choices(field: Mapping[str, Any]) -> str:
     choices = field.get("enum")
     if not choices:
         return str(field.get("format", field["type"]))
-    more = f" and {len(choices) - _SHOWN} more" if len(choices) > _SHOWN else ""
-    return ", ".join(choices[:_SHOWN]) + more
+    return first_of(choices, _SHOWN)
 
 
 def _value(value: Any) -> str:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from app.domain.addresses import LONGEST_URL, is_public, literal_address, plain_host, unmapped
+from app.domain.ports import LAST_PORT
 
 _PORTS = frozenset({None, "443", "8443"})
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -23,7 +24,6 @@ _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _NUMBER_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")  # a host that ends in one is parsed as an address
 _PRIVATE_NAMES = (".localhost", ".internal", ".local")
 _PRIVATE_NETWORKS = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
-_HIGHEST_PORT = 65535
 
 # The same text for every refused host, so that it reveals nothing about the network.
 NOT_ALLOWED = (
@@ -71,7 +71,7 @@ def _authority_fault(authority: str, *, private: bool) -> tuple[str, str] | None
         return "url_invalid", "The address must name a host, and a port only by its number."
     host, port = parts[1], parts[2]
     if private:
-        if port is not None and not 0 < int(port) <= _HIGHEST_PORT:
+        if port is not None and not 0 < int(port) <= LAST_PORT:
             return "url_invalid", "The port must be between 1 and 65535."
         return None if _is_near_or_public(host) else NOT_ALLOWED
     if port not in _PORTS:

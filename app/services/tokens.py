@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.access import allows, not_from_here, require_model, require_scope
+from app.domain.access import allows, allows_model, not_from_here, require_model, require_scope
 from app.domain.accounts import TOKEN_PREFIX, USER_SCOPES, Caller, Key, Scope, digest, mask_key, new_key
 from app.domain.errors import Code, Forbidden, NotFound, OverLimit, blamed_on
 from app.domain.fal_states import app_of
@@ -60,7 +60,7 @@ class Tokens:
         found = [model.id for model in self.catalog if {app_of(model.id), _alias(model.id)} & set(apps)]
         if not found:
             raise NotFound("No model of this gateway belongs to these apps.", code=Code.MODEL_NOT_FOUND)
-        models = [model_id for model_id in found if caller.models is None or model_id in caller.models]
+        models = [model_id for model_id in found if allows_model(caller, model_id)]
         if not models:
             raise Forbidden("The key may not use these models.", code=Code.MODEL_NOT_ALLOWED)
         lifetime_s = min(max(expires_in_s, MIN_LIFETIME_S), MAX_LIFETIME_S)

@@ -21,8 +21,8 @@ from typing import Any, TypeAlias
 import httpx
 
 from app.domain.addresses import METADATA, is_public, literal_address, unmapped
+from app.domain.ports import LAST_PORT
 from app.egress import (
-    LAST_PORT,
     Address,
     EgressPolicy,
     ForbiddenTarget,

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from app.api.deps import CurrentCaller, TheGateway
 from app.api.fal.hosts import terms_of
 from app.api.fal_errors import fal_reply
+from app.domain.access import allows_model
 from app.domain.accounts import Caller
 from app.domain.errors import Malformed
 from app.registry.catalog import Catalog, Model
@@ -88,11 +89,7 @@ def _ids(request: Request) -> list[str]:
 
 def _usable(catalog: Catalog, caller: Caller) -> Iterable[Model]:
     """The models that have a price, and that the key may use."""
-    return (
-        model
-        for model in catalog
-        if model.tariff is not None and (caller.models is None or model.id in caller.models)
-    )
+    return (model for model in catalog if model.tariff is not None and allows_model(caller, model.id))
 
 
 def _named(catalog: Catalog, ids: Sequence[str]) -> list[Model]:

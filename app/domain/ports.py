@@ -1,0 +1,3 @@
+"""Numbers of TCP ports. It loads nothing, because probes read it."""
+
+LAST_PORT = 65_535
