@@ -94,12 +94,14 @@ def host_processes(pids: WorkerPids) -> dict[str, int]:
 def preload() -> None:
     """Load what every child needs, so that they share it: models, trusted certificates, OpenTelemetry if it is on.
 
-    httpx loads anyio at its first call; each worker's first submission would wait for it. In metrics, models of an
-    operator's own files count as `other`: these may change while the host runs.
+    httpx and RQ load parts of what they need at a first call; each worker would load them again, into memory of its
+    own, and its first submission would wait. In metrics, models of an operator's own files count as `other`: these
+    may change while the host runs.
     """
     MODEL.give(model.id for model in Catalog.load())
     trusted_roots()
-    import_module("anyio._backends._asyncio")
+    for late in ("httpcore", "anyio._backends._asyncio", "_strptime"):
+        import_module(late)
     tracing.preload(os.environ)
 
 

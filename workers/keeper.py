@@ -17,7 +17,7 @@ from app.gateway import egress_policy, epoch_service, open_gateway
 from app.machine import process_name
 from app.services.migration import Migrator
 from app.settings import Settings, required_url
-from app.store.connection import REQUEST_TIMEOUT, connect_rq
+from app.store.connection import OUTAGE, REQUEST_TIMEOUT, connect_rq
 from app.store.lanes import ENQUEUED
 from app.stores import Stores
 from app.tasks import cancel_and_wait, every_second
@@ -97,7 +97,10 @@ class Keeper:
                     await self._beat()
                     last_beat = time.monotonic()
                 self._note_store(away=False)
-            except (StoreUnavailable, RedisError):  # the second is from RQ's connection
+            except StoreUnavailable:
+                self._note_store(away=True)
+            except RedisError as error:  # none that passes: without a line nobody would learn why no lane runs
+                OUTAGE.failed("refused", error=type(error).__name__, said=str(error))
                 self._note_store(away=True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._pause_s(left_s))

@@ -38,11 +38,12 @@ pytestmark = pytest.mark.anyio
 
 @dataclass
 class Live:
-    """A running gateway with workers, and RQ's own view of the store."""
+    """A running gateway with workers and their log, and RQ's own view of the store."""
 
     pipeline: Pipeline
     workers: Workers
     rq: Any
+    log: Path
 
     async def restarted(self, queue: str, gone: list[int]) -> list[int]:
         """The queue's new worker processes, once they have replaced the old ones."""
@@ -60,14 +61,17 @@ class Live:
 
 
 @pytest.fixture(scope="module")
-async def live(redis_server: RedisServer, emulator: Emulator) -> AsyncIterator[Live]:
+async def live(
+    redis_server: RedisServer, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Live]:
     """Real workers on an empty store; at the end the ledger is right and everything stops in order."""
     redis_server.flush()
+    log = tmp_path_factory.mktemp("lanes") / "workers.log"
     with Redis.from_url(redis_server.url) as rq:
         async with open_stack(redis_server, emulator) as stack:
             pipeline = Pipeline(stack)
-            async with stack.workers() as workers:
-                yield Live(pipeline, workers, rq)
+            async with stack.workers(log) as workers:
+                yield Live(pipeline, workers, rq, log)
             assert workers._process is not None
             assert workers._process.returncode == 0
             assert await store_faults(pipeline.redis) == []
@@ -286,3 +290,18 @@ async def test_workers_that_the_store_has_forgotten_are_known_again(live: Live) 
     await wait_until(renewed, "the supervisor has seen all of them", timeout=15)
     await redis.delete(keys.WORKERS)
     await wait_until(known, "all workers are known again", timeout=15)
+
+
+async def test_a_refusal_of_the_store_has_a_line_and_passes(live: Live) -> None:
+    """The lanes' queue is no list any more: the keeper says what the store answers, and goes on when it is mended."""
+    queue = "rq:queue:lanes"
+    with live.rq.pipeline() as together:
+        together.delete(queue).set(queue, "of another program").execute()
+
+    def said() -> bool:
+        lines = [line for line in live.log.read_text().splitlines() if '"keeper"' in line]
+        return any('"cause":"refused"' in line and "WRONGTYPE" in line for line in lines)
+
+    await wait_until(lambda: asyncio.to_thread(said), "the keeper's line", timeout=30)
+    live.rq.delete(queue)
+    assert await ended(live, await live.pipeline.admit()) is Status.SUCCEEDED

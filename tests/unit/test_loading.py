@@ -29,6 +29,22 @@ workers.host.preload()
 print(threading.active_count(), sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in (3, 4, 5, 6)
       if os.path.exists(f"/proc/self/fd/{fd}")))
 """
+WORKER = """
+import asyncio, sys
+import httpx, workers.host
+from rq.utils import utcparse
+workers.host.preload()
+before = set(sys.modules)
+async def call():
+    async with httpx.AsyncClient() as web:
+        try:
+            await web.get("http://127.0.0.1:9/")
+        except httpx.ConnectError as error:
+            print(type(error).__name__)
+asyncio.run(call())
+print(utcparse("2026-11-30T12:00:00.5Z").year)
+print(sorted(set(sys.modules) - before))
+"""
 
 STOPPED = """
 import os, runpy, signal, sys
@@ -63,6 +79,11 @@ def test_up_loads_no_client_of_the_store() -> None:
 def test_a_supervisor_has_one_thread_and_no_open_file_when_it_forks() -> None:
     """A child would get a copy of a lock that another thread holds, and share a connection."""
     assert _output(SUPERVISOR) == ["1 []"]
+
+
+def test_a_worker_loads_nothing_that_its_supervisor_had_not_loaded() -> None:
+    """What libraries load at their first call would be in each worker's own memory: 8 MB, which the fork shares."""
+    assert _output(WORKER) == ["ConnectError", "2026", "[]"]
 
 
 @pytest.mark.parametrize(
