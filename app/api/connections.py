@@ -257,7 +257,7 @@ class Connection(HttpToolsProtocol):
                 size = min(self._rest, len(data))
                 self._rest -= size
             else:
-                size = self._refuse_first(data)
+                size = 0 if self.flow.write_paused or self._is_over() else self._refuse_first(data)
                 if not size:
                     break
             data = data[size:]
@@ -273,7 +273,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse_first(self, data: bytes) -> int:
         """Refuse the request at the start of the data; the size of its head, 0 if it is not refused here."""
-        if not self._may_shed() or (head := plain_head(data)) is None or head.kind is None:
+        if (head := plain_head(data)) is None or head.kind is None:
             return 0
         refusal = cast("Gate", self._gate).refuse(head.kind, fal=head.fal)
         if refusal is None:

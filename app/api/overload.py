@@ -59,8 +59,9 @@ class Bounds:
     All permits together are fewer than the connections to the store, so that no request waits for one of those.
 
     1. `first`, `read`, `write`: permits of each class; only `fewest` of them while a class before it has a queue
-    2. `longest_wait_s`: a request that would wait longer, at the recent pace, is refused at once; but a burst of
-       `burst` may always wait, and a queue has at most `longest_queue`
+    2. `longest_wait_s`: a request that would wait longer, at the recent pace, is refused at once, and so is one in
+       whose class somebody has waited all that time: a queue that does not empty only adds to each one's wait.
+       But `burst` requests may always wait, and a queue has at most `longest_queue`
     3. `last_resort_s`: the longest wait, if the pace has fallen meanwhile
     4. `work_s`: a request that is not done by then waits for another service, and goes on without a permit
     """
@@ -96,25 +97,35 @@ class _Queue:
     read together no more are accepted than the queue holds.
     """
 
+    kind: Kind
     permits: int
     bounds: Bounds
     running: int = 0
-    waiters: deque[asyncio.Future[None]] = field(default_factory=deque)
+    waiters: deque[asyncio.Future[bool]] = field(default_factory=deque)
     pace: float = FIRST_PACE_S
     permitted: float = 0.0  # when the last one was
+    waited_since: float = 0.0  # when the first one came after nobody had waited
     coming: int = 0
     refused: int = 0  # since the last line in the log
 
     def is_full(self, waiting: int) -> bool:
         """No more may wait than these."""
         bounds = self.bounds
-        slow = waiting >= bounds.burst and waiting * self.pace > bounds.longest_wait_s
-        return slow or waiting >= bounds.longest_queue
+        if waiting < bounds.burst:
+            return False
+        stands = bool(self.waiters) and time.monotonic() - self.waited_since > bounds.longest_wait_s
+        return stands or waiting * self.pace > bounds.longest_wait_s or waiting >= bounds.longest_queue
 
     @property
     def refuses(self) -> bool:
         """The next request is refused: those before it fill the queue."""
         return self.is_full(len(self.waiters) + self.coming)
+
+    def give_up(self, waiter: "asyncio.Future[bool]") -> None:
+        """It has waited for too long."""
+        if not waiter.done():
+            self.waiters.remove(waiter)
+            waiter.set_result(False)
 
     def begun(self) -> None:
         """The task of one that was coming has begun."""
@@ -195,7 +206,7 @@ class Gate:
         self._base_url = base_url
         self._bounds = bounds
         permits = {Kind.FIRST: bounds.first, Kind.READ: bounds.read, Kind.WRITE: bounds.write}
-        self._queues = {kind: _Queue(count, bounds) for kind, count in permits.items()}
+        self._queues = {kind: _Queue(kind, count, bounds) for kind, count in permits.items()}
         self._retry = cycle(RETRY_S)
         self._logged = 0.0
         self._refusals: dict[tuple[bool, int], Refusal] = {}
@@ -285,21 +296,24 @@ class Gate:
         permit.hold(self._bounds.work_s)
 
     async def _wait(self, queue: _Queue, kind: Kind, *, resumes: bool) -> None:
-        waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()  # its result: whether it has a permit
         if not queue.waiters:
-            queue.permitted = time.monotonic()
+            queue.permitted = queue.waited_since = time.monotonic()
         queue.waiters.appendleft(waiter) if resumes else queue.waiters.append(waiter)
+        late = loop.call_later(self._bounds.last_resort_s, queue.give_up, waiter)
         try:
-            async with asyncio.timeout(self._bounds.last_resort_s):
-                await waiter
-        except BaseException as error:
-            if waiter.done() and not waiter.cancelled():
-                self.leave(kind)  # it got a permit just now, which nobody uses
-            elif waiter in queue.waiters:
+            permitted = await waiter
+        except BaseException:
+            if waiter in queue.waiters:
                 queue.waiters.remove(waiter)
-            if isinstance(error, TimeoutError):
-                raise self._overloaded(queue) from None
+            elif not waiter.cancelled() and waiter.result():
+                self.leave(kind)  # it got a permit just now, which nobody uses
             raise
+        finally:
+            late.cancel()
+        if not permitted:
+            raise self._overloaded(queue)
 
     def _has_permit(self, kind: Kind) -> bool:
         permits = self._queues[kind].permits
@@ -321,7 +335,7 @@ class Gate:
                 queue.pace += (now - queue.permitted - queue.pace) / PACE_PERMITS
                 queue.permitted = now
                 queue.running += 1
-                waiter.set_result(None)
+                waiter.set_result(True)
 
     def _overloaded(self, queue: _Queue) -> Overloaded:
         return Overloaded(retry_after=self._refused_now(queue))
@@ -329,12 +343,12 @@ class Gate:
     def _refused_now(self, queue: _Queue) -> int:
         """Count a refusal, log once a second; the seconds until the next attempt."""
         queue.refused += 1
-        OVERLOADS.add(next(str(kind) for kind, each in self._queues.items() if each is queue))
+        OVERLOADS.add(queue.kind.value)
         if time.monotonic() >= self._logged + LOG_INTERVAL_S:
             self._logged = time.monotonic()
-            refusing = {str(kind): each for kind, each in self._queues.items() if each.refused}
-            log.warning("overload.refused", **{kind: each.refused for kind, each in refusing.items()})
-            for each in refusing.values():
+            refusing = [each for each in self._queues.values() if each.refused]
+            log.warning("overload.refused", **{each.kind.value: each.refused for each in refusing})
+            for each in refusing:
                 each.refused = 0
         return next(self._retry)
 

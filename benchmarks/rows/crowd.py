@@ -19,8 +19,8 @@ ENDING = 20.0  # jobs that end in one second
 async def measure(folder: Path, options: Options) -> list[Figure]:
     """Each size in an installation of its own.
 
-    So many are in flight, and twenty of them end in each second: those of the first twenty seconds are compared with
-    fal's own record. A hundred are for the chart.
+    So many are in flight, and twenty of them end in each second: those of the first twenty seconds are compared
+    with fal's own record. A hundred are for the chart.
     """
     found: list[Figure] = []
     for size in QUICK_SIZES if options.quick else SIZES:

@@ -10,7 +10,7 @@ ROW = "fal-webhooks"
 
 
 async def measure(folder: Path, options: Options) -> list[Figure]:
-    """As the row "lag", with shorter jobs: each webhook makes its job due at once. Their time begins when all fly."""
+    """As the row "lag", with shorter jobs: each webhook makes its job due at once."""
     plan = Plan(200, 5, 15) if options.quick else Plan(1000, 5, 30)
     async with working(folder, in_flight=plan.jobs, webhooks=True) as gateway:
         cpu = await meter(gateway)

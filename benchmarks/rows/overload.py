@@ -2,22 +2,26 @@
 
 import asyncio
 import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from app.domain.accounts import USER_SCOPES, Scope
-from benchmarks.figures import Figure, Options, Target, at_least, at_most
+from benchmarks.figures import Figure, Options, Target, at_least, at_most, spread_of
 from benchmarks.flood import REFUSED, Flood, Report, Stream, StreamResult, flood
 from benchmarks.gateway import Served, serving
 from benchmarks.load import bodies
 from benchmarks.processes import cores, cpu_seconds, keep_to, say
 
 ROW = "overload"
-SECONDS = 20.0
-QUICK_SECONDS = 8.0
+ROUNDS = 3
+SECONDS = 24.0  # of flood in all rounds
+QUICK_SECONDS = 12.0
 TIMES = 5
 WARM_UP_S = 3.0
 SEARCH_S = 4.0
-PEAK_S = 12.0
+PEAK_S = 8.0  # of each round
 PEAK_CONNECTIONS = (16, 32, 48)  # connections that each send one after the other; the best number gives the peak
 FLOOD_CONNECTIONS = 1000  # connections of the flood
 GOOD = ("200", "202")
@@ -26,34 +30,58 @@ STATUSES, LISTS, CANCELS, ENDPOINTS = 50.0, 5.0, 2.0, 2.0  # a second
 FROM_SENT = "from when it was sent"
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A peak and the flood after it.
+
+    Attributes:
+        peak: accepted submissions in one second, at most.
+        accepted_s: CPU seconds of the API for each of them.
+        seconds: of the flood.
+        flooded: the flood's report; `probed` that of the other calls.
+        api: cores used by the API during the flood; `store` by the store.
+    """
+
+    peak: float
+    accepted_s: float
+    seconds: float
+    flooded: Report
+    probed: Report
+    api: float
+    store: float
+
+    @property
+    def submitted(self) -> StreamResult:
+        """The result of the flood."""
+        return self.flooded.streams["submit"]
+
+    @property
+    def refusal_s(self) -> float:
+        """CPU seconds of the API for one refusal: the rest, when an accepted one costs what it did at the peak."""
+        refused = sum(self.submitted.statuses.get(status, 0) for status in REFUSED)
+        return (self.api - self.accepted_s * self.submitted.accepted) * self.seconds / max(1, refused)
+
+
 async def measure(folder: Path, options: Options) -> list[Figure]:
-    """The peak first, then five times that, at a rate independent of replies.
+    """The peak, then five times that, at a rate independent of replies; in turns, because machines change.
 
     1. where CPU affinity can be set, the API process has its own core
-    2. the peak: accepted submissions in one second, with the best of three numbers of connections
-    3. five times that for twenty seconds, with statuses, lists and cancels from another process
+    2. of three numbers of connections, the one with which most submissions are accepted
+    3. in each round the peak with it, then five times that, with statuses, lists and cancels from another process
     """
     length = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
     async with serving(folder) as served:
         core = _pin(served)
         probes = await _probes(served, length)
-        peak, cpu = await _peak(served, core, [probe for probe in probes if probe.name != "cancel"])
-        say(f"overload: {peak:.0f} a second at most; {TIMES * peak:.0f} a second for {length:.0f} s")
-        submission = Stream("submit", [_submission(served)], FLOOD_CONNECTIONS, rate=TIMES * peak)
-        before, store = cpu_seconds(served.api.pid), cpu_seconds(served.store.pid)
-        flooded, probed = await asyncio.gather(
-            flood(Flood(served.port, length, [submission], core)),
-            flood(Flood(served.port, length, probes, core)),
-        )
-        api = (cpu_seconds(served.api.pid) - before) / length
-        store = (cpu_seconds(served.store.pid) - store) / length
-    say(json.dumps({name: result.statuses for name, result in {**flooded.streams, **probed.streams}.items()}))
-    return [
-        *_flooded(flooded.streams["submit"], peak, length),
-        *_costs(flooded.streams["submit"], cpu, api * length, length),
-        *_probed(probed.streams),
-        *_machine(core, api, store, flooded, probed),
-    ]
+        steady = [probe for probe in probes if probe.name != "cancel"]
+        connections = await _connections(served, core, steady)
+        rounds = []
+        for number in range(ROUNDS):
+            peak, accepted_s = await _peak(served, core, steady, connections, PEAK_S)
+            rounds.append(
+                await _flood(served, core, _part(probes, number), peak, accepted_s, seconds=length / ROUNDS)
+            )
+    return [*_flooded(rounds), *_probed(rounds), *_machine(core, rounds)]
 
 
 def _pin(served: Served) -> int | None:
@@ -66,19 +94,17 @@ def _pin(served: Served) -> int | None:
     return found[-1]
 
 
-async def _peak(served: Served, core: int | None, probes: list[Stream]) -> tuple[float, float]:
-    """Submissions accepted per second next to the other calls; the API's CPU seconds for each.
-
-    The best number of connections is found first, then measured: the best of short rounds would be a lucky one.
-    """
-    await _round(served, core, probes, PEAK_CONNECTIONS[0], WARM_UP_S)
-    found = {count: (await _round(served, core, probes, count, SEARCH_S))[0] for count in PEAK_CONNECTIONS}
-    return await _round(served, core, probes, max(found, key=lambda count: found[count]), PEAK_S)
+async def _connections(served: Served, core: int | None, probes: list[Stream]) -> int:
+    """With how many connections most submissions are accepted."""
+    await _peak(served, core, probes, PEAK_CONNECTIONS[0], WARM_UP_S)
+    found = {count: (await _peak(served, core, probes, count, SEARCH_S))[0] for count in PEAK_CONNECTIONS}
+    return max(found, key=lambda count: found[count])
 
 
-async def _round(
+async def _peak(
     served: Served, core: int | None, probes: list[Stream], connections: int, seconds: float
 ) -> tuple[float, float]:
+    """Submissions accepted per second next to the other calls; the API's CPU seconds for each."""
     submissions = Stream("submit", [_submission(served)], connections)
     before = cpu_seconds(served.api.pid)
     report, _ = await asyncio.gather(
@@ -90,9 +116,25 @@ async def _round(
     return result.accepted, (cpu_seconds(served.api.pid) - before) / (seconds * result.accepted)
 
 
+async def _flood(
+    served: Served, core: int | None, probes: list[Stream], peak: float, accepted_s: float, *, seconds: float
+) -> Round:
+    say(f"overload: {TIMES * peak:.0f} a second for {seconds:.0f} s")
+    submission = Stream("submit", [_submission(served)], FLOOD_CONNECTIONS, rate=TIMES * peak)
+    before, store = cpu_seconds(served.api.pid), cpu_seconds(served.store.pid)
+    flooded, probed = await asyncio.gather(
+        flood(Flood(served.port, seconds, [submission], core)),
+        flood(Flood(served.port, seconds, probes, core)),
+    )
+    api = (cpu_seconds(served.api.pid) - before) / seconds
+    store = (cpu_seconds(served.store.pid) - store) / seconds
+    say(json.dumps({name: result.statuses for name, result in {**flooded.streams, **probed.streams}.items()}))
+    return Round(peak, accepted_s, seconds, flooded, probed, api, store)
+
+
 async def _probes(served: Served, seconds: float) -> list[Stream]:
     """Other calls: status, lists, cancels; each cancel is of another job."""
-    jobs = await served.submit(2 * int(CANCELS * seconds) + 20)
+    jobs = await served.submit(2 * int(CANCELS * seconds) + 20 * ROUNDS)
     administration = served.inside.administration
     user = (await administration.users())[0]
     admin = await administration.add_key("benchmark", user=user.id, scopes=USER_SCOPES | {Scope.TEAM_ADMIN})
@@ -109,55 +151,80 @@ def _submission(served: Served) -> str:
     return served.request("POST", "/v1/jobs", json.dumps(body))
 
 
-def _levels(name: str, due: list[float], sent: list[float], target: Target | None) -> list[Figure]:
-    """p50 and p99 since the due time, and since sending."""
-    if not due:
+def _part(probes: list[Stream], number: int) -> list[Stream]:
+    """The other calls of one round: a job is cancelled once."""
+    return [
+        replace(probe, requests=probe.requests[number::ROUNDS]) if probe.name == "cancel" else probe
+        for probe in probes
+    ]
+
+
+def _levels(name: str, due: list[list[float]], sent: list[list[float]], target: Target | None) -> list[Figure]:
+    """p50 and p99 since the due time, and since sending; of each the middle one of the rounds."""
+    if not all(due):
         return []
+    of_due, of_sent = ([median(one[level] for one in found) for level in (0, 1)] for found in (due, sent))
     return [
-        Figure(ROW, f"{name}, p50", "ms", due[0], sent[0], FROM_SENT),
-        Figure(ROW, f"{name}, p99", "ms", due[1], sent[1], FROM_SENT, target),
+        Figure(ROW, f"{name}, p50", "ms", of_due[0], of_sent[0], FROM_SENT),
+        Figure(ROW, f"{name}, p99", "ms", of_due[1], of_sent[1], FROM_SENT, target),
     ]
 
 
-def _flooded(result: StreamResult, peak: float, seconds: float) -> list[Figure]:
+def _middle(
+    name: str, unit: str, rounds: Iterable[Round], of: Callable[[Round], float], target: Target | None = None
+) -> Figure:
+    """The middle one of the rounds, with the lowest and the highest."""
+    values = [of(one) for one in rounds]
+    return Figure(ROW, name, unit, median(values), target=target, spread=spread_of(values))
+
+
+def _flooded(rounds: list[Round]) -> list[Figure]:
+    found = [one.submitted for one in rounds]
+    offered = f"offered in one second, {TIMES} times that"
     return [
-        Figure(ROW, "submissions accepted in one second, at most", "1/s", peak),
-        Figure(ROW, f"offered in one second, {TIMES} times that", "1/s", result.due / seconds),
-        Figure(ROW, "accepted in one second meanwhile", "1/s", result.accepted),
-        Figure(ROW, "accepted, of the most", "%", 100 * result.accepted / peak, target=at_least(80)),
-        Figure(ROW, "never sent", "", result.unsent),
-        Figure(ROW, "without an answer", "", result.unanswered),
-        *_levels("a refusal", result.refused, result.refused_sent, at_most(50)),
-        *_levels("an accepted submission", result.served, result.served_sent, None),
+        _middle("submissions accepted in one second, at most", "1/s", rounds, lambda one: one.peak),
+        _middle(offered, "1/s", rounds, lambda one: one.submitted.due / one.seconds),
+        _middle("accepted in one second meanwhile", "1/s", rounds, lambda one: one.submitted.accepted),
+        _middle(
+            "accepted, of the most", "%", rounds, lambda one: 100 * one.submitted.accepted / one.peak, at_least(80)
+        ),
+        Figure(ROW, "never sent", "", sum(one.unsent for one in found)),
+        Figure(ROW, "without an answer", "", sum(one.unanswered for one in found)),
+        *_levels("a refusal", [one.refused for one in found], [one.refused_sent for one in found], at_most(50)),
+        *_levels("an accepted submission", [one.served for one in found], [one.served_sent for one in found], None),
+        _middle("CPU of the API for one accepted, at the peak", "us", rounds, lambda one: 1e6 * one.accepted_s),
+        _middle("CPU of the API for one refusal, what is left", "us", rounds, lambda one: 1e6 * one.refusal_s),
     ]
 
 
-def _costs(result: StreamResult, accepted_s: float, api_s: float, seconds: float) -> list[Figure]:
-    """CPU of the API; that of a refusal is the rest, when an accepted one costs what it did at the peak."""
-    refused = sum(result.statuses.get(status, 0) for status in REFUSED)
-    rest = api_s - accepted_s * result.accepted * seconds
-    return [
-        Figure(ROW, "CPU of the API for one accepted, at the peak", "us", 1e6 * accepted_s),
-        Figure(ROW, "CPU of the API for one refusal, what is left", "us", 1e6 * rest / max(1, refused)),
-    ]
-
-
-def _probed(streams: dict[str, StreamResult]) -> list[Figure]:
-    found = []
-    for name, result in streams.items():
+def _probed(rounds: list[Round]) -> list[Figure]:
+    figures = []
+    for name in rounds[0].probed.streams:
+        found = [one.probed.streams[name] for one in rounds]
         target = at_most(300) if name in AIMED else None
-        found += _levels(name, result.served, result.served_sent, target)
-        lost = result.unsent + result.unanswered + result.due - sum(result.statuses.get(good, 0) for good in GOOD)
-        found.append(Figure(ROW, f"{name}, refused or lost, of {result.due:,}", "", lost))
-    return found
+        figures += _levels(name, [one.served for one in found], [one.served_sent for one in found], target)
+        due, lost = sum(one.due for one in found), sum(map(_lost, found))
+        figures.append(Figure(ROW, f"{name}, refused or lost, of {due:,}", "", lost))
+    return figures
 
 
-def _machine(core: int | None, api: float, store: float, flooded: Report, probed: Report) -> list[Figure]:
+def _lost(result: StreamResult) -> int:
+    good = sum(result.statuses.get(status, 0) for status in GOOD)
+    return result.unsent + result.unanswered + result.due - good
+
+
+def _machine(core: int | None, rounds: list[Round]) -> list[Figure]:
     where = "cores, shared by all" if core is None else "cores"
-    shares = {"the API": api, "the store": store, "the flood": flooded.cores, "the others": probed.cores}
-    late = flooded.streams["submit"].late
     return [
-        *(Figure(ROW, f"CPU of {name}", where, used) for name, used in shares.items()),
-        Figure(ROW, "the flood's own delay, p99, from due to sent", "ms", late[1]),
-        Figure(ROW, "the others' own delay, p99, from due to sent", "ms", probed.streams["status"].late[1]),
+        _middle("CPU of the API", where, rounds, lambda one: one.api),
+        _middle("CPU of the store", where, rounds, lambda one: one.store),
+        _middle("CPU of the flood", where, rounds, lambda one: one.flooded.cores),
+        _middle("CPU of the others", where, rounds, lambda one: one.probed.cores),
+        _middle("the flood's own delay, p99, from due to sent", "ms", rounds, lambda one: one.submitted.late[1]),
+        _middle(
+            "the others' own delay, p99, from due to sent",
+            "ms",
+            rounds,
+            lambda one: one.probed.streams["status"].late[1],
+        ),
     ]

@@ -191,6 +191,20 @@ async def test_no_request_waits_longer_than_the_last_resort() -> None:
         assert_problem(await gate.web.post("/v1/jobs", content=b"{}"), 503, "overloaded")
 
 
+async def test_a_line_that_does_not_empty_is_kept_short() -> None:
+    """A burst may wait in a long line; when somebody has waited all the time, few may, until the line was empty."""
+    bounds = replace(BOUNDS, write=1, longest_queue=10, longest_wait_s=0.2)
+    async with busy(bounds) as gate:
+        await gate.ask(SUBMIT, 4)
+        await asyncio.sleep(bounds.longest_wait_s)
+        assert_problem(await gate.web.post("/v1/jobs", content=b"{}"), 503, "overloaded")
+        gate.work.may_end.set()
+        await wait_until(lambda: len(gate.work.inside) == 4, "the line is empty")
+        gate.work.may_end.clear()
+        await gate.ask(SUBMIT, 4)
+        assert await gate.end() == [200] * 8
+
+
 async def test_a_disconnect_in_line_leaves_no_gap() -> None:
     """A caller who disconnects while waiting takes no slot along."""
     async with busy() as gate:
