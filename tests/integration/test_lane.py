@@ -293,7 +293,7 @@ async def test_workers_that_the_store_has_forgotten_are_known_again(live: Live) 
 
 
 async def test_a_refusal_of_the_store_has_a_line_and_passes(live: Live) -> None:
-    """The lanes' queue is no list any more: the keeper says what the store answers, and goes on when it is mended."""
+    """The lanes' queue is no list: the keeper says what the store answers, and goes on once it is one."""
     queue = "rq:queue:lanes"
     with live.rq.pipeline() as together:
         together.delete(queue).set(queue, "of another program").execute()
