@@ -17,7 +17,7 @@ import workers.tasks  # noqa: F401  loaded once, for all children; RQ imports it
 from app import tracing
 from app.domain.errors import StoreUnavailable
 from app.domain.store_role import StoreRole
-from app.gateway import load_catalog, metrics_service
+from app.gateway import load_catalog, metrics_service, route_to_fal
 from app.metrics.cells import SharedCells
 from app.metrics.table import MODEL
 from app.registry.catalog import Catalog
@@ -91,15 +91,16 @@ def host_processes(pids: WorkerPids) -> dict[str, int]:
     return found
 
 
-def preload() -> None:
+def preload(settings: Settings) -> None:
     """Load what every child needs, so that they share it: models, trusted certificates, OpenTelemetry if it is on.
 
     httpx and RQ load parts of what they need at a first call; each worker would load them again, into memory of its
     own, and its first submission would wait. In metrics, models of an operator's own files count as `other`: these
-    may change while the host runs.
+    may change while the host runs. SettingsError for a file that holds no certificates.
     """
     MODEL.give(model.id for model in Catalog.load())
     trusted_roots()
+    route_to_fal(settings)  # reads SSL_CERT_FILE
     for late in ("httpcore", "anyio._backends._asyncio", "_strptime"):
         import_module(late)
     tracing.preload(os.environ)
@@ -149,9 +150,9 @@ def main() -> int:
     """Supervise until SIGTERM; returns the exit code."""
     try:
         settings = load_settings(os.environ, keep_unknown=True)
+        set_up_logs(settings.log_format, process="supervisor")
+        preload(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201  as above
         return REFUSED
-    set_up_logs(settings.log_format, process="supervisor")
-    preload()
     return supervisor(settings).run()

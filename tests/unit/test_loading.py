@@ -25,15 +25,17 @@ print([name for name in ("app.gateway", "redis", "obstore", "PIL") if name in sy
 SUPERVISOR = """
 import os, threading
 import workers.host
-workers.host.preload()
+from app.settings import load_settings
+workers.host.preload(load_settings({}))
 print(threading.active_count(), sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in (3, 4, 5, 6)
       if os.path.exists(f"/proc/self/fd/{fd}")))
 """
 WORKER = """
 import asyncio, sys
 import httpx, workers.host
+from app.settings import load_settings
 from rq.utils import utcparse
-workers.host.preload()
+workers.host.preload(load_settings({}))
 before = set(sys.modules)
 async def call():
     async with httpx.AsyncClient() as web:
