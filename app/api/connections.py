@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app.api.connection_limit import ROOM
 from app.api.handover import HANDOVER, ServedReply, is_reset
 from app.api.incoming import WHOLE
-from app.api.one_write import OneWrite
+from app.api.one_write import COPIED_BYTES, OneWrite, has_body, send_in_pieces
 from app.api.overload import GATE, Gate
 from app.api.problems import problem
 from app.api.shedding import field_lines, plain_head, raw_refusal
@@ -98,6 +98,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A caller has connected."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(COPIED_BYTES)  # with TLS it would be 512 KB
         if len(self.connections) > ROOM.most and not ROOM.let_go():
             self._refuse(Unavailable("Too many connections are open; try again in a moment."))
             return
@@ -227,13 +228,16 @@ class Connection(HttpToolsProtocol):
 
         async def answered(scope: Scope, receive: Receive, send: Send) -> None:
             async def send_and_leave(message: Message) -> None:
+                if message["type"] == "http.response.body" and len(message.get("body", b"")) > COPIED_BYTES:
+                    await send_in_pieces(send, message)
+                    return
                 if message["type"] != "http.response.start":
                     await send(message)
                     return
                 if cycle.more_body or self._is_last():
                     others = [field for field in message.get("headers", []) if field[0].lower() != b"connection"]
                     message["headers"] = [*others, (b"connection", b"close")]
-                elif _has_body(scope, message):
+                elif has_body(scope, message):
                     transport.keep_head()
                 early = cycle.more_body
                 await send(message)
@@ -393,8 +397,3 @@ class Connection(HttpToolsProtocol):
     def _left_after_a_refusal(self, seconds: float) -> float:
         """What is left of the seconds after the last refusal; a timer for each would cost more than the refusal."""
         return self._shed_at + seconds - self.loop.time()
-
-
-def _has_body(scope: Scope, start: Message) -> bool:
-    """True for a reply whose body follows at once: it has a length, and a stream has none."""
-    return scope["method"] != "HEAD" and b"content-length" in [name for name, _ in start.get("headers", ())]

@@ -2,7 +2,26 @@
 
 import asyncio
 
+from starlette.types import Message, Scope, Send
+
 COPIED_BYTES = 64 * 1024  # a larger body leaves behind its head: many callers who read slowly then share one body
+
+
+def has_body(scope: Scope, start: Message) -> bool:
+    """True for a reply whose body follows at once: it has a length, and a stream has none."""
+    return scope["method"] != "HEAD" and b"content-length" in [name for name, _ in start.get("headers", ())]
+
+
+async def send_in_pieces(send: Send, message: Message) -> None:
+    """A piece of a reply's body, cut so that the next part is written when its caller has taken most of the last.
+
+    TLS would encrypt all of it at once, and keep twice its size for each caller who does not read.
+    """
+    body, more = message.get("body", b""), message.get("more_body", False)
+    last = max(0, len(body) - 1) // COPIED_BYTES * COPIED_BYTES
+    for start in range(0, last, COPIED_BYTES):
+        await send({"type": message["type"], "body": body[start : start + COPIED_BYTES], "more_body": True})
+    await send({"type": message["type"], "body": body[last:], "more_body": more})
 
 
 class OneWrite:

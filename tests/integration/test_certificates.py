@@ -1,10 +1,12 @@
 """A certificate that is renewed, replaced by a bad one, or about to end, while the API serves."""
 
 import asyncio
+import contextlib
 import json
 import re
 import shutil
 import signal
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,12 +21,14 @@ from cryptography.x509 import load_pem_x509_certificate
 from app.certificate import ServedCertificate
 from app.domain.times import iso
 from app.services.certificate_watch import CertificateWatch
+from tests.support.memory import resident_kb
 from tests.support.server import Server
 from tests.support.stack import Stack
 from tests.support.tls import Certificates, issue_certificates
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
+LARGE = "/static/vendor/swagger-ui/swagger-ui-bundle.js"
 
 
 @dataclass
@@ -136,3 +140,23 @@ async def test_an_end_that_is_near_is_an_alarm_until_it_is_renewed(stack: Stack,
     assert await said(lasting) == ""
     rows = [alarm.state for alarm in await alarms.newest(9) if alarm.kind == "certificate_expires"]
     assert rows == ["resolved", "raised", "raised"]
+
+
+async def test_who_reads_nothing_is_kept_no_reply(stack: Stack, tmp_path: Path) -> None:
+    """1.7 MB for anybody, and thirty callers who do not take it: TLS would keep 3.6 MB for each of them."""
+    served = issued(tmp_path, "served", days=90)
+    request = f"GET {LARGE} HTTP/1.1\r\nHost: filmgate.test\r\n\r\n".encode()
+    async with (
+        serving(stack, served, tmp_path / "log") as secure,
+        httpx.AsyncClient(base_url=secure.server.url, verify=served.context, trust_env=False) as web,
+    ):
+        whole = await web.get(LARGE)
+        assert len(whole.content) > 10**6
+        before = resident_kb(secure.server.pid)
+        with contextlib.ExitStack() as concurrently:
+            for _ in range(30):
+                plain = concurrently.enter_context(socket.create_connection(("127.0.0.1", secure.server.port)))
+                wrapped = served.context.wrap_socket(plain, server_hostname="127.0.0.1")
+                concurrently.enter_context(wrapped).sendall(request)
+            assert (await web.get(LARGE)).content == whole.content
+            assert resident_kb(secure.server.pid) - before < 16 * 1024
