@@ -12,14 +12,14 @@ SIZES = (100, 10_000)
 QUICK_SIZES = (100, 400)
 BEFORE_S = 12.0  # after the clock runs, until the first job ends; CPU is read during the later part
 SETTLE_S = 5.0
-WINDOW_S = 20.0  # in which ends are counted
+WINDOW_S = 15.0  # in which ends are counted
 ENDING = 20.0  # jobs that end in one second
 
 
 async def measure(folder: Path, options: Options) -> list[Figure]:
     """Each size in an installation of its own.
 
-    So many are in flight, and twenty of them end in each second: those of the first twenty seconds are compared
+    So many are in flight, and twenty of them end in each second: those of the first fifteen seconds are compared
     with fal's own record. A hundred are for the chart.
     """
     found: list[Figure] = []

@@ -24,7 +24,7 @@ async def measure(folder: Path, options: Options) -> list[Figure]:
     1. CPU of the idle system, which is subtracted
     2. submissions at a steady rate, until the last webhook has been delivered
     """
-    count = 50 if options.quick else 250
+    count = 50 if options.quick else 200
     times = ("--queue-seconds", "0", "--run-seconds", "0.2")
     async with (
         Receiver() as receiver,
