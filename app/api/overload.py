@@ -68,7 +68,7 @@ class Bounds:
 
     first: int = 24
     read: int = 8
-    write: int = 12
+    write: int = 16
     fewest: int = 2
     longest_wait_s: float = 1.0
     burst: int = 64

@@ -117,7 +117,9 @@ async def test_one_click_on_the_sample_fills_the_form_of_every_model(customers: 
         await page.locator(".maker .segments label", has_text="Storyboard").click()
         await sample.click()
         await expect(page.locator(".shot-sum")).to_contain_text("2 shots, 6 s of 15 s")
-        await page.get_by_role("button", name="A sample for Last frame").click()
+        last_frame = page.get_by_role("button", name="A sample for Last frame")
+        await last_frame.click()
+        await expect(last_frame).to_be_hidden()  # the price is that of the form with it from here on
         await expect(page.locator("#order")).to_have_text("Make clip for $1.008")
         await page.click("#order")
 
