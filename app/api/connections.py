@@ -228,7 +228,7 @@ class Connection(HttpToolsProtocol):
 
         async def answered(scope: Scope, receive: Receive, send: Send) -> None:
             async def send_and_leave(message: Message) -> None:
-                if message["type"] == "http.response.body" and len(message.get("body", b"")) > COPIED_BYTES:
+                if self.scheme == "https" and len(message.get("body", b"")) > COPIED_BYTES:
                     await send_in_pieces(send, message)
                     return
                 if message["type"] != "http.response.start":

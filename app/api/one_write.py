@@ -15,7 +15,8 @@ def has_body(scope: Scope, start: Message) -> bool:
 async def send_in_pieces(send: Send, message: Message) -> None:
     """A piece of a reply's body, cut so that the next part is written when its caller has taken most of the last.
 
-    TLS would encrypt all of it at once, and keep twice its size for each caller who does not read.
+    For TLS, which would encrypt all of it at once, and keep twice its size for each caller who reads nothing.
+    Without TLS callers share the body, and one who has half-closed gets all of it.
     """
     body, more = message.get("body", b""), message.get("more_body", False)
     last = max(0, len(body) - 1) // COPIED_BYTES * COPIED_BYTES

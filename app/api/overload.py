@@ -59,9 +59,9 @@ class Bounds:
     All permits together are fewer than the connections to the store, so that no request waits for one of those.
 
     1. `first`, `read`, `write`: permits of each class; only `fewest` of them while a class before it has a queue
-    2. `longest_wait_s`: a request that would wait longer, at the recent pace, is refused at once, and so is one in
-       whose class somebody has waited all that time: a queue that does not empty only adds to each one's wait.
-       But `burst` requests may always wait, and a queue has at most `longest_queue`
+    2. `longest_wait_s`: a request that would wait longer, at the recent pace, is refused at once, and so is a write
+       while writes have waited all that time: a queue that does not empty only adds to each one's wait. But `burst`
+       requests may always wait, and a queue has at most `longest_queue`
     3. `last_resort_s`: the longest wait, if the pace has fallen meanwhile
     4. `work_s`: a request that is not done by then waits for another service, and goes on without a permit
     """
@@ -113,7 +113,11 @@ class _Queue:
         bounds = self.bounds
         if waiting < bounds.burst:
             return False
-        stands = bool(self.waiters) and time.monotonic() - self.waited_since > bounds.longest_wait_s
+        stands = (
+            self.kind is Kind.WRITE
+            and bool(self.waiters)
+            and time.monotonic() - self.waited_since > bounds.longest_wait_s
+        )
         return stands or waiting * self.pace > bounds.longest_wait_s or waiting >= bounds.longest_queue
 
     @property

@@ -160,13 +160,22 @@ def _part(probes: list[Stream], number: int) -> list[Stream]:
 
 
 def _levels(name: str, due: list[list[float]], sent: list[list[float]], target: Target | None) -> list[Figure]:
-    """p50 and p99 since the due time, and since sending; of each the middle one of the rounds."""
-    if not all(due):
+    """p50 and p99 since the due time, and since sending; of each the middle one of the rounds that have some."""
+    due, sent = [one for one in due if one], [one for one in sent if one]
+    if not due:
         return []
-    of_due, of_sent = ([median(one[level] for one in found) for level in (0, 1)] for found in (due, sent))
     return [
-        Figure(ROW, f"{name}, p50", "ms", of_due[0], of_sent[0], FROM_SENT),
-        Figure(ROW, f"{name}, p99", "ms", of_due[1], of_sent[1], FROM_SENT, target),
+        Figure(
+            ROW,
+            f"{name}, {title}",
+            "ms",
+            median(one[level] for one in due),
+            median(one[level] for one in sent),
+            FROM_SENT,
+            judged,
+            spread_of(one[level] for one in due),
+        )
+        for level, title, judged in ((0, "p50", None), (1, "p99", target))
     ]
 
 
@@ -209,8 +218,7 @@ def _probed(rounds: list[Round]) -> list[Figure]:
 
 
 def _lost(result: StreamResult) -> int:
-    good = sum(result.statuses.get(status, 0) for status in GOOD)
-    return result.unsent + result.unanswered + result.due - good
+    return result.due - sum(result.statuses.get(status, 0) for status in GOOD)
 
 
 def _machine(core: int | None, rounds: list[Round]) -> list[Figure]:

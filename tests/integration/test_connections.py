@@ -301,6 +301,20 @@ async def test_when_all_connections_are_busy_the_next_is_503(
         assert "Traceback" not in log.read_text(), "whoever leaves in the middle is no error"
 
 
+async def test_who_has_said_all_gets_the_whole_reply(server: Server) -> None:
+    """A caller who closes its own direction behind the request reads a large reply to its end."""
+
+    def read_all() -> bytes:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as one:
+            one.sendall(head("Connection: close", first=f"GET {LARGE} HTTP/1.1"))
+            one.shutdown(socket.SHUT_WR)
+            time.sleep(0.2)  # noqa: TID251  the reply waits for its reader
+            return b"".join(iter(lambda: one.recv(65536), b""))
+
+    answer, _, body = (await asyncio.to_thread(read_all)).partition(b"\r\n\r\n")
+    assert len(body) == int(re.search(rb"content-length: (\d+)", answer)[1])  # type: ignore[index]  # it has one
+
+
 async def test_a_reply_that_nobody_reads_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when it was written whole and only its end is left. Whoever reads slowly gets all of it."""
     monkeypatch.setattr(connections, "READ_SECONDS", 0.4)

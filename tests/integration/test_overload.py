@@ -205,6 +205,15 @@ async def test_a_line_that_does_not_empty_is_kept_short() -> None:
         assert await gate.end() == [200] * 8
 
 
+async def test_a_line_of_readers_may_stay_long() -> None:
+    """Statuses and lists that keep a line busy wait a moment each: only writes are refused for that."""
+    async with busy(replace(BOUNDS, read=1, longest_queue=10, longest_wait_s=0.2)) as gate:
+        await gate.ask(LIST, 4)
+        await asyncio.sleep(0.2)
+        await gate.ask(LIST)
+        assert await gate.end() == [200] * 5
+
+
 async def test_a_disconnect_in_line_leaves_no_gap() -> None:
     """A caller who disconnects while waiting takes no slot along."""
     async with busy() as gate:
