@@ -5,7 +5,7 @@ import contextlib
 import re
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import httpx
@@ -51,6 +51,17 @@ def seconds_of_work(server: Server) -> float:
 def head(*lines: str, first: str = "GET /livez HTTP/1.1") -> bytes:
     """A request without a body."""
     return "\r\n".join([first, "Host: filmgate.test", *lines, "", ""]).encode()
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Response) -> AsyncIterator[tuple[uvicorn.Server, int]]:
+    """This reply to every request, by our connections; the server and its port."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, http=Connection, lifespan="off", log_level="critical"))
+    running = asyncio.create_task(server.serve())
+    await wait_until(lambda: server.started, "the server listens")
+    yield server, server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    await running
 
 
 def fill(server: Server, pieces: Iterable[bytes]) -> tuple[int, bytes]:
@@ -301,50 +312,43 @@ async def test_when_all_connections_are_busy_the_next_is_503(
         assert "Traceback" not in log.read_text(), "whoever leaves in the middle is no error"
 
 
-async def test_who_has_said_all_gets_the_whole_reply(server: Server) -> None:
+async def test_who_has_said_all_gets_the_whole_reply() -> None:
     """A caller who closes its own direction behind the request reads a large reply to its end."""
+    async with serving(Response(b"a" * 16 * MB)) as (_, port):
 
-    def read_all() -> bytes:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as one:
-            one.sendall(head("Connection: close", first=f"GET {LARGE} HTTP/1.1"))
-            one.shutdown(socket.SHUT_WR)
-            time.sleep(0.2)  # noqa: TID251  the reply waits for its reader
-            return b"".join(iter(lambda: one.recv(65536), b""))
+        def read_all() -> bytes:
+            with socket.socket() as one:
+                one.settimeout(10)
+                one.connect(("127.0.0.1", port))
+                one.sendall(head("Connection: close"))
+                one.shutdown(socket.SHUT_WR)
+                time.sleep(0.3)  # noqa: TID251  the reply waits for its reader
+                return b"".join(iter(lambda: one.recv(MB), b""))
 
-    answer, _, body = (await asyncio.to_thread(read_all)).partition(b"\r\n\r\n")
-    assert len(body) == int(re.search(rb"content-length: (\d+)", answer)[1])  # type: ignore[index]  # it has one
+        _, _, body = (await asyncio.to_thread(read_all)).partition(b"\r\n\r\n")
+        assert len(body) == 16 * MB
 
 
 async def test_a_reply_that_nobody_reads_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when it was written whole and only its end is left. Whoever reads slowly gets all of it."""
     monkeypatch.setattr(connections, "READ_SECONDS", 0.4)
-    app = Response(b"a" * 16 * MB)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, http=Connection, lifespan="off", log_level="critical"))
-    serving = asyncio.create_task(server.serve())
+    async with serving(Response(b"a" * 16 * MB)) as (server, port):
+        callers = [await asyncio.open_connection("127.0.0.1", port, limit=1024) for _ in range(3)]
+        for (_, writer), count in zip(callers, (1, 3, 1), strict=True):
+            writer.write(head() * count)
 
-    async def listens() -> bool:
-        return server.started
+        async def gone() -> bool:
+            return len(server.server_state.connections) <= 1
 
-    await wait_until(listens, "the server listens")
-    port = server.servers[0].sockets[0].getsockname()[1]
-    callers = [await asyncio.open_connection("127.0.0.1", port, limit=1024) for _ in range(3)]
-    for (_, writer), count in zip(callers, (1, 3, 1), strict=True):
-        writer.write(head() * count)
-
-    async def gone() -> bool:
-        return len(server.server_state.connections) <= 1
-
-    slow = callers[-1][0]
-    taken = 0
-    while taken < 12 * MB:
-        taken += len(await slow.read(2 * MB))
-        await asyncio.sleep(0.02)
-    await wait_until(gone, "nobody is waited for who reads nothing")
-    assert len(server.server_state.connections) == 1, "the slow one is not through"
-    assert taken + len(await slow.readexactly(16 * MB - taken)) == 16 * MB
-    server.should_exit = True
-    for _, writer in callers:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-    await serving
+        slow = callers[-1][0]
+        taken = 0
+        while taken < 12 * MB:
+            taken += len(await slow.read(2 * MB))
+            await asyncio.sleep(0.02)
+        await wait_until(gone, "nobody is waited for who reads nothing")
+        assert len(server.server_state.connections) == 1, "the slow one is not through"
+        assert taken + len(await slow.readexactly(16 * MB - taken)) == 16 * MB
+        for _, writer in callers:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
