@@ -109,9 +109,9 @@ async def test_who_was_replaced_is_not_missed_when_the_replacement_stops_in_orde
 ) -> None:
     """Also when it stops before the alarm could have been raised; who comes back and vanishes is missed again."""
     gone, back = ("host_gone", "worker a"), ("host_gone", "worker b")
-    for name in ("a:1", "b:2"):
+    for name, ms in (("a:1", GONE_MS + 5500), ("b:2", GONE_MS + 5000)):  # who vanished last is replaced first
         await host(stack, "worker", name).report()
-        await silent(stack, f"worker {name}", GONE_MS + 5000)
+        await silent(stack, f"worker {name}", ms)
     first, second = host(stack, "worker", "c:3"), host(stack, "worker", "b:4")
     await first.report()
     assert list(await active(stack, watch)) == [gone]
