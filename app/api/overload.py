@@ -294,12 +294,12 @@ class Gate:
         if queue.waiters or not self._has_permit(kind):
             if queue.is_full(len(queue.waiters)) and not resumes:  # those that are coming are behind this one
                 raise self._overloaded(queue)
-            await self._wait(queue, kind, resumes=resumes)
+            await self._wait(queue, resumes=resumes)
         else:
             queue.running += 1
         permit.hold(self._bounds.work_s)
 
-    async def _wait(self, queue: _Queue, kind: Kind, *, resumes: bool) -> None:
+    async def _wait(self, queue: _Queue, *, resumes: bool) -> None:
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()  # its result: whether it has a permit
         if not queue.waiters:
@@ -312,7 +312,7 @@ class Gate:
             if waiter in queue.waiters:
                 queue.waiters.remove(waiter)
             elif not waiter.cancelled() and waiter.result():
-                self.leave(kind)  # it got a permit just now, which nobody uses
+                self.leave(queue.kind)  # it got a permit just now, which nobody uses
             raise
         finally:
             late.cancel()

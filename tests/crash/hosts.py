@@ -97,21 +97,19 @@ class Hosts(Lab):
         await self.whole_store()
         async with httpx.AsyncClient(trust_env=False, timeout=5) as web:
 
-            async def answer_of(host: str) -> str:
-                try:
-                    return (await web.get(f"{self.url(host)}/readyz")).text
-                except httpx.TransportError as error:
-                    return repr(error)
-
             async def ready() -> bool:
-                answers = [await answer_of(host) for host in APIS]
-                return all('"ready"' in answer and "workers_missing" not in answer for answer in answers)
+                with contextlib.suppress(httpx.TransportError):
+                    replies = [await web.get(f"{self.url(host)}/readyz") for host in APIS]
+                    return all(one.is_success and "workers_missing" not in one.json() for one in replies)
+                return False
 
-            async def details() -> str:
-                return ", ".join([f"{host}: {await answer_of(host)}" for host in APIS])
+            async def answers() -> str:
+                asked = (web.get(f"{self.url(host)}/readyz") for host in APIS)
+                found = await asyncio.gather(*asked, return_exceptions=True)
+                return "; ".join(one.text if isinstance(one, httpx.Response) else repr(one) for one in found)
 
             what = "both APIs and workers are ready"
-            await wait_until(ready, what, timeout=START_SECONDS, interval=0.2, details=details)
+            await wait_until(ready, what, timeout=START_SECONDS, interval=0.2, details=answers)
 
     async def whole_store(self) -> None:
         """The primary has its replica, and the Sentinels see both and each other."""

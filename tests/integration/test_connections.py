@@ -25,6 +25,7 @@ from app.api.connections import (
     Connection,
 )
 from tests.support.emulator import Emulator
+from tests.support.memory import resident_kb
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server, running_server
 from tests.support.stack import Stack, environment
@@ -37,9 +38,7 @@ LARGE = "/static/vendor/swagger-ui/swagger-ui-bundle.js"  # 1.7 MB, for anybody
 
 def memory(server: Server) -> int:
     """The process's memory in bytes."""
-    status = Path(f"/proc/{server.pid}/status").read_text("utf-8")
-    (line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
-    return int(line.split()[1]) * 1024
+    return resident_kb(server.pid) * 1024
 
 
 def seconds_of_work(server: Server) -> float:
